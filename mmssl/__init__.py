@@ -1,0 +1,3 @@
+"""mmssl: semi-supervised medical image segmentation on OpenMMLab."""
+
+__version__ = '0.1.0'

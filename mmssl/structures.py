@@ -1,0 +1,54 @@
+"""What a training batch carries, and how one image is brought to a network's own size."""
+
+from typing import NamedTuple
+
+import torch
+
+
+class Draw(NamedTuple):
+    """One draw of the training sampler.
+
+    Attributes:
+        index: position in the data set's list of samples.
+        iteration: training iteration, counted from 0.
+        slot: position in the labelled (or unlabelled) part of the global batch.
+        labelled: whether the sample is drawn with its mask.
+    """
+
+    index: int
+    iteration: int
+    slot: int
+    labelled: bool
+
+
+def nearest_index(n_in: int, n_out: int) -> torch.Tensor:
+    """Return the source index of each output pixel on the corner-aligned nearest grid.
+
+    The grid of `scipy.ndimage.zoom(order=0)`: output `i` reads `i * (n_in - 1) / (n_out - 1)`,
+    rounded half up. Not the grid of `torch.nn.functional.interpolate(mode='nearest')`.
+
+    Example:
+        >>> nearest_index(8, 6).tolist()
+        [0, 1, 3, 4, 6, 7]
+        >>> nearest_index(16, 4).tolist()
+        [0, 5, 10, 15]
+    """
+    if n_out == 1:
+        return torch.zeros(1, dtype=torch.long)
+    position = torch.arange(n_out, dtype=torch.float64) * (n_in - 1) / (n_out - 1)
+    return torch.floor(position + 0.5).long()
+
+
+def resize_nearest(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize the last two axes on the grid of `nearest_index`.
+
+    Args:
+        x: tensor (..., H, W) of any type.
+        size: output height and width in pixels.
+    """
+    height, width = x.shape[-2:]
+    if (height, width) == tuple(size):
+        return x
+    rows = nearest_index(height, size[0]).to(x.device)
+    columns = nearest_index(width, size[1]).to(x.device)
+    return x.index_select(-2, rows).index_select(-1, columns)
