@@ -1,0 +1,36 @@
+"""What the transforms share: the sample's own generator, and images that keep their channels."""
+
+import numpy as np
+
+
+def sample_rng(results: dict) -> np.random.Generator:
+    """Return the generator of this sample, the only source of random draws in a pipeline.
+
+    Raises:
+        ValueError: `results` carries no `numpy.random.Generator` under `rng`.
+    """
+    rng = results.get('rng')
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(
+            f'Sample "{results.get("name", results.get("img_path"))}" has no random generator: '
+            f'results["rng"] is {type(rng).__name__}; the data set has to put a '
+            'numpy.random.Generator there before a random transform runs.'
+        )
+    return rng
+
+
+def with_channels(out: np.ndarray, img: np.ndarray) -> np.ndarray:
+    """Give `out` the number of axes of `img`; OpenCV drops a single channel."""
+    return out[..., None] if out.ndim < img.ndim else out
+
+
+def check_range(name: str, values: tuple, low: float, high: float = float('inf')) -> tuple:
+    """Return `values` as a pair of floats (a, b) with low <= a <= b <= high.
+
+    Raises:
+        ValueError: the pair is out of order or outside the bounds.
+    """
+    first, last = (float(value) for value in values)
+    if not low <= first <= last <= high:
+        raise ValueError(f'{name} = {tuple(values)}: give (a, b) with {low} <= a <= b <= {high}.')
+    return first, last

@@ -1,0 +1,214 @@
+"""Weak views: random geometry, applied to an image and, where there is one, to its mask.
+
+Every class takes its draws from `results['rng']` alone and in a fixed order, so that a sample
+looks the same with and without its mask. Arrays are replaced, never written to, because the
+prepared ones may sit in a cache. Masks hold class ids; whatever moves in from outside is class 0.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...registry import TRANSFORMS
+from .base import check_range, sample_rng, with_channels
+
+
+@TRANSFORMS.register_module()
+class RandomScaleCrop(BaseTransform):
+    """Stretch height and width by independent factors, then cut a random window of the old size.
+
+    Args:
+        prob: probability to apply it.
+        scale: range of the two factors, at least 1.
+    """
+
+    def __init__(self, prob: float = 0.5, scale: tuple[float, float] = (1.0, 1.5)) -> None:
+        self.prob = prob
+        self.scale = check_range('scale', scale, 1)
+
+    def transform(self, results: dict) -> dict:
+        """Draw the gate, the width factor, the height factor, left and top; stretch and cut."""
+        rng = sample_rng(results)
+        if rng.random() >= self.prob:
+            return results
+        height, width = results['img'].shape[:2]
+        wide, high = int(rng.uniform(*self.scale) * width), int(rng.uniform(*self.scale) * height)
+        left, top = int(rng.integers(wide - width + 1)), int(rng.integers(high - height + 1))
+        for key, mode in (('img', cv2.INTER_LINEAR), ('gt', cv2.INTER_NEAREST_EXACT)):
+            if key in results:
+                out = cv2.resize(results[key], (wide, high), interpolation=mode)
+                out = out[top : top + height, left : left + width]
+                results[key] = with_channels(out, results[key])
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomRotate(BaseTransform):
+    """Rotate about the centre by a whole number of degrees.
+
+    Args:
+        prob: probability to apply it.
+        degrees: angles are drawn uniformly from -degrees ... degrees; positive turns
+            counter-clockwise.
+        img_fill: grey level of the corners that become free.
+        mask_fill: class id of the corners that become free.
+    """
+
+    def __init__(
+        self, prob: float = 0.5, degrees: int = 20, img_fill: int = 0, mask_fill: int = 0
+    ) -> None:
+        self.prob = prob
+        self.degrees = int(degrees)
+        self.img_fill = img_fill
+        self.mask_fill = mask_fill
+
+    def transform(self, results: dict) -> dict:
+        """Draw the gate and the angle; rotate."""
+        rng = sample_rng(results)
+        if rng.random() >= self.prob:
+            return results
+        angle = int(rng.integers(-self.degrees, self.degrees, endpoint=True))
+        if angle == 0:
+            return results
+        height, width = results['img'].shape[:2]
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+        for key, mode, fill in (
+            ('img', cv2.INTER_LINEAR, self.img_fill),
+            ('gt', cv2.INTER_NEAREST, self.mask_fill),
+        ):
+            if key in results:
+                out = cv2.warpAffine(
+                    results[key], matrix, (width, height), flags=mode, borderValue=(fill,) * 4
+                )
+                results[key] = with_channels(out, results[key])
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomHorizontalFlip(BaseTransform):
+    """Mirror left and right.
+
+    Args:
+        prob: probability to apply it.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Draw the gate; mirror."""
+        if sample_rng(results).random() >= self.prob:
+            return results
+        for key in ('img', 'gt'):
+            if key in results:
+                results[key] = with_channels(cv2.flip(results[key], 1), results[key])
+        return results
+
+
+@lru_cache(maxsize=8)
+def _pixel_grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the column and row number of every pixel as two read-only float32 (H, W) maps."""
+    columns, rows = np.meshgrid(
+        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    )
+    columns.flags.writeable = rows.flags.writeable = False
+    return columns, rows
+
+
+def elastic_field(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    alpha: float,
+    sigma: float,
+    reduction: int = 8,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a smooth random displacement of every pixel.
+
+    Uniform noise on (-1, 1), smoothed by a Gaussian with zeros outside the image and multiplied
+    by `alpha`. With `reduction` r > 1 the noise lives on a grid r times coarser, with sigma / r
+    and alpha / r, and the field is interpolated: averaging white noise over sigma pixels leaves a
+    standard deviation proportional to 1 / sigma, so alpha has to shrink with sigma for the
+    displacement to stay the same.
+
+    Args:
+        rng: source of the noise.
+        height: rows.
+        width: columns.
+        alpha: factor in pixels.
+        sigma: standard deviation of the Gaussian in pixels; its kernel ends at 4 sigma.
+        reduction: how much coarser the grid of the noise is; 1 gives the exact field. It is
+            lowered where sigma would be less than 3 steps of the grid.
+
+    Returns:
+        Two float32 (H, W) maps in pixels, the displacements along columns and along rows.
+    """
+    reduction = max(1.0, min(reduction, sigma / 3))
+    rows, columns = max(1, round(height / reduction)), max(1, round(width / reduction))
+    ratio_y, ratio_x = height / rows, width / columns
+    radius_x, radius_y = int(4 * sigma / ratio_x + 0.5), int(4 * sigma / ratio_y + 0.5)
+    noise = rng.random((2, rows, columns), dtype=np.float32) * 2 - 1
+    noise *= np.float32(alpha / np.sqrt(ratio_x * ratio_y))
+    maps = []
+    for plane in noise:
+        plane = cv2.GaussianBlur(
+            plane,
+            (2 * radius_x + 1, 2 * radius_y + 1),
+            sigmaX=sigma / ratio_x,
+            sigmaY=sigma / ratio_y,
+            borderType=cv2.BORDER_CONSTANT,
+        )
+        maps.append(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR))
+    return maps[0], maps[1]
+
+
+@TRANSFORMS.register_module()
+class RandomElastic(BaseTransform):
+    """Bend the image by a smooth random displacement field.
+
+    Simard et al., "Best practices for convolutional neural networks applied to visual document
+    analysis", ICDAR 2003. Pixels from outside are 0 in the image; the mask repeats its border.
+
+    The default draws the field on a grid 8 times coarser, see `elastic_field`: the displacement's
+    standard deviation and correlation length stay those of the exact field, at a fraction of the
+    time.
+
+    Args:
+        prob: probability to apply it.
+        alpha: strength of the displacement as a multiple of the image height.
+        sigma: smoothness as a fraction of the image height.
+        reduction: coarseness of the field's grid; 1 gives the exact field.
+    """
+
+    def __init__(
+        self, prob: float = 0.5, alpha: float = 2.0, sigma: float = 0.08, reduction: int = 8
+    ) -> None:
+        if reduction < 1:
+            raise ValueError(f'reduction = {reduction}: give 1 (exact) or more.')
+        self.prob = prob
+        self.alpha = alpha
+        self.sigma = sigma
+        self.reduction = reduction
+
+    def transform(self, results: dict) -> dict:
+        """Draw the gate and the field; move the pixels."""
+        rng = sample_rng(results)
+        if rng.random() >= self.prob:
+            return results
+        height, width = results['img'].shape[:2]
+        dx, dy = elastic_field(
+            rng, height, width, self.alpha * height, self.sigma * height, self.reduction
+        )
+        columns, rows = _pixel_grid(height, width)
+        dx += columns
+        dy += rows
+        for key, mode, border in (
+            ('img', cv2.INTER_LINEAR, cv2.BORDER_CONSTANT),
+            ('gt', cv2.INTER_NEAREST, cv2.BORDER_REPLICATE),
+        ):
+            if key in results:
+                out = cv2.remap(results[key], dx, dy, mode, borderMode=border)
+                results[key] = with_channels(out, results[key])
+        return results

@@ -1,0 +1,114 @@
+"""Strong views: random brightness, contrast and blur of one image.
+
+Brightness and contrast follow Pillow's `ImageEnhance` to the last bit: a straight line through
+black, or through the mean grey of the image, cut off at 0 and 255 and rounded down. Both are
+functions of the grey level alone and are applied as tables of 256 entries.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...registry import TRANSFORMS
+from .base import check_range, sample_rng, with_channels
+
+# Pillow's weights of red, green and blue in a grey image (ITU-R 601-2), in units of 1 / 65536.
+_LUMA = np.array([[19595, 38470, 7471]], dtype=np.float32) / 65536
+_LEVELS = np.arange(256, dtype=np.float32)
+
+
+def blend_levels(img: np.ndarray, pivot: int, factor: float) -> np.ndarray:
+    """Move every grey level v of a uint8 image to pivot + factor (v - pivot), cut to 0 ... 255."""
+    levels = np.float32(pivot) + np.float32(factor) * (_LEVELS - np.float32(pivot))
+    table = np.clip(levels, 0, 255).astype(np.uint8)
+    return with_channels(cv2.LUT(img, table), img)
+
+
+def mean_grey(img: np.ndarray) -> int:
+    """Return the rounded mean of a uint8 image (H, W), (H, W, 1) or RGB (H, W, 3)."""
+    if img.ndim == 3 and img.shape[2] == 3:
+        img = cv2.transform(img, _LUMA)
+    return int(cv2.sumElems(img)[0] / (img.shape[0] * img.shape[1]) + 0.5)
+
+
+def gaussian_blur(img: np.ndarray, sigma: float, max_taps: int) -> np.ndarray:
+    """Blur a uint8 image with a Gaussian of `sigma` pixels, mirrored at the borders.
+
+    Kernels end at 4 sigma, at most at `max_taps` taps: what is left out weighs less than 1e-4,
+    and costs most of the time where the published kernel has a tenth of the image's size.
+    """
+    radius = min(math.ceil(4 * sigma), max_taps // 2)
+    kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    kernel /= kernel.sum()
+    out = cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return with_channels(out, img)
+
+
+@TRANSFORMS.register_module()
+class RandomBrightness(BaseTransform):
+    """Multiply an image by a random factor.
+
+    Args:
+        low: smallest factor; 1 leaves the image as it is.
+        high: largest factor.
+        key: which image of the sample.
+    """
+
+    def __init__(self, low: float, high: float, key: str = 'img') -> None:
+        self.factors = check_range('(low, high)', (low, high), 0)
+        self.key = key
+
+    def transform(self, results: dict) -> dict:
+        """Draw the factor and apply it."""
+        factor = sample_rng(results).uniform(*self.factors)
+        results[self.key] = blend_levels(results[self.key], 0, factor)
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomContrast(BaseTransform):
+    """Stretch the distance of every grey level from the mean grey by a random factor.
+
+    Args:
+        low: smallest factor; 0 gives a flat grey image and 1 leaves it as it is.
+        high: largest factor.
+        key: which image of the sample.
+    """
+
+    def __init__(self, low: float, high: float, key: str = 'img') -> None:
+        self.factors = check_range('(low, high)', (low, high), 0)
+        self.key = key
+
+    def transform(self, results: dict) -> dict:
+        """Draw the factor and apply it."""
+        factor = sample_rng(results).uniform(*self.factors)
+        results[self.key] = blend_levels(results[self.key], mean_grey(results[self.key]), factor)
+        return results
+
+
+@TRANSFORMS.register_module()
+class GaussianBlur(BaseTransform):
+    """Blur an image with a Gaussian of random width.
+
+    Args:
+        sigma: range of the standard deviation in pixels.
+        kernel: longest kernel, as a fraction of the image height (rounded down, made odd).
+        key: which image of the sample.
+    """
+
+    def __init__(
+        self, sigma: tuple[float, float] = (0.1, 2.0), kernel: float = 0.1, key: str = 'img'
+    ) -> None:
+        self.sigma = check_range('sigma', sigma, 1e-3)
+        self.kernel = kernel
+        self.key = key
+
+    def transform(self, results: dict) -> dict:
+        """Draw the width and blur."""
+        sigma = sample_rng(results).uniform(*self.sigma)
+        img = results[self.key]
+        taps = int(self.kernel * img.shape[0]) // 2 * 2 + 1
+        results[self.key] = gaussian_blur(img, sigma, taps)
+        return results

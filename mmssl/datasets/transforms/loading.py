@@ -1,0 +1,136 @@
+"""The deterministic part of a pipeline: read an image and its mask, bring them to one size."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from PIL import Image
+
+from ...registry import TRANSFORMS
+from ..decode import LabelMap, decode_image, decode_mask
+
+_FILTERS = {
+    'nearest': Image.Resampling.NEAREST,
+    'box': Image.Resampling.BOX,
+    'bilinear': Image.Resampling.BILINEAR,
+    'bicubic': Image.Resampling.BICUBIC,
+    'lanczos': Image.Resampling.LANCZOS,
+}
+
+
+def resize_uint8(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    """Resize an image (H, W) or (H, W, C) to `size` = (height, width), as Pillow does.
+
+    Pillow widens its kernel when it shrinks an image (no aliasing); OpenCV's linear, cubic and
+    Lanczos modes do not, and its nearest grid differs by half a pixel.
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    height, width = size
+    if image.ndim == 3 and image.shape[2] != 3:
+        planes = [resize_uint8(image[..., c], size, interpolation) for c in range(image.shape[2])]
+        return np.stack(planes, axis=-1)
+    resized = Image.fromarray(image).resize((width, height), _FILTERS[interpolation])
+    return np.asarray(resized)
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):
+    """Read `img_path` into `img`, uint8 (H, W, C), and note its size as `ori_shape`.
+
+    Args:
+        channels: 1 for grey images, 3 for RGB.
+    """
+
+    def __init__(self, channels: int = 1) -> None:
+        self.channels = channels
+
+    def transform(self, results: dict) -> dict:
+        """Read the image."""
+        results['img'] = decode_image(results['img_path'], self.channels)
+        results['ori_shape'] = results['img'].shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadMask(BaseTransform):
+    """Read the mask file(s) of a sample into `gt`, uint8 class ids (H, W).
+
+    A sample that is not labelled is left alone and its mask is never opened.
+
+    Args:
+        label_map: what the values of the file mean, see `LabelMap`; by default that of the data
+            set, found in `results['label_map']`.
+    """
+
+    def __init__(self, label_map: LabelMap | Mapping | None = None) -> None:
+        self.label_map = None if label_map is None else LabelMap.build(label_map)
+
+    def transform(self, results: dict) -> dict:
+        """Read the mask if the sample has one to show.
+
+        Raises:
+            ValueError: no label map is known.
+            DataError: the mask is broken, has an unlisted value or not the size of its image.
+        """
+        if not results.get('labelled', True):
+            return results
+        label_map = results.get('label_map') if self.label_map is None else self.label_map
+        if label_map is None:
+            raise ValueError(
+                f'No label map for mask {results["mask_path"]}: give label_map to the data set '
+                'or to LoadMask.'
+            )
+        results['gt'] = decode_mask(
+            results['mask_path'], LabelMap.build(label_map), results.get('ori_shape')
+        )
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeSquare(BaseTransform):
+    """Resize `img`, and `gt` if there, to a square; the aspect ratio is ignored.
+
+    The pixels are Pillow's, which are those of the published pipelines. This part of a pipeline
+    is deterministic and cached, so its speed counts once per image.
+
+    Args:
+        size: side of the square in pixels.
+        interpolation: filter for the image ('nearest', 'box', 'bilinear', 'bicubic', 'lanczos');
+            masks are always resized to the nearest pixel.
+    """
+
+    def __init__(self, size: int, interpolation: str = 'bilinear') -> None:
+        if interpolation not in _FILTERS:
+            raise ValueError(
+                f'interpolation = "{interpolation}" is unknown; choose one of {sorted(_FILTERS)}.'
+            )
+        self.size = (int(size), int(size))
+        self.interpolation = interpolation
+
+    def transform(self, results: dict) -> dict:
+        """Resize image and mask."""
+        results['img'] = resize_uint8(results['img'], self.size, self.interpolation)
+        if 'gt' in results:
+            results['gt'] = resize_uint8(results['gt'], self.size, 'nearest')
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeMaskTo(BaseTransform):
+    """Bring `gt` to the size at which predictions are scored, and note it as `eval_shape`.
+
+    Args:
+        size: side of a square or (height, width), pixels; None keeps the size of the file.
+    """
+
+    def __init__(self, size: int | tuple[int, int] | None = None) -> None:
+        self.size = (size, size) if isinstance(size, int) else size
+
+    def transform(self, results: dict) -> dict:
+        """Resize the mask if there is one."""
+        shape = tuple(self.size or results['ori_shape'])
+        if 'gt' in results:
+            results['gt'] = resize_uint8(results['gt'], shape, 'nearest')
+        results['eval_shape'] = shape
+        return results

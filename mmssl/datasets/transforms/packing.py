@@ -1,0 +1,103 @@
+"""The end of a pipeline: tensors, and a data sample that says where they come from."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import PixelData
+
+from ...compat import import_mmseg
+from ...registry import TRANSFORMS
+
+META_KEYS = ('domain', 'case', 'slice', 'name', 'img_path', 'labelled', 'ori_shape', 'spacing')
+
+
+@cache
+def _data_sample_type() -> type:
+    """Return mmsegmentation's `SegDataSample`; importing it takes seconds, so only on demand."""
+    import_mmseg()
+    from mmseg.structures import SegDataSample
+
+    return SegDataSample
+
+
+def image_tensor(img: np.ndarray) -> torch.Tensor:
+    """Copy an image (H, W, C) into a tensor (C, H, W) of its own, as cached arrays must stay."""
+    return torch.from_numpy(img.transpose(2, 0, 1).copy())
+
+
+def _need(results: dict, key: str, maker: str) -> np.ndarray:
+    if key not in results:
+        raise ValueError(
+            f'Sample "{results.get("name", "?")}" (labelled={results.get("labelled")}) reaches the '
+            f'packing without "{key}"; put {maker} into its pipeline.'
+        )
+    return results[key]
+
+
+class _Pack(BaseTransform):
+    """Base of the packing transforms: it loads the data sample class once, before workers fork."""
+
+    def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+        _data_sample_type()
+
+    def _sample(self, results: dict, **extra: object):
+        meta = {key: results.get(key) for key in self.meta_keys}
+        return _data_sample_type()(metainfo={**meta, **extra})
+
+
+@TRANSFORMS.register_module()
+class PackSemiInputs(_Pack):
+    """Name a training sample's views as the papers do.
+
+    A labelled sample gives `x_w` (C, H, W) and `y` (H, W); an unlabelled one `u_w`, and where the
+    pipeline made them `u_s`, `u_s2` (C, H, W) and `box` (4,). Images and masks are uint8, the box
+    is int64 [x, y, w, h] in pixels of a square of side `box_size`, which goes into the metainfo.
+
+    Args:
+        meta_keys: what the data sample tells about the image.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Make dict(inputs=..., data_samples=...).
+
+        Raises:
+            ValueError: the pipeline made no image, or no mask for a labelled sample.
+        """
+        img = image_tensor(_need(results, 'img', 'LoadImage'))
+        if results['labelled']:
+            gt = torch.from_numpy(_need(results, 'gt', 'LoadMask').copy())
+            return dict(inputs={'x_w': img, 'y': gt}, data_samples=self._sample(results))
+        inputs = {'u_w': img}
+        for view, key in (('u_s', 'img_strong'), ('u_s2', 'img_strong2')):
+            if key in results:
+                inputs[view] = image_tensor(results[key])
+        if 'box' not in results:
+            return dict(inputs=inputs, data_samples=self._sample(results))
+        inputs['box'] = torch.from_numpy(results['box'])
+        sample = self._sample(results, box_size=results['box_size'])
+        return dict(inputs=inputs, data_samples=sample)
+
+
+@TRANSFORMS.register_module()
+class PackTestInputs(_Pack):
+    """Give a test image as uint8 (C, H, W), and its mask at the size where it is scored.
+
+    The data sample carries `gt_sem_seg` (1, h, w) if there is a mask, and `eval_shape` = (h, w),
+    to which predictions are brought, in the metainfo.
+
+    Args:
+        meta_keys: what the data sample tells about the image.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Make dict(inputs=..., data_samples=...)."""
+        img = _need(results, 'img', 'LoadImage')
+        gt = results.get('gt')
+        shape = results.get('eval_shape', results.get('ori_shape', img.shape[:2]))
+        sample = self._sample(results, eval_shape=tuple(shape if gt is None else gt.shape))
+        if gt is not None:
+            sample.gt_sem_seg = PixelData(data=torch.from_numpy(gt[None].copy()))
+        return dict(inputs=image_tensor(img), data_samples=sample)

@@ -1,0 +1,96 @@
+"""Further views of a sample: strongly changed copies of the weak image, and the paste box."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...registry import TRANSFORMS
+from .base import check_range, sample_rng
+
+
+@TRANSFORMS.register_module()
+class StrongView(BaseTransform):
+    """Run transforms on a copy of an image and keep the result under another key.
+
+    The image it starts from stays as it is, and so does the mask, so the transforms should change
+    grey levels only.
+
+    Args:
+        transforms: configs of the transforms, run in this order.
+        key: where the result goes; a second strong view has 'img_strong2'.
+        source: the image to start from.
+    """
+
+    def __init__(
+        self, transforms: Sequence[dict], key: str = 'img_strong', source: str = 'img'
+    ) -> None:
+        self.transforms = [TRANSFORMS.build(cfg) for cfg in transforms]
+        self.key = key
+        self.source = source
+
+    def transform(self, results: dict) -> dict:
+        """Make the view."""
+        view = {name: value for name, value in results.items() if name != 'gt'}
+        view['img'] = results[self.source]
+        for transform in self.transforms:
+            view = transform(view)
+        results[self.key] = view['img']
+        return results
+
+
+def draw_box(
+    rng: np.random.Generator,
+    size: int,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
+) -> tuple[int, int, int, int]:
+    """Draw a rectangle (x, y, w, h) inside a square of `size` pixels.
+
+    The area a is drawn once. Ratio r, x and y are drawn again until the rectangle of
+    w = floor(sqrt(a / r)) and h = floor(sqrt(a r)) pixels fits; r is uniform, not log-uniform.
+    """
+    pixels = rng.uniform(*area) * size * size
+    while True:
+        r = rng.uniform(*ratio)
+        w, h = int(np.sqrt(pixels / r)), int(np.sqrt(pixels * r))
+        x, y = int(rng.integers(size)), int(rng.integers(size))
+        if x + w <= size and y + h <= size:
+            return x, y, w, h
+
+
+@TRANSFORMS.register_module()
+class RandomPasteBox(BaseTransform):
+    """Draw the rectangle in which a labelled image is pasted over this one.
+
+    Adds `box`, int64 (4,) as [x, y, w, h] in pixels of a square whose side is `box_size`. The
+    model scales it to each network's own size.
+
+    Args:
+        size: side of the square in pixels.
+        area: range of the rectangle's share of the square.
+        ratio: range of height / width.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        area: tuple[float, float] = (0.02, 0.4),
+        ratio: tuple[float, float] = (0.3, 1 / 0.3),
+    ) -> None:
+        self.size = int(size)
+        self.area = check_range('area', area, 0, 1)
+        self.ratio = check_range('ratio', ratio, 1e-3)
+        largest = self.area[1]
+        if largest >= 1 or self.ratio[0] * largest >= 1 or self.ratio[1] <= largest:
+            raise ValueError(
+                f'A box of {largest} of the area and a ratio in {self.ratio} does not fit into the '
+                'square: area < 1 and area < ratio < 1 / area are needed.'
+            )
+
+    def transform(self, results: dict) -> dict:
+        """Draw the box."""
+        box = draw_box(sample_rng(results), self.size, self.area, self.ratio)
+        results['box'] = np.array(box, dtype=np.int64)
+        results['box_size'] = self.size
+        return results
