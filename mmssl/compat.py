@@ -25,15 +25,19 @@ class _MissingOps(types.ModuleType):
         return Missing
 
 
-def import_mmseg() -> None:
-    """Make mmsegmentation importable where mmcv has no compiled operators.
+def replace_missing_ops() -> None:
+    """Put a placeholder in place of `mmcv.ops` unless mmcv has its compiled operators.
 
-    mmsegmentation imports `mmcv.ops` at module level although few of its parts use it. A
-    placeholder takes its place unless the compiled extension is there.
+    mmsegmentation imports `mmcv.ops` at module level although few of its parts use it.
     """
     if 'mmcv.ops' not in sys.modules and importlib.util.find_spec('mmcv._ext') is None:
         sys.modules['mmcv.ops'] = _MissingOps('mmcv.ops')
+
+
+def import_mmseg() -> None:
+    """Import mmsegmentation's models and structures, with or without compiled operators."""
+    replace_missing_ops()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        import mmseg.models  # noqa: F401
+        import mmseg.models
         import mmseg.structures  # noqa: F401

@@ -1,0 +1,97 @@
+"""Plug the ensembling rule into a co-training method, and show its curves."""
+
+import json
+from pathlib import Path
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import Tensor
+
+from mmssl.registry import ENSEMBLES, HOOKS
+
+CURVES = ('alpha', 'self_conf', 'mutual_conf', 'mask')
+
+
+@HOOKS.register_module()
+class SMCEnsembleHook(Hook):
+    """Choose how the teachers' predictions are mixed, and record what came of it.
+
+    The rule is an object of the registry ENSEMBLES: `SelfMutualConfidence` (SynFoC),
+    `SelfConfidence`, `MutualConfidence`, `ConstantRatio`, `LinearRatio`, `OwnTeacher` or
+    `CrossTeacher`. The means of alpha, both confidences and the share of confident pixels go to
+    the visualizer's backends and to `ensemble_curves.json` and `.png` in the work directory.
+
+    Args:
+        rule: config of the rule.
+        interval: iterations over which a point of the curves is the mean.
+
+    Raises:
+        TypeError: if the model has no ensemble of two teachers.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, rule: dict | None = None, interval: int = 50) -> None:
+        self.rule = ENSEMBLES.build(rule or dict(type='SelfMutualConfidence'))
+        self.interval = interval
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def before_train(self, runner) -> None:
+        """Give the rule to the model and take up the curves of an interrupted run."""
+        self.attach(runner.model)
+        self.path = Path(runner.work_dir) / 'ensemble_curves.json'
+        self.history: list[dict[str, float]] = []
+        if runner.iter and self.path.exists():
+            history = json.loads(self.path.read_text())
+            self.history = [point for point in history if point['iter'] <= runner.iter]
+
+    def attach(self, model: torch.nn.Module) -> None:
+        """Give the rule to the model."""
+        model = model.module if is_model_wrapper(model) else model
+        if not hasattr(model, 'ensemble'):
+            raise TypeError(
+                f'SMCEnsembleHook needs a method that mixes two teachers (such as SynFoC), found '
+                f'{type(model).__name__}'
+            )
+        model.ensemble = self.rule
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Add the iteration's means on the device; write a point every `interval` iterations."""
+        for key in CURVES:
+            value = (outputs or {}).get(key)
+            if value is not None:
+                self.sums[key] = self.sums.get(key, 0) + value.detach()
+        self.count += 1
+        if (runner.iter + 1) % self.interval == 0:
+            self._flush(runner)
+
+    def _flush(self, runner) -> None:
+        point = {key: float(total) / self.count for key, total in self.sums.items()}
+        self.sums, self.count = {}, 0
+        if not point or not is_main_process():
+            return
+        step = runner.iter + 1
+        self.history.append({'iter': step, **point})
+        scalars = {f'ensemble/{key}': value for key, value in point.items()}
+        runner.visualizer.add_scalars(scalars, step=step)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Write the curves next to the checkpoint, so that a resumed run has them all."""
+        self._write()
+
+    def after_train(self, runner) -> None:
+        """Write the curves and draw them."""
+        if not is_main_process() or not self.history:
+            return
+        self._write()
+        from mmssl.visualization.curves import plot_lines
+
+        plot_lines(self.history, self.path.with_suffix('.png'), x='iter', title='Ensemble')
+
+    def _write(self) -> None:
+        from mmssl.utils.io import write_atomic
+
+        write_atomic(self.path, json.dumps(self.history, indent=1))

@@ -1,0 +1,40 @@
+"""Models: segmentors of the methods, networks, losses and the strategies they are made of."""
+
+from mmssl.compat import import_mmseg
+
+import_mmseg()
+
+from . import backbones, heads, losses, methods  # noqa: E402
+from .data_preprocessor import SemiDataPreprocessor  # noqa: E402
+from .ensembles import (  # noqa: E402
+    ConstantRatio,
+    CrossTeacher,
+    LinearRatio,
+    MutualConfidence,
+    OwnTeacher,
+    SelfConfidence,
+    SelfMutualConfidence,
+)
+from .pseudo_label import FixedThreshold  # noqa: E402
+from .ramps import ConstantRamp, ExponentialRamp, GaussianRamp  # noqa: E402
+from .semi_segmentor import SemiSegmentor  # noqa: E402
+
+__all__ = [
+    'ConstantRamp',
+    'ConstantRatio',
+    'CrossTeacher',
+    'ExponentialRamp',
+    'FixedThreshold',
+    'GaussianRamp',
+    'LinearRatio',
+    'MutualConfidence',
+    'OwnTeacher',
+    'SelfConfidence',
+    'SelfMutualConfidence',
+    'SemiDataPreprocessor',
+    'SemiSegmentor',
+    'backbones',
+    'heads',
+    'losses',
+    'methods',
+]

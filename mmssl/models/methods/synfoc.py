@@ -1,0 +1,123 @@
+"""SynFoC: a foundation model and a conventional one teach each other."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.pseudo_label import agreement, part_table
+from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
+from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
+
+
+@MODELS.register_module()
+class SynFoC(SemiSegmentor):
+    """Synergistic training of foundation and conventional models (CVPR 2025).
+
+    Ma et al., Steady Progress Beats Stagnation: Mutual Aid of Foundation and Conventional Models
+    in Mixed Domain Semi-Supervised Medical Image Segmentation, https://arxiv.org/abs/2503.16997.
+
+    With teachers q^f (foundation) and q^c (conventional) on the weak view u_w::
+
+        alpha = self x mutual confidence              (SMC, `SMCEnsembleHook`)
+        e     = (1 - alpha) q^f + alpha q^c,  yhat = argmax e,  W = [max e > tau]
+        u_c   = u_s outside, x_w inside a random box; yhat and W alike (y and 1 inside)
+        L     = L_x + weight(t) (L_u + L_consistent + L_discrepant)
+
+    L_x and L_u are cross-entropy + Dice of both students on x_w and u_c; the last two terms are
+    `CDCRLoss` of both students on u_c. The foundation student is compared at the size of its
+    logits, the conventional one at its input size; e is made at the latter, and yhat and W of the
+    former come from e brought down. `EMATeacherHook` moves the teachers.
+
+    Args:
+        foundation: name of the foundation student.
+        conventional: name of the conventional student.
+        parts: class ids of each part whose agreement makes the confidences.
+        threshold: pixels that count; tau of the paper.
+        ensemble: rule of alpha until `SMCEnsembleHook` brings another.
+        consistency: loss between the students on u_c, or None to leave it out.
+    """
+
+    def __init__(
+        self,
+        *args,
+        foundation: str = 'sam',
+        conventional: str = 'unet',
+        parts: Sequence[Sequence[int]] = ((1,),),
+        threshold: dict | None = None,
+        ensemble: dict | None = None,
+        consistency: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.foundation, self.conventional = foundation, conventional
+        self._check_names('foundation and conventional', [foundation, conventional])
+        num_classes = self.students[conventional].num_classes
+        self.register_buffer('parts', part_table(parts, num_classes), persistent=False)
+        self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
+        self.ensemble = ENSEMBLES.build(ensemble or dict(type='SelfMutualConfidence'))
+        self.consistency = MODELS.build(consistency) if consistency else None
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return u_c, the strong unlabelled view with a box of the labelled image pasted in."""
+        targets, batch['curves'] = self.targets(batch['u_w'])
+        box = box_mask(batch['box'], batch['u_w'][self.conventional].shape[-1])
+        batch['target'], u_c = {}, {}
+        for name, (label, confident) in targets.items():
+            inside = resize_mask(box, label.shape[-2:])
+            label = paste(label, batch['y'][name], inside)
+            batch['target'][name] = label, torch.maximum(confident, inside.squeeze(1))
+            u_s = batch['u_s'][name]
+            u_c[name] = paste(u_s, batch['x_w'][name], resize_mask(box, u_s.shape[-2:]))
+        return {'u_c': u_c}
+
+    @torch.no_grad()
+    def targets(self, u_w: dict[str, Tensor]) -> tuple[dict[str, tuple], dict[str, Tensor]]:
+        """Return each student's label and mask (N, H, W), and the curves of the confidences."""
+        q_f, q_c, alphas, curves = self.teach(u_w)
+        sizes = {self.foundation: q_f.shape[-2:], self.conventional: q_c.shape[-2:]}
+        q_f, targets = resize_bilinear(q_f, q_c.shape[-2:]), {}
+        for name, alpha in alphas.items():
+            confidence, label = resize_bilinear(mix(q_f, q_c, alpha), sizes[name]).max(1)
+            targets[name] = label, self.threshold(confidence).float()
+        curves['mask'] = targets[self.conventional][1].mean()
+        return targets, curves
+
+    @torch.no_grad()
+    def teach(self, u_w: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict, dict]:
+        """Return both teachers' probabilities, alpha (N,) for each student, and the curves."""
+        q_f = self.teacher_prob(self.foundation, u_w[self.foundation])
+        q_c = self.teacher_prob(self.conventional, u_w[self.conventional])
+        student = self.forward_views(self.conventional, {'u_w': u_w[self.conventional]})['u_w']
+        own = q_c.argmax(1)
+        own_low = resize_mask(own.unsqueeze(1).float(), q_f.shape[-2:]).squeeze(1).long()
+        self_conf = agreement(student.argmax(1), own, self.parts)
+        mutual_conf = agreement(own_low, q_f.argmax(1), self.parts)
+        alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, self.iter / self.max_iters)
+        curves = {'alpha': alpha_c.mean(), 'self_conf': self_conf.mean(),
+                  'mutual_conf': mutual_conf.mean()}
+        return q_f, q_c, {self.foundation: alpha_f, self.conventional: alpha_c}, curves
+
+    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return `unsup_<student>` of both students, `consistent` and `discrepant`."""
+        logits = {name: views['u_c'] for name, views in batch['logits'].items()}
+        terms = {f'unsup_{name}': self.criterion(logits[name], *batch['target'][name])
+                 for name in self.students}
+        if self.consistency is not None:
+            terms.update(self.consistency(logits[self.foundation], logits[self.conventional]))
+        return terms
+
+    def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
+        """Return the class maps (N, H, W) of both teachers and of their ensemble."""
+        q_f, q_c, alphas, _ = self.teach(inputs)
+        q_f = resize_bilinear(q_f, q_c.shape[-2:])
+        maps = {self.foundation: q_f, self.conventional: q_c,
+                'ensemble': mix(q_f, q_c, alphas[self.conventional])}
+        return {name: q.argmax(1) for name, q in maps.items()}
+
+
+def mix(q_f: Tensor, q_c: Tensor, alpha: Tensor) -> Tensor:
+    """Return `(1 - alpha) q_f + alpha q_c` with one alpha for each image, (N, C, H, W)."""
+    alpha = alpha.view(-1, 1, 1, 1).to(q_c.dtype)
+    return (1 - alpha) * q_f + alpha * q_c

@@ -1,0 +1,68 @@
+"""How the weight of the unsupervised terms grows: callables of iteration and iteration count."""
+
+import math
+
+from mmssl.registry import RAMPS
+
+
+@RAMPS.register_module()
+class GaussianRamp:
+    """Grow as `scale * exp(-5 (1 - t)^2)` with t in [0, 1], in stairs or smoothly.
+
+    Source: Laine and Aila, Temporal Ensembling, https://arxiv.org/abs/1610.02242. With 200 stairs
+    it is the ramp of the code released with SynFoC and MiDSS.
+
+    Args:
+        scale: value at the end.
+        stairs: number of equal steps over the training; 0 for a smooth curve.
+
+    Example:
+        >>> ramp = GaussianRamp(stairs=200)
+        >>> round(ramp(299, 60000), 6), round(ramp(300, 60000), 6), round(ramp(59999, 60000), 6)
+        (0.006738, 0.007083, 0.999875)
+    """
+
+    def __init__(self, scale: float = 1.0, stairs: int = 0) -> None:
+        self.scale = scale
+        self.stairs = stairs
+
+    def __call__(self, iteration: int, max_iters: int) -> float:
+        """Return the weight at `iteration` (counted from 0) of `max_iters`."""
+        progress = iteration / max_iters
+        if self.stairs:
+            progress = iteration // (max_iters / self.stairs) / self.stairs
+        return self.scale * math.exp(-5 * (1 - min(progress, 1.0)) ** 2)
+
+
+@RAMPS.register_module()
+class ExponentialRamp:
+    """Grow as `scale * exp(-5 (1 - t))`, the formula printed in the SynFoC paper.
+
+    Example:
+        >>> round(ExponentialRamp()(30000, 60000), 3)
+        0.082
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def __call__(self, iteration: int, max_iters: int) -> float:
+        """Return the weight at `iteration` (counted from 0) of `max_iters`."""
+        return self.scale * math.exp(-5 * (1 - min(iteration / max_iters, 1.0)))
+
+
+@RAMPS.register_module()
+class ConstantRamp:
+    """Keep one weight for the whole training.
+
+    Example:
+        >>> ConstantRamp(0.5)(7, 100)
+        0.5
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def __call__(self, iteration: int, max_iters: int) -> float:
+        """Return the weight."""
+        return self.scale

@@ -1,0 +1,209 @@
+"""The template of every method: students, teachers, and one loss made of two halves."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmssl.registry import MODELS, RAMPS
+from mmssl.structures import resize_nearest
+
+
+@MODELS.register_module()
+class SemiSegmentor(BaseModel):
+    """Train segmentors on labelled and unlabelled images: the base of all methods.
+
+    `loss = sum of supervised terms + weight(t) x sum of unsupervised terms`.
+
+    Used as it is, it learns from the labelled images alone. A method overrides `unsup_loss` and,
+    where its students see more than the labelled images, `student_views`. The teachers are moved
+    by `EMATeacherHook`; views come from the data pipeline.
+
+    A batch is a dict of views, each a dict of student name to tensor: `x_w` (labelled, weak), `y`
+    (its label), `u_w` and `u_s` (unlabelled, weak and strong), `u_s2`. When `unsup_loss` is
+    called `batch['logits'][student][view]` holds the students' logits.
+
+    Args:
+        students: name to config of a segmentor (any mmsegmentation segmentor).
+        teachers: names of the students that have an EMA teacher.
+        sup_loss: loss of logits (N, C, H, W) and label (N, H, W), and a mask where a method
+            passes one.
+        ramp: weight of the unsupervised terms over the training.
+        primary: student whose prediction is `pred_sem_seg`; the first one by default.
+        data_preprocessor: config of the preprocessor.
+
+    Raises:
+        ValueError: if `teachers` or `primary` names a student that does not exist.
+    """
+
+    def __init__(
+        self,
+        students: Mapping[str, dict],
+        teachers: Sequence[str] = (),
+        sup_loss: dict | None = None,
+        ramp: dict | None = None,
+        primary: str | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        preprocessor = dict(data_preprocessor or {}, students=list(students))
+        preprocessor.setdefault('type', 'SemiDataPreprocessor')
+        super().__init__(MODELS.build(preprocessor), init_cfg)
+        self.students = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in students.items()})
+        self._check_names('teachers', teachers)
+        self.teachers = nn.ModuleDict({name: copy.deepcopy(self.students[name])
+                                       for name in teachers})
+        self.teachers.requires_grad_(False)
+        self.primary = primary or next(iter(self.students))
+        self._check_names('primary', [self.primary])
+        self.criterion = MODELS.build(sup_loss or dict(type='DiceCELoss'))
+        self.ramp = RAMPS.build(ramp or dict(type='GaussianRamp', stairs=200))
+
+    def _check_names(self, option: str, names: Sequence[str]) -> None:
+        unknown = [name for name in names if name not in self.students]
+        if unknown:
+            raise ValueError(f'{option} names {unknown}, but the students are '
+                             f'{list(self.students)}')
+
+    def init_weights(self) -> None:
+        """Initialise the students and give every teacher its student's weights."""
+        for student in self.students.values():
+            if hasattr(student, 'init_weights'):
+                student.init_weights()
+        for name, teacher in self.teachers.items():
+            teacher.load_state_dict(self.students[name].state_dict())
+        self._is_init = True
+
+    @property
+    def iter(self) -> int:
+        """Iteration under way, counted from 0."""
+        return MessageHub.get_current_instance().get_info('iter', 0)
+
+    @property
+    def max_iters(self) -> int:
+        """Number of iterations of the training."""
+        return MessageHub.get_current_instance().get_info('max_iters', 1)
+
+    def forward(self, inputs: dict, data_samples=None, mode: str = 'tensor'):
+        """Return losses (`loss`), predictions (`predict`) or the students' logits (`tensor`)."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return {name: student(inputs[name], mode='tensor')
+                    for name, student in self.students.items()}
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', found {mode!r}")
+
+    def loss(self, inputs: dict, data_samples=None) -> dict[str, Tensor]:
+        """Return the total under `loss` and every term under its own name.
+
+        Args:
+            inputs: the batch as described in the class.
+            data_samples: not used; what is known of the images, for plug-ins.
+        """
+        batch = dict(inputs)
+        views = {'x_w': batch['x_w'], **self.student_views(batch)}
+        batch['logits'] = {name: self.forward_views(name, {v: x[name] for v, x in views.items()})
+                           for name in self.students}
+        sup = self.sup_loss(batch)
+        unsup = self.unsup_loss(batch)
+        weight = self.ramp(self.iter, self.max_iters)
+        total = sum(sup.values())
+        if unsup:
+            total = total + weight * sum(unsup.values())
+        logged = {k: v.detach() for k, v in {**sup, **unsup, **batch.get('curves', {})}.items()}
+        return {'loss': total, **logged, 'weight': total.detach().new_tensor(weight)}
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return what the students see next to `x_w`; by default nothing."""
+        return {}
+
+    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return the supervised term of every student, `sup_<name>`."""
+        return {f'sup_{name}': self.criterion(logits['x_w'], batch['y'][name])
+                for name, logits in batch['logits'].items()}
+
+    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return the unsupervised terms; by default none."""
+        return {}
+
+    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a student's logits on several views.
+
+        All views go through one call where the network treats every image by itself; a network
+        with batch statistics sees one view after the other, as the published codes do.
+        """
+        student = self.students[name]
+        same_size = len({x.shape[1:] for x in views.values()}) == 1
+        if len(views) > 1 and same_size and not has_batch_statistics(student):
+            joint = student(torch.cat(list(views.values())), mode='tensor')
+            parts = joint.split([len(x) for x in views.values()])
+        else:
+            parts = [student(x, mode='tensor') for x in views.values()]
+        return {view: self.to_label_size(name, logits)
+                for view, logits in zip(views, parts, strict=True)}
+
+    def to_label_size(self, name: str, logits: Tensor) -> Tensor:
+        """Resize logits bilinearly to the student's label size, where it has one."""
+        side = self.data_preprocessor.sizes.get(name, {}).get('label', logits.shape[-1])
+        return resize_bilinear(logits.float(), (side, side)) if side != logits.shape[-1] else (
+            logits.float())
+
+    @torch.no_grad()
+    def teacher_prob(self, name: str, x: Tensor) -> Tensor:
+        """Return a teacher's class probabilities (N, C, H, W) on its own view."""
+        return self.to_label_size(name, self.teachers[name](x, mode='tensor')).softmax(1)
+
+    @torch.no_grad()
+    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
+        """Return logits (N, C, H, W) at the size of the network's input.
+
+        Args:
+            inputs: student name to images, as the preprocessor gives them at test time.
+            name: student, or the student of the teacher.
+            teacher: ask the teacher instead.
+        """
+        network = (self.teachers if teacher else self.students)[name]
+        logits = network(inputs[name], mode='tensor').float()
+        return resize_bilinear(logits, inputs[name].shape[-2:])
+
+    def predict(self, inputs: dict, data_samples: list) -> list:
+        """Add every student's prediction to the data samples.
+
+        A prediction is the most probable class at the network's input size, brought to the size
+        of the sample's label (else of its original image) on the corner-aligned nearest grid.
+        """
+        names = [self.primary] + [name for name in self.students if name != self.primary]
+        for name in names:
+            classes = self.predict_logits(inputs, name).argmax(1).to(torch.uint8)
+            for one, sample in zip(classes, data_samples, strict=True):
+                shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
+                pred = resize_nearest(one[None], tuple(shape[-2:]))
+                sample.set_field(PixelData(data=pred), f'pred_{name}')
+        for sample in data_samples:
+            sample.pred_sem_seg = sample.get(f'pred_{self.primary}').clone()
+            sample.set_metainfo({'students': names})
+        return data_samples
+
+    def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
+        """Return the class maps (N, H, W) of every teacher, for diagnosis."""
+        return {name: self.predict_logits(inputs, name, teacher=True).argmax(1)
+                for name in self.teachers}
+
+
+def has_batch_statistics(network: nn.Module) -> bool:
+    """Return whether an image's result depends on the others of its batch."""
+    return any(isinstance(m, _BatchNorm) and m.training for m in network.modules())
+
+
+def resize_bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize the last two axes bilinearly (corners not aligned, no antialiasing)."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return nn.functional.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
