@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from scipy.ndimage import correlate1d
+
+from mmssl.datasets.transforms.intensity import gaussian_blur, mean_grey
+from mmssl.registry import TRANSFORMS
+
+
+def images(seed):
+    rng = np.random.default_rng(seed)
+    top = int(rng.integers(20, 256))
+    return rng.integers(0, top, (40, 50, 1), np.uint8), rng.integers(0, top, (40, 50, 3), np.uint8)
+
+
+def pillow(img):
+    return Image.fromarray(img[..., 0] if img.shape[2] == 1 else img)
+
+
+@pytest.mark.parametrize('name', ['Brightness', 'Contrast'])
+@pytest.mark.parametrize(('low', 'high'), [(0.1, 2.0), (0.5, 1.5)])
+def test_equals_pillow_to_the_bit(name, low, high):
+    transform = TRANSFORMS.build(dict(type=f'Random{name}', low=low, high=high))
+    for seed in range(40):
+        factor = np.random.default_rng(seed).uniform(low, high)
+        for img in images(seed):
+            expected = getattr(ImageEnhance, name)(pillow(img)).enhance(factor)
+            out = transform(dict(img=img, rng=np.random.default_rng(seed)))['img']
+            assert (out == np.asarray(expected).reshape(img.shape)).all()
+
+
+def test_contrast_pivots_at_the_rounded_mean():
+    img = np.array([[[10], [20]], [[30], [41]]], np.uint8)
+    assert mean_grey(img) == 25
+    transform = TRANSFORMS.build(dict(type='RandomContrast', low=2.0, high=2.0))
+    out = transform(dict(img=img, rng=np.random.default_rng(0)))['img']
+    assert out.ravel().tolist() == [0, 15, 35, 57]
+
+
+def test_mean_grey_of_colours_is_pillows():
+    for seed in range(20):
+        img = images(seed)[1]
+        grey = np.asarray(Image.fromarray(img).convert('L'))
+        assert mean_grey(img) == int(grey.mean() + 0.5)
+
+
+@pytest.mark.parametrize('sigma', [0.1, 0.35, 0.5, 1.0, 1.6, 2.0])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_blur_equals_the_kernel_of_51_taps(sigma, channels):
+    rng = np.random.default_rng(3)
+    img = rng.choice(np.array([0, 255], np.uint8), (96, 80, channels))
+    kernel = np.exp(-(np.arange(-25, 26) ** 2) / (2 * sigma**2))
+    kernel /= kernel.sum()
+    expected = correlate1d(correlate1d(img.astype(float), kernel, 0, mode='mirror'), kernel, 1,
+                           mode='mirror')  # fmt: skip
+    out = gaussian_blur(img, sigma, max_taps=51)
+    assert out.shape == img.shape
+    assert np.abs(out - expected).max() < 0.55  # half a level is the rounding
+    assert np.abs(out - np.floor(expected)).max() <= 1
+
+
+def test_blur_kernel_is_a_tenth_of_the_image():
+    img = np.zeros((40, 40, 1), np.uint8)
+    img[20, 20] = 255
+    transform = TRANSFORMS.build(dict(type='GaussianBlur', sigma=(2.0, 2.0)))
+    out = transform(dict(img=img, rng=np.random.default_rng(0)))['img'][..., 0]
+    rows, columns = np.nonzero(out)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (18, 22, 18, 22)  # 5 taps
+
+
+def test_blur_widths_cover_the_range():
+    transform = TRANSFORMS.build(dict(type='GaussianBlur', sigma=(0.1, 2.0)))
+    img = np.zeros((256, 256, 1), np.uint8)
+    img[128, 128] = 255
+    peaks = [
+        int(transform(dict(img=img, rng=np.random.default_rng(seed)))['img'].max())
+        for seed in range(50)
+    ]
+    assert max(peaks) > 250
+    assert min(peaks) < 15
+
+
+@pytest.mark.parametrize('kind', ['RandomBrightness', 'RandomContrast'])
+def test_range_in_the_wrong_order_is_refused(kind):
+    with pytest.raises(ValueError, match=r'\(low, high\) = \(2.0, 0.1\)'):
+        TRANSFORMS.build(dict(type=kind, low=2.0, high=0.1))

@@ -1,0 +1,83 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmssl.registry import TRANSFORMS
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    img = cv2.GaussianBlur(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8), (5, 5), 1)
+    mask = np.where(rng.random((30, 40)) > 0.5, 255, 0).astype(np.uint8)
+    Image.fromarray(img).save(tmp_path / 'a.png')
+    Image.fromarray(mask).save(tmp_path / 'm.png')
+    return img, mask, dict(img_path=str(tmp_path / 'a.png'), mask_path=str(tmp_path / 'm.png'))
+
+
+def build(**cfg):
+    return TRANSFORMS.build(cfg)
+
+
+def test_image_and_mask_are_read(files):
+    img, mask, results = files
+    results = build(type='LoadImage', channels=3)(results)
+    results = build(type='LoadMask', label_map={0: 1, 255: 0})(results)
+    assert (results['img'] == img).all()
+    assert results['ori_shape'] == (30, 40)
+    assert (results['gt'] == (mask == 0)).all()
+
+
+def test_label_map_of_the_data_set_is_the_default(files):
+    _, mask, results = files
+    results['label_map'] = {0: 0, 255: 1}
+    assert (build(type='LoadMask')(results)['gt'] == (mask == 255)).all()
+
+
+def test_missing_label_map_is_named(files):
+    with pytest.raises(ValueError, match=r'No label map for mask .*m\.png'):
+        build(type='LoadMask')(files[2])
+
+
+def test_mask_of_an_unlabelled_sample_is_never_opened():
+    results = dict(labelled=False, mask_path='/nowhere/m.png')
+    assert 'gt' not in build(type='LoadMask', label_map={0: 0})(results)
+
+
+def test_mask_of_another_size_is_refused(files):
+    results = files[2]
+    results['ori_shape'] = (30, 41)
+    with pytest.raises(ValueError, match=r'm\.png is 30x40'):
+        build(type='LoadMask', label_map={0: 1, 255: 0})(results)
+
+
+@pytest.mark.parametrize('name', ['nearest', 'box', 'bilinear', 'bicubic', 'lanczos'])
+@pytest.mark.parametrize('channels', [1, 2, 3])
+def test_resize_gives_pillows_pixels(files, name, channels):
+    img, mask, _ = files
+    img, gt = img[..., :channels], mask // 255
+    results = build(type='ResizeSquare', size=24, interpolation=name)(dict(img=img, gt=gt))
+    for c in range(channels):
+        expected = Image.fromarray(img[..., c]).resize((24, 24), Image.Resampling[name.upper()])
+        assert (results['img'][..., c] == np.asarray(expected)).all()
+    expected = Image.fromarray(gt).resize((24, 24), Image.Resampling.NEAREST)
+    assert (results['gt'] == np.asarray(expected)).all()
+    assert results['img'].shape == (24, 24, channels)
+
+
+def test_unknown_interpolation_lists_the_known():
+    with pytest.raises(ValueError, match='"cubic" is unknown.*lanczos'):
+        build(type='ResizeSquare', size=24, interpolation='cubic')
+
+
+@pytest.mark.parametrize(
+    ('size', 'shape'), [(20, (20, 20)), ((10, 20), (10, 20)), (None, (30, 40))]
+)
+def test_mask_is_brought_to_the_evaluation_size(files, size, shape):
+    gt = files[1] // 255
+    results = build(type='ResizeMaskTo', size=size)(dict(gt=gt, ori_shape=(30, 40)))
+    expected = Image.fromarray(gt).resize(shape[::-1], Image.Resampling.NEAREST)
+    assert (results['gt'] == np.asarray(expected)).all()
+    assert results['eval_shape'] == shape
+    assert build(type='ResizeMaskTo', size=size)(dict(ori_shape=(30, 40)))['eval_shape'] == shape

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+
+from mmssl.registry import TRANSFORMS
+
+META = dict(
+    domain='UCL', case='03', slice='11', name='03_11.png', img_path='UCL/03_11.png',
+    ori_shape=(20, 30), spacing=None,
+)  # fmt: skip
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    img = rng.integers(0, 256, (8, 8, 3), np.uint8)
+    gt = rng.integers(0, 3, (8, 8), np.uint8)
+    return img, gt
+
+
+def test_labelled_sample(arrays):
+    img, gt = arrays
+    out = TRANSFORMS.build(dict(type='PackSemiInputs'))(dict(META, labelled=True, img=img, gt=gt))
+    assert set(out) == {'inputs', 'data_samples'}
+    assert set(out['inputs']) == {'x_w', 'y'}
+    assert (out['inputs']['x_w'].numpy() == img.transpose(2, 0, 1)).all()
+    assert out['inputs']['x_w'].dtype == out['inputs']['y'].dtype == torch.uint8
+    assert (out['inputs']['y'].numpy() == gt).all()
+    assert out['data_samples'].metainfo == dict(META, labelled=True)
+
+
+def test_unlabelled_sample_shows_no_mask(arrays):
+    img, gt = arrays
+    results = dict(
+        META, labelled=False, img=img, gt=gt, img_strong=img + 1, img_strong2=img + 2,
+        box=np.array([1, 2, 3, 4]), box_size=8,
+    )  # fmt: skip
+    out = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)
+    assert set(out['inputs']) == {'u_w', 'u_s', 'u_s2', 'box'}
+    assert (out['inputs']['u_s'].numpy() == (img + 1).transpose(2, 0, 1)).all()
+    assert (out['inputs']['u_s2'].numpy() == (img + 2).transpose(2, 0, 1)).all()
+    assert out['inputs']['box'].tolist() == [1, 2, 3, 4]
+    assert out['inputs']['box'].dtype == torch.int64
+    assert out['data_samples'].metainfo == dict(META, labelled=False, box_size=8)
+
+
+def test_views_are_optional(arrays):
+    results = dict(META, labelled=False, img=arrays[0])
+    assert set(TRANSFORMS.build(dict(type='PackSemiInputs'))(results)['inputs']) == {'u_w'}
+
+
+def test_tensors_do_not_share_the_cached_array(arrays):
+    img, gt = arrays[0][..., :1].copy(), arrays[1]
+    img.flags.writeable = gt.flags.writeable = False
+    out = TRANSFORMS.build(dict(type='PackSemiInputs'))(dict(META, labelled=True, img=img, gt=gt))
+    before = img.copy(), gt.copy()
+    out['inputs']['x_w'].zero_()
+    out['inputs']['y'].fill_(9)
+    assert (img == before[0]).all()
+    assert (gt == before[1]).all()
+
+
+@pytest.mark.parametrize(('key', 'maker'), [('gt', 'LoadMask'), ('img', 'LoadImage')])
+def test_incomplete_pipeline_is_named(arrays, key, maker):
+    results = dict(META, labelled=True, img=arrays[0], gt=arrays[1])
+    del results[key]
+    with pytest.raises(ValueError, match=f'03_11.*without "{key}"; put {maker}'):
+        TRANSFORMS.build(dict(type='PackSemiInputs'))(results)
+
+
+def test_test_sample(arrays):
+    img, _ = arrays
+    gt = np.random.default_rng(1).integers(0, 3, (20, 30), np.uint8)
+    results = dict(META, labelled=True, img=img, gt=gt)
+    out = TRANSFORMS.build(dict(type='PackTestInputs'))(results)
+    assert (out['inputs'].numpy() == img.transpose(2, 0, 1)).all()
+    assert (out['data_samples'].gt_sem_seg.data.numpy() == gt[None]).all()
+    assert out['data_samples'].metainfo == dict(META, labelled=True, eval_shape=(20, 30))
+
+
+def test_test_sample_without_mask(arrays):
+    out = TRANSFORMS.build(dict(type='PackTestInputs'))(
+        dict(META, img=arrays[0], eval_shape=(5, 6))
+    )
+    assert 'gt_sem_seg' not in out['data_samples']
+    assert out['data_samples'].eval_shape == (5, 6)
