@@ -1,5 +1,5 @@
 """Data sets, samplers, transforms and collate functions; importing this registers them."""
 
-from . import transforms
+from . import collate, medical, mixed_domain, samplers, transforms
 
-__all__ = ['transforms']
+__all__ = ['collate', 'medical', 'mixed_domain', 'samplers', 'transforms']

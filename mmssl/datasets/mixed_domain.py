@@ -1,0 +1,292 @@
+"""Images of several domains, a few of them labelled, described by the config alone."""
+
+import copy
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from ..registry import DATASETS, TRANSFORMS
+from ..structures import Draw
+from .cache import SampleCache
+from .decode import DataError
+from .domain_index import DomainIndex, compare_counts, index_domain, summary, warn_once
+from .layout import DomainLayout, Sample
+
+MODES = ('train', 'val', 'test')
+PALETTE = [[0, 0, 0], [230, 60, 60], [60, 160, 240], [90, 200, 90], [240, 190, 40], [180, 90, 220]]
+
+
+@DATASETS.register_module()
+class MixedDomainDataset(Dataset):
+    """Read images of several domains; in training, N images of one of them have labels.
+
+    Where the files lie, what the mask values mean and how images are split are options of
+    `DomainLayout`, given as further keyword arguments. In training the masks of unlabelled
+    images are never opened and need not exist.
+
+    Args:
+        data_root: folder that holds the domains.
+        domains: names of the domains, in the order of the tables; all that a domain has is left
+            out by leaving out its name.
+        mode: 'train' (labelled and unlabelled images), 'val' or 'test' (all with masks).
+        labelled: which training images have labels: `dict(domain=..., num=20)`; `num`, `ratio`,
+            `cases`, `list` and `seed` as in `splits.choose_labelled`.
+        unlabelled_domains: domains of the unlabelled pool; None takes all.
+        holdout: training images kept for validation, by case: `dict(fraction=0.2)` or
+            `dict(cases=[...])`, of `domains='labelled'` (default), `'all'` or a list.
+        prepare: transforms that draw nothing (load, resize); their result can be cached.
+        pipeline: the other transforms.
+        overrides: domain -> options of `DomainLayout` that differ for it.
+        cache: True keeps the prepared images of all samples in memory, shared by the workers
+            where they are forked; 'lazy' keeps each one when it is first read.
+        seed: seed of the transforms' draws; the sampler sets it where it is None.
+        metainfo: `classes`, `parts` (name -> class ids whose union is the part), `palette`,
+            `dataset_name`, `published_counts`.
+        lazy_init: look for the files only when they are needed.
+        **layout: options of `DomainLayout`.
+
+    Example of a config::
+
+        dict(type='MixedDomainDataset', data_root='data/mine', domains=['siteA', 'siteB'],
+             label_map={0: 0, 255: 1}, labelled=dict(domain='siteA', num=20),
+             image_dir='{domain}/image', mask_dir='{domain}/mask',
+             split=dict(type='fraction', test=0.2), prepare=[...], pipeline=[...])
+    """
+
+    METAINFO: dict = {}
+    LAYOUT: dict = {}
+    DOMAINS: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        data_root: str,
+        domains: Sequence[str] | None = None,
+        mode: str = 'train',
+        labelled: dict | None = None,
+        unlabelled_domains: Sequence[str] | None = None,
+        holdout: dict | None = None,
+        prepare: Sequence[dict] = (),
+        pipeline: Sequence[dict] = (),
+        overrides: dict[str, dict] | None = None,
+        cache: bool | str = False,
+        seed: int | None = None,
+        metainfo: dict | None = None,
+        lazy_init: bool = False,
+        **layout,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f'mode = "{mode}" is not known (known: {", ".join(MODES)}).')
+        self.data_root = os.fspath(data_root)
+        self.domains = list(domains or self.DOMAINS)
+        self.mode = mode
+        self.labelled = dict(labelled) if labelled else None
+        self.holdout = dict(holdout) if holdout else None
+        self.seed = seed
+        self._check_domains(unlabelled_domains, overrides or {})
+        self.unlabelled_domains = list(unlabelled_domains or self.domains)
+        base = DomainLayout.build(self.LAYOUT, layout)
+        self.layouts = {
+            name: base.override((overrides or {}).get(name, {})) for name in self.domains
+        }
+        self._metainfo = self._build_metainfo(metainfo or {})
+        self.prepare = [TRANSFORMS.build(step) for step in prepare]
+        self.pipeline = [TRANSFORMS.build(step) for step in pipeline]
+        self.cache = SampleCache(cache)
+        self.samples: list[Sample] = []
+        self._ready = False
+        if not lazy_init:
+            self.full_init()
+
+    def _check_domains(self, pool: Sequence[str] | None, overrides: dict) -> None:
+        """Compare every domain that the config names with the list of domains."""
+        if not self.domains or len(set(self.domains)) < len(self.domains):
+            raise ValueError(f'domains = {self.domains}: give each name once, at least one.')
+        if self.mode == 'train' and not self.labelled:
+            raise ValueError(
+                'mode = "train" needs labelled=dict(domain=..., num=...): which images have labels.'
+            )
+        named = {'unlabelled_domains': pool or (), 'overrides': overrides}
+        if self.labelled:
+            unknown = set(self.labelled) - {'domain', 'num', 'ratio', 'list', 'cases', 'seed'}
+            if unknown:
+                raise ValueError(
+                    f'labelled has an unknown key "{min(unknown)}" '
+                    '(known: domain, num, ratio, list, cases, seed).'
+                )
+            if len(self.domains) == 1:
+                self.labelled.setdefault('domain', self.domains[0])
+            named['labelled.domain'] = (self.labelled.get('domain'),)
+        if self.holdout and not isinstance(self.holdout.get('domains', 'labelled'), str):
+            named['holdout.domains'] = self.holdout['domains']
+        for option, names in named.items():
+            for name in names:
+                if name not in self.domains:
+                    raise ValueError(
+                        f'{option} names domain "{name}", which is not known '
+                        f'(known: {", ".join(self.domains)}).'
+                    )
+
+    def _build_metainfo(self, given: dict) -> dict:
+        """Fill in what follows from the label map, and compare the classes with it."""
+        info = {**copy.deepcopy(self.METAINFO), **copy.deepcopy(dict(given))}
+        count = max(layout.label_map.num_classes for layout in self.layouts.values())
+        names = ['background', *(f'class{index}' for index in range(1, count))]
+        classes = tuple(info.setdefault('classes', tuple(names)))
+        if count > len(classes):
+            raise ValueError(
+                f'The label map gives class id {count - 1}, but there are only {len(classes)} '
+                f'classes: {", ".join(classes)}. Name the classes in metainfo.'
+            )
+        parts = {name: [index] for index, name in enumerate(classes) if index}
+        for name, ids in info.setdefault('parts', parts).items():
+            if not ids or not all(0 < index < len(classes) for index in ids):
+                raise ValueError(
+                    f'Part "{name}" = {list(ids)} must list class ids 1 to {len(classes) - 1}.'
+                )
+        info.setdefault('palette', [PALETTE[i % len(PALETTE)] for i in range(len(classes))])
+        info.setdefault('dataset_name', type(self).__name__.lower())
+        info.setdefault('published_counts', {})
+        return {**info, 'classes': classes, 'domains': list(self.domains)}
+
+    @property
+    def metainfo(self) -> dict:
+        """Return what the data set is: classes, parts, palette, domains, name, counts."""
+        return copy.deepcopy(self._metainfo)
+
+    def full_init(self) -> None:
+        """Look for the files, check them, and fill the cache.
+
+        Raises:
+            FileNotFoundError: the data root, a folder, a list or a mask is missing.
+            ValueError: an option does not go with the files.
+        """
+        if self._ready:
+            return
+        if not os.path.isdir(self.data_root):
+            raise FileNotFoundError(
+                f'data_root "{self.data_root}" does not exist. Put the data there or set '
+                'data_root in the config of the data set.'
+            )
+        found = [self._index(domain) for domain in self._needed_domains()]
+        self.samples = [sample for index in found for sample in self._choose(index, found)]
+        flags = np.array([sample.labelled for sample in self.samples])
+        self.labelled_indices = np.flatnonzero(flags)
+        self.unlabelled_indices = np.flatnonzero(~flags)
+        warn_once(compare_counts(self._metainfo, self.mode, found))
+        print_log(summary(self._metainfo, self.mode, self.samples), logger='current')
+        self.cache.fill(len(self.samples), self._run_prepare)
+        self._ready = True
+
+    def _needed_domains(self) -> list[str]:
+        if self.mode == 'val' and self.holdout:
+            return self._holdout_domains()
+        return self.domains
+
+    def _holdout_domains(self) -> list[str]:
+        chosen = (self.holdout or {}).get('domains', 'labelled')
+        if chosen == 'all':
+            return self.domains
+        if chosen != 'labelled':
+            return [name for name in self.domains if name in chosen]
+        if not self.labelled:
+            raise ValueError(
+                'holdout takes its images from the labelled domain: give labelled=dict(domain=...) '
+                'as in training, or holdout=dict(domains=[...]).'
+            )
+        return [self.labelled['domain']]
+
+    def _index(self, domain: str) -> DomainIndex:
+        """List one domain's images, naming the way out if that fails."""
+        holdout = self.holdout if self.holdout and domain in self._holdout_domains() else None
+        try:
+            return index_domain(self.data_root, domain, self.layouts[domain], self.mode, holdout)
+        except (FileNotFoundError, ValueError) as error:
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            raise kind(f'{error} {self.leave_out(domain)}'.strip()) from None
+
+    def _choose(self, index: DomainIndex, found: list[DomainIndex]) -> list[Sample]:
+        """Return a domain's samples, masks attached where they may be read."""
+        try:
+            if self.mode != 'train':
+                return index.samples(index.pool.names, with_masks=index.pool.names)
+            total = sum(other.total for other in found)
+            chosen: list[str] = []
+            if index.domain == self.labelled['domain']:
+                chosen = index.choose(self.labelled, total)
+            pool = index.pool.names if index.domain in self.unlabelled_domains else chosen
+            return index.samples(pool, with_masks=chosen)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{error} {self.leave_out(index.domain)}') from None
+
+    def leave_out(self, domain: str) -> str:
+        """Say how to do without a domain."""
+        rest = [name for name in self.domains if name != domain]
+        if not rest:
+            return ''
+        labelled = self.mode == 'train' and self.labelled['domain'] == domain
+        first = 'choose another labelled.domain (unlabelled images need no mask) or ' * labelled
+        return f'Or {first}leave the domain out: domains={rest}.'
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        self.full_init()
+        return len(self.samples)
+
+    def _run_prepare(self, index: int, labelled: bool | None = None) -> dict:
+        """Run the deterministic transforms of one sample.
+
+        Raises:
+            DataError: a file cannot be used; the message names domain and file.
+        """
+        sample = self.samples[index]
+        layout = self.layouts[sample.domain]
+        labelled = sample.labelled if labelled is None else labelled
+        results = dict(
+            img_path=sample.img_path,
+            label_map=layout.label_map,
+            channels=layout.channels,
+            domain=sample.domain,
+            case=sample.case,
+            slice=sample.slice,
+            name=sample.name,
+            spacing=layout.spacing,
+            labelled=labelled,
+        )
+        if labelled:
+            results['mask_paths'] = list(sample.mask_paths)
+        try:
+            for step in self.prepare:
+                results = step(results)
+        except (ValueError, OSError) as error:
+            hint = self.leave_out(sample.domain)
+            raise DataError(f'Domain "{sample.domain}": {error} {hint}'.strip()) from None
+        return results
+
+    def __getitem__(self, draw: Draw | int) -> dict:
+        """Return one sample as the pipeline packs it.
+
+        Args:
+            draw: what the training sampler drew, or a plain index (iteration 0, slot 0).
+        """
+        self.full_init()
+        if not isinstance(draw, Draw):
+            draw = Draw(int(draw), 0, 0, self.samples[int(draw)].labelled)
+        if draw.labelled and not self.samples[draw.index].labelled:
+            raise ValueError(f'Sample {draw.index} is drawn with a label but has none.')
+        results = self.cache.get(draw.index)
+        if results is None:
+            results = self._run_prepare(draw.index, draw.labelled)
+            if draw.labelled == self.samples[draw.index].labelled:
+                self.cache.put(draw.index, results)
+        if not draw.labelled:
+            results.pop('gt', None)
+            results.pop('mask_paths', None)
+        results['labelled'] = draw.labelled
+        stream = [self.seed or 0, draw.iteration, draw.slot, 0 if draw.labelled else 1]
+        results['rng'] = np.random.default_rng(stream)
+        for step in self.pipeline:
+            results = step(results)
+        return results

@@ -1,0 +1,5 @@
+"""Samplers of training batches."""
+
+from .semi_sampler import SemiSampler
+
+__all__ = ['SemiSampler']
