@@ -75,18 +75,19 @@ class SynFoC(SemiSegmentor):
     @torch.no_grad()
     def targets(self, u_w: dict[str, Tensor]) -> tuple[dict[str, tuple], dict[str, Tensor]]:
         """Return each student's label and mask (N, H, W), and the curves of the confidences."""
-        q_f, q_c, alphas, curves = self.teach(u_w)
+        q_f, q_c, alphas, confidences = self.teach(u_w)
         sizes = {self.foundation: q_f.shape[-2:], self.conventional: q_c.shape[-2:]}
         q_f, targets = resize_bilinear(q_f, q_c.shape[-2:]), {}
         for name, alpha in alphas.items():
             confidence, label = resize_bilinear(mix(q_f, q_c, alpha), sizes[name]).max(1)
             targets[name] = label, self.threshold(confidence).float()
-        curves['mask'] = targets[self.conventional][1].mean()
-        return targets, curves
+        curves = {'alpha': alphas[self.conventional], 'mask': targets[self.conventional][1],
+                  **confidences}
+        return targets, {key: value.mean() for key, value in curves.items()}
 
     @torch.no_grad()
     def teach(self, u_w: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict, dict]:
-        """Return both teachers' probabilities, alpha (N,) for each student, and the curves."""
+        """Return both teachers' probabilities, and for each image alpha and the confidences."""
         q_f = self.teacher_prob(self.foundation, u_w[self.foundation])
         q_c = self.teacher_prob(self.conventional, u_w[self.conventional])
         student = self.forward_views(self.conventional, {'u_w': u_w[self.conventional]})['u_w']
@@ -95,9 +96,8 @@ class SynFoC(SemiSegmentor):
         self_conf = agreement(student.argmax(1), own, self.parts)
         mutual_conf = agreement(own_low, q_f.argmax(1), self.parts)
         alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, self.iter / self.max_iters)
-        curves = {'alpha': alpha_c.mean(), 'self_conf': self_conf.mean(),
-                  'mutual_conf': mutual_conf.mean()}
-        return q_f, q_c, {self.foundation: alpha_f, self.conventional: alpha_c}, curves
+        alphas = {self.foundation: alpha_f, self.conventional: alpha_c}
+        return q_f, q_c, alphas, {'self_conf': self_conf, 'mutual_conf': mutual_conf}
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `unsup_<student>` of both students, `consistent` and `discrepant`."""

@@ -1,0 +1,131 @@
+import pytest
+import torch
+from tiny import BN, build, raw_batch, segmentor, set_iter, synfoc
+
+from mmssl.models.pseudo_label import agreement, part_table
+from mmssl.registry import ENSEMBLES
+
+
+def prepared(model, **kwargs):
+    return model.data_preprocessor(raw_batch(**kwargs), True)['inputs']
+
+
+def test_loss_is_the_sum_of_its_terms():
+    set_iter(30000, 60000)
+    model = build(synfoc())
+    losses = model.loss(prepared(model))
+    sup = losses['sup_sam'] + losses['sup_unet']
+    unsup = sum(losses[k] for k in ('unsup_sam', 'unsup_unet', 'consistent', 'discrepant'))
+    assert losses['loss'].item() == pytest.approx((sup + 0.286505 * unsup).item(), rel=1e-5)
+
+
+def test_targets_are_the_ensemble_outside_and_the_label_inside_the_box():
+    model = build(synfoc())
+    batch = prepared(model)
+    model.student_views(batch)
+    label, mask = batch['target']['unet']
+    assert torch.equal(label[:, 3:10, 2:11], batch['y']['unet'][:, 3:10, 2:11])
+    assert (mask[:, 3:10, 2:11] == 1).all()
+    targets, _ = model.targets(batch['u_w'])
+    outside = torch.ones(24, 24, dtype=torch.bool)
+    outside[3:10, 2:11] = False
+    assert torch.equal(label[:, outside], targets['unet'][0][:, outside])
+
+
+def test_image_in_the_box_is_the_weak_labelled_view():
+    model = build(synfoc())
+    batch = prepared(model)
+    u_c = model.student_views(batch)['u_c']['unet']
+    assert torch.equal(u_c[..., 3:10, 2:11], batch['x_w']['unet'][..., 3:10, 2:11])
+    assert torch.equal(u_c[..., 10:, :], batch['u_s']['unet'][..., 10:, :])
+
+
+def test_passes_of_the_conventional_student_come_in_the_published_order():
+    model, seen = build(synfoc()), []
+    model.students['unet'].register_forward_pre_hook(
+        lambda m, args: seen.append((len(args[0]), torch.is_grad_enabled())))
+    model.loss(prepared(model, n_l=1, n_u=2))
+    assert seen == [(2, False), (1, True), (2, True)]
+
+
+def test_no_graph_is_built_for_the_teachers_and_the_confidences():
+    model = build(synfoc())
+    batch = prepared(model)
+    q_f, q_c, alphas, confidences = model.teach(batch['u_w'])
+    assert not any(t.requires_grad for t in (q_f, q_c, *alphas.values(), *confidences.values()))
+
+
+@pytest.mark.parametrize('rule, value', [
+    ('SelfMutualConfidence', 0.125), ('SelfConfidence', 0.5), ('MutualConfidence', 0.25),
+    ('ConstantRatio', 0.5), ('LinearRatio', 0.75)])
+def test_rules_by_hand(rule, value):
+    for ratio in ENSEMBLES.build(dict(type=rule))(torch.tensor([0.5]), torch.tensor([0.25]), 0.75):
+        assert ratio.item() == value
+
+
+def test_own_and_cross_teachers_give_each_student_one_teacher():
+    model = build(synfoc(ensemble=dict(type='OwnTeacher')))
+    batch = prepared(model)
+    q_f, q_c, *_ = model.teach(batch['u_w'])
+    targets, _ = model.targets(batch['u_w'])
+    assert torch.equal(targets['unet'][0], q_c.argmax(1))
+    model.ensemble = ENSEMBLES.build(dict(type='CrossTeacher'))
+    crossed, _ = model.targets(batch['u_w'])
+    up = torch.nn.functional.interpolate(q_f, size=24, mode='bilinear')
+    assert torch.equal(crossed['unet'][0], up.argmax(1))
+
+
+def test_agreement_counts_empty_pairs_as_perfect_and_averages_overlapping_parts():
+    a, b = torch.zeros(2, 4, 4).long(), torch.zeros(2, 4, 4).long()
+    a[1, 0, 0] = 1
+    table = part_table([[1]], 3)
+    assert agreement(a, b, table).tolist() == pytest.approx([1, 1 / 2.001])
+    b[1, 0, 0] = 2
+    cup_disc = part_table([[1], [1, 2]], 3)
+    assert agreement(a, b, cup_disc)[1].item() == pytest.approx((1 / 2.001 + 3 / 3.001) / 2)
+
+
+def test_part_of_a_class_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match='from 1 to 1'):
+        build(synfoc(parts=[[2]]))
+
+
+def test_loss_runs_on_the_meta_device_so_nothing_waits_for_the_device():
+    model = build(synfoc(classes=3, parts=[[1], [1, 2]])).to('meta')
+    raw = raw_batch(classes=3)
+    raw['inputs'] = {k: v.to('meta') for k, v in raw['inputs'].items()}
+    losses = model.loss(model.data_preprocessor(raw, True)['inputs'])
+    losses['loss'].backward()
+    assert losses['loss'].is_meta
+
+
+def test_fewer_labelled_than_unlabelled_images_work():
+    model = build(synfoc())
+    assert torch.isfinite(model.loss(prepared(model, n_l=1, n_u=3))['loss'])
+
+
+def test_a_stock_backbone_takes_the_place_of_the_unet():
+    resnet = dict(
+        type='EncoderDecoder',
+        backbone=dict(type='ResNet', depth=18, in_channels=1, base_channels=8, norm_cfg=BN,
+                      num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,)),
+        decode_head=dict(type='FCNHead', in_channels=8, channels=4, num_convs=1, num_classes=2,
+                         concat_input=False, norm_cfg=BN))
+    model = build(synfoc(students=dict(sam=segmentor(), unet=resnet)))
+    optimizer = torch.optim.SGD(model.students.parameters(), lr=0.05)
+    batch, losses = prepared(model), []
+    for _ in range(4):
+        optimizer.zero_grad()
+        out = model.loss(batch)
+        out['loss'].backward()
+        optimizer.step()
+        losses.append(out['sup_unet'].item())
+    assert batch['y']['unet'].shape[-1] == 24 and losses[-1] < losses[0]
+
+
+def test_without_consistency_the_terms_are_left_out():
+    losses = (model := build(synfoc(consistency=None))).loss(prepared(model))
+    assert 'consistent' not in losses and 'discrepant' not in losses
+    losses = (model := build(synfoc(consistency=dict(type='ConsistencyLoss')))).loss(
+        prepared(model))
+    assert 'discrepant' in losses and 'consistent' not in losses

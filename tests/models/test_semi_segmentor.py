@@ -1,0 +1,106 @@
+import copy
+
+import pytest
+import torch
+from tiny import BN, GN, build, raw_batch, segmentor, set_iter
+
+from mmssl.models.semi_segmentor import has_batch_statistics
+from mmssl.structures import resize_nearest
+
+
+def supervised(norm=BN, **kwargs):
+    return build(dict(type='SupOnly', students=dict(unet=segmentor(norm=norm)), **kwargs))
+
+
+def test_supervised_loss_is_the_criterion_on_the_labelled_images():
+    model = supervised(GN)
+    batch = model.data_preprocessor(raw_batch(), True)['inputs']
+    losses = model.loss(batch)
+    logits = model.students['unet'](batch['x_w']['unet'], mode='tensor')
+    expected = model.criterion(logits, batch['y']['unet'])
+    assert losses['loss'].item() == pytest.approx(expected.item())
+    assert losses['sup_unet'].item() == losses['loss'].item()
+
+
+def test_only_the_total_is_summed_by_mmengine():
+    model = build(dict(type='FixMatch', students=dict(unet=segmentor()), teachers=['unet']))
+    losses = model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])
+    total, log = model.parse_losses(losses)
+    assert total.item() == losses['loss'].item()
+    assert {'sup_unet', 'unsup_unet', 'weight'} <= set(log)
+
+
+def test_weight_follows_the_ramp():
+    model = build(dict(type='FixMatch', students=dict(unet=segmentor()), teachers=['unet']))
+    batch = model.data_preprocessor(raw_batch(), True)['inputs']
+    for iteration, weight in ((0, 0.006738), (15000, 0.060055), (59999, 0.999875)):
+        set_iter(iteration, 60000)
+        losses = model.loss(batch)
+        assert losses['weight'].item() == pytest.approx(weight, abs=1e-6)
+        total = losses['sup_unet'] + losses['weight'] * losses['unsup_unet']
+        assert losses['loss'].item() == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_views_come_at_each_students_size_on_the_corner_aligned_grid():
+    model = supervised(data_preprocessor=dict(sizes=dict(unet=dict(image=20, label=10)), mean=127.5,
+                                              std=127.5))
+    raw = raw_batch()
+    batch = model.data_preprocessor(copy.deepcopy(raw), True)['inputs']
+    expected = resize_nearest(raw['inputs']['x_w'], (20, 20)).float() / 127.5 - 1
+    assert torch.allclose(batch['x_w']['unet'], expected, atol=1e-6)
+    assert torch.equal(batch['y']['unet'], resize_nearest(raw['inputs']['y'], (10, 10)).long())
+
+
+def test_views_of_a_network_without_batch_statistics_go_through_one_call():
+    calls = []
+    model = build(dict(type='FixMatch', teachers=['unet'], students=dict(unet=segmentor(norm=GN))))
+    model.students['unet'].register_forward_pre_hook(lambda m, args: calls.append(len(args[0])))
+    model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])
+    assert calls == [4]
+    assert not has_batch_statistics(model.students['unet'])
+
+
+def test_views_of_a_network_with_batch_statistics_go_one_by_one():
+    calls = []
+    model = build(dict(type='FixMatch', teachers=['unet'], students=dict(unet=segmentor(norm=BN))))
+    model.students['unet'].register_forward_pre_hook(lambda m, args: calls.append(len(args[0])))
+    model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])
+    assert calls == [2, 2]
+
+
+def test_teachers_start_as_their_students_and_get_no_gradient():
+    model = build(dict(type='FixMatch', students=dict(unet=segmentor()), teachers=['unet']))
+    model.init_weights()
+    for a, b in zip(model.students.parameters(), model.teachers.parameters(), strict=True):
+        assert torch.equal(a, b) and a is not b
+    model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])['loss'].backward()
+    assert all(p.grad is None and not p.requires_grad for p in model.teachers.parameters())
+    assert all(p.grad is not None for p in model.students.parameters())
+
+
+def test_prediction_has_the_size_of_the_label_for_every_student():
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    model = build(dict(type='SupOnly', primary='b',
+                       students=dict(a=segmentor(), b=segmentor(norm=GN)))).eval()
+    sample = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
+    sample.gt_sem_seg = PixelData(data=torch.zeros(1, 21, 17, dtype=torch.uint8))
+    other = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
+    data = dict(inputs=[torch.zeros(1, 16, 16, dtype=torch.uint8)] * 2,
+                data_samples=[sample, other])
+    first, second = model.test_step(data)
+    assert first.pred_a.data.shape == first.pred_b.data.shape == (1, 21, 17)
+    assert second.pred_sem_seg.data.shape == (1, 50, 40)
+    assert first.students == ['b', 'a']
+    assert torch.equal(first.pred_sem_seg.data, first.pred_b.data)
+
+
+@pytest.mark.parametrize('kwargs, word', [
+    (dict(teachers=['net']), 'teachers'),
+    (dict(primary='net'), 'primary'),
+    (dict(data_preprocessor=dict(sizes=dict(net=dict(image=8)))), 'sizes'),
+])
+def test_unknown_student_names_are_refused(kwargs, word):
+    with pytest.raises(ValueError, match=word):
+        supervised(**kwargs)
