@@ -39,22 +39,24 @@ class LoadImage(BaseTransform):
     """Read `img_path` into `img`, uint8 (H, W, C), and note its size as `ori_shape`.
 
     Args:
-        channels: 1 for grey images, 3 for RGB.
+        channels: 1 for grey images, 3 for RGB; by default that of the data set, found in
+            `results['channels']`, and 1 without one.
     """
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int | None = None) -> None:
         self.channels = channels
 
     def transform(self, results: dict) -> dict:
         """Read the image."""
-        results['img'] = decode_image(results['img_path'], self.channels)
+        channels = self.channels or results.get('channels') or 1
+        results['img'] = decode_image(results['img_path'], channels)
         results['ori_shape'] = results['img'].shape[:2]
         return results
 
 
 @TRANSFORMS.register_module()
 class LoadMask(BaseTransform):
-    """Read the mask file(s) of a sample into `gt`, uint8 class ids (H, W).
+    """Read the mask files `mask_paths` of a sample into `gt`, uint8 class ids (H, W).
 
     A sample that is not labelled is left alone and its mask is never opened.
 
@@ -78,11 +80,11 @@ class LoadMask(BaseTransform):
         label_map = results.get('label_map') if self.label_map is None else self.label_map
         if label_map is None:
             raise ValueError(
-                f'No label map for mask {results["mask_path"]}: give label_map to the data set '
-                'or to LoadMask.'
+                f'No label map for {results["mask_paths"]}: give label_map to the data set or to '
+                'LoadMask.'
             )
         results['gt'] = decode_mask(
-            results['mask_path'], LabelMap.build(label_map), results.get('ori_shape')
+            results['mask_paths'], LabelMap.build(label_map), results.get('ori_shape')
         )
         return results
 

@@ -13,7 +13,7 @@ def files(tmp_path):
     mask = np.where(rng.random((30, 40)) > 0.5, 255, 0).astype(np.uint8)
     Image.fromarray(img).save(tmp_path / 'a.png')
     Image.fromarray(mask).save(tmp_path / 'm.png')
-    return img, mask, dict(img_path=str(tmp_path / 'a.png'), mask_path=str(tmp_path / 'm.png'))
+    return img, mask, dict(img_path=str(tmp_path / 'a.png'), mask_paths=[str(tmp_path / 'm.png')])
 
 
 def build(**cfg):
@@ -29,6 +29,12 @@ def test_image_and_mask_are_read(files):
     assert (results['gt'] == (mask == 0)).all()
 
 
+def test_channels_of_the_data_set_are_the_default(files):
+    results = build(type='LoadImage')(dict(files[2], channels=3))
+    assert results['img'].shape == (30, 40, 3)
+    assert build(type='LoadImage')(files[2])['img'].shape == (30, 40, 1)
+
+
 def test_label_map_of_the_data_set_is_the_default(files):
     _, mask, results = files
     results['label_map'] = {0: 0, 255: 1}
@@ -36,12 +42,12 @@ def test_label_map_of_the_data_set_is_the_default(files):
 
 
 def test_missing_label_map_is_named(files):
-    with pytest.raises(ValueError, match=r'No label map for mask .*m\.png'):
+    with pytest.raises(ValueError, match=r'No label map for .*m\.png'):
         build(type='LoadMask')(files[2])
 
 
 def test_mask_of_an_unlabelled_sample_is_never_opened():
-    results = dict(labelled=False, mask_path='/nowhere/m.png')
+    results = dict(labelled=False, mask_paths=['/nowhere/m.png'])
     assert 'gt' not in build(type='LoadMask', label_map={0: 0})(results)
 
 
