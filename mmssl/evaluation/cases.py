@@ -1,0 +1,81 @@
+"""Slices back to volumes: order, stacking, spacing."""
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+
+def natural_key(text: object) -> list:
+    """Return a sort key that orders numbers inside names by value.
+
+    Example:
+        >>> sorted(['s10', 's9', 's1'], key=natural_key)
+        ['s1', 's9', 's10']
+    """
+    return [(0, int(t), '') if t.isdigit() else (1, 0, t) for t in re.split(r'(\d+)', str(text))]
+
+
+def pack_map(classes: np.ndarray) -> tuple[bytes, tuple, str]:
+    """Compress a class map; `unpack_map` restores it."""
+    classes = np.ascontiguousarray(classes)
+    return zlib.compress(classes.tobytes(), 1), classes.shape, classes.dtype.str
+
+
+def unpack_map(packed: tuple[bytes, tuple, str]) -> np.ndarray:
+    """Return the class map that `pack_map` compressed."""
+    data, shape, dtype = packed
+    return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)
+
+
+def pixel_spacing(sample: Mapping, shape: Sequence[int]) -> tuple[float, ...]:
+    """Return a sample's spacing in mm at the size `shape` (H, W) of its evaluation.
+
+    The spacing in the sample is that of the original image (`ori_shape`); its last two numbers
+    are those of the slice.
+
+    Raises:
+        ValueError: if the sample has no spacing.
+    """
+    spacing = sample.get('spacing')
+    if spacing is None:
+        raise ValueError(
+            f"Image {sample.get('img_path')} has no spacing, so distances cannot be given in mm; "
+            "use unit='pixel' or a data set that carries the spacing."
+        )
+    ori_shape = sample.get('ori_shape') or shape
+    scaled = [s * o / n for s, o, n in zip(spacing[-2:], ori_shape[:2], shape, strict=True)]
+    return (*map(float, spacing[:-2]), *map(float, scaled))
+
+
+def stack_case(items: Sequence[dict]) -> dict:
+    """Stack the slices of one case in their order.
+
+    Args:
+        items: slices with `case`, `slice`, `shape`, `spacing`, `students` and packed `maps`.
+
+    Returns:
+        The first slice's entries, with `maps` as volumes (D, H, W).
+
+    Raises:
+        ValueError: if the slices have no order, differ in size, or lack the spacing between them.
+    """
+    items = sorted(items, key=lambda item: natural_key(item['slice']))
+    first = items[0]
+    label = f'Case {first["case"]} of domain {first["domain"]}'
+    if len(items) > 1 and any(item['slice'] is None for item in items):
+        raise ValueError(f"{label} has slices without a number; use per='slice'.")
+    if len({item['shape'] for item in items}) > 1:
+        shapes = sorted({item['shape'] for item in items})
+        raise ValueError(f'{label} has slices of different sizes {shapes}.')
+    if first['spacing'] is not None and len(first['spacing']) != 3:
+        raise ValueError(
+            f'{label} has spacing {first["spacing"]}; a volume in mm needs three numbers, the '
+            'distance between slices first.'
+        )
+    maps = {
+        name: np.stack([unpack_map(item['maps'][name]) for item in items])
+        for name in ('gt', *first['students'])
+    }
+    return {**first, 'maps': maps, 'shape': maps['gt'].shape}

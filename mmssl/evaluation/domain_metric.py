@@ -1,0 +1,256 @@
+"""DSC, Jaccard, HD95 and ASD per part and domain, for all students in one pass."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub, print_log
+
+from mmssl.registry import METRICS
+from mmssl.utils.io import write_atomic
+
+from .cases import natural_key, pack_map, pixel_spacing, stack_case
+from .domain_table import SELECTIONS, average, flat_metrics, format_domain_table, table_notes
+from .published import published_dsc
+from .surface import binary_metrics, check_conventions, smoothed_dice
+
+KEYS = {'DSC': 'dsc', 'Jaccard': 'jaccard', 'HD95': 'hd95', 'ASD': 'asd'}
+
+
+@METRICS.register_module()
+class DomainMetric(BaseMetric):
+    """Compare every student's prediction with the truth, and print the papers' domain table.
+
+    Each part (a union of classes) of each slice or case is scored by `binary_metrics`; the means
+    are taken over the images of a domain, then over the domains, then over the parts, as SynFoC's
+    evaluation does. Scoring runs in threads next to the network. Images are known by their path,
+    so neither the number of processes nor a sampler's padding changes a result.
+
+    Args:
+        per: `slice`, or `case`: the slices of a case stacked by their order, scored as a volume.
+        unit: `pixel` (at the size of the truth under evaluation), or `mm` by the spacing that the
+            samples carry, rescaled to that size.
+        empty: see `binary_metrics`.
+        both_empty: see `binary_metrics`.
+        worst: see `binary_metrics`.
+        smoothed: report `SmoothedDSC` too, by which SynFoC's released code selects.
+        published: where the published numbers are, see `published_dsc`.
+        selection: how the checkpoint was chosen (`test`, `val`, `last`); named under the table.
+        out_file: JSON file for means, values of every image and the protocol.
+        num_workers: threads; 0 scores in the main thread.
+
+    Raises:
+        ValueError: if an option is unknown, or a sample lacks the truth, a prediction or, for
+            `unit='mm'`, its spacing.
+    """
+
+    default_prefix = ''
+
+    def __init__(
+        self,
+        per: str = 'slice',
+        unit: str = 'pixel',
+        empty: str = 'worst',
+        both_empty: str = 'as_empty',
+        worst: float = 100.0,
+        smoothed: bool = False,
+        published: Mapping[str, Any] | None = None,
+        selection: str | None = None,
+        out_file: str | None = None,
+        num_workers: int = 2,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        choices = {
+            'per': (per, ('slice', 'case')),
+            'unit': (unit, ('pixel', 'mm')),
+            'selection': (selection, (None, *SELECTIONS)),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise ValueError(f'{name}={value!r} is unknown; choose one of {known}.')
+        check_conventions(empty, both_empty)
+        self.per, self.unit, self.selection = per, unit, selection
+        self.conventions = dict(empty=empty, both_empty=both_empty, worst=worst)
+        self.metrics = (*KEYS, 'SmoothedDSC') if smoothed else tuple(KEYS)
+        self.published = published
+        self.out_file = out_file
+        self.num_workers = num_workers
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: list[Future] = []
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Queue a batch of samples with truth and predictions for scoring."""
+        for sample in data_samples:
+            item = self._read(sample)
+            if self.per == 'case' or not self.num_workers:
+                self.results.append(self._finish_item(item))
+                continue
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.num_workers)
+            if len(self._waiting) >= 8 * self.num_workers:  # bounds the masks in memory
+                self.results.append(self._waiting.pop(0).result())
+            self._waiting.append(self._pool.submit(self._finish_item, item))
+
+    def _read(self, sample: dict) -> dict:
+        """Take the class maps (H, W) and what is known of the image out of a sample."""
+        name = sample.get('img_path', sample.get('name'))
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(f'Image {name} of the test set has no truth to compare with.')
+        students = sample.get('students')
+        if not students:
+            raise ValueError(f'Sample {name} names no students; was it predicted by the model?')
+        maps = {'gt': _class_map(sample['gt_sem_seg'])}
+        for student in students:
+            if f'pred_{student}' not in sample:
+                raise ValueError(f'Sample {name} has no prediction of student "{student}".')
+            maps[student] = _class_map(sample[f'pred_{student}'])
+            if maps[student].shape != maps['gt'].shape:
+                raise ValueError(f'Sample {name}: the prediction of "{student}" has shape '
+                                 f'{maps[student].shape}, the truth {maps["gt"].shape}.')
+        info = {k: sample.get(k) for k in ('domain', 'case', 'slice', 'name')}
+        spacing = pixel_spacing(sample, maps['gt'].shape) if self.unit == 'mm' else None
+        return {'key': str(name), **info, 'spacing': spacing, 'maps': maps}
+
+    def _finish_item(self, item: dict) -> dict:
+        """Score a slice, or compress it until its case is complete."""
+        maps = item.pop('maps')
+        item['shape'] = maps['gt'].shape
+        if self.per == 'slice':
+            spacing = item['spacing'] and item['spacing'][-2:]
+            item['scores'] = self._score(maps, spacing)
+        else:
+            item['students'] = [s for s in maps if s != 'gt']
+            item['maps'] = {s: pack_map(m) for s, m in maps.items()}
+        return item
+
+    def _score(self, maps: dict[str, np.ndarray], spacing: tuple | None) -> dict:
+        """Return student to part to metric of one slice or volume."""
+        scores: dict[str, dict] = {s: {} for s in maps if s != 'gt'}
+        for part, classes in self._parts().items():
+            truth = np.isin(maps['gt'], classes)
+            for student, rows in scores.items():
+                pred = np.isin(maps[student], classes)
+                raw = binary_metrics(pred, truth, spacing, **self.conventions)
+                row = {name: raw[key] for name, key in KEYS.items()}
+                row['DSC'], row['Jaccard'] = 100 * row['DSC'], 100 * row['Jaccard']
+                if 'SmoothedDSC' in self.metrics:
+                    row['SmoothedDSC'] = 100 * smoothed_dice(pred, truth)
+                rows[part] = row
+        return scores
+
+    def _parts(self) -> dict[str, list[int]]:
+        meta = self.dataset_meta or {}
+        if meta.get('parts'):
+            return meta['parts']
+        return {name: [i] for i, name in enumerate(meta.get('classes', ())) if i > 0}
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Return the means; print the table and write the file in the main process.
+
+        Args:
+            size: number of images of the data set.
+        """
+        own = [*self.results, *(future.result() for future in self._waiting)]
+        self.results, self._waiting = [], []
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        gathered = all_gather_object(own)
+        metrics = [None]
+        if is_main_process():
+            items = {item['key']: item for part in gathered for item in part}
+            if not items:
+                raise ValueError('The test set is empty: no image was scored.')
+            if len(items) != size:
+                print_log(f'{len(items)} images were scored, but the test set has {size}; '
+                          'do two entries have the same path?', 'current', 'WARNING')
+            metrics = [self.compute_metrics([items[k] for k in sorted(items, key=natural_key)])]
+        broadcast_object_list(metrics)
+        return metrics[0]
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Average the scores of all images, print the table, write the file."""
+        shapes = {tuple(item['shape']) for item in results}
+        if self.per == 'case':
+            results = self._score_cases(results)
+        meta = self.dataset_meta or {}
+        averages = average(results, self.metrics, meta.get('domains', ()))
+        published = published_dsc(self.published, meta.get('dataset_name'))
+        published = {s: p for s, p in published.items() if s in averages}
+        protocol = self._protocol(shapes)
+        table = format_domain_table(averages, published, primary=next(iter(averages)))
+        print_log('\n' + table + '\n' + table_notes(published, protocol), 'current')
+        if self.out_file:
+            self._write(averages, results, published, protocol)
+        return flat_metrics(averages)
+
+    def _score_cases(self, slices: list[dict]) -> list[dict]:
+        cases: dict[tuple, list[dict]] = {}
+        for item in slices:
+            cases.setdefault((item['domain'], str(item['case'])), []).append(item)
+        stacks = [stack_case(items) for items in cases.values()]
+        with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
+            scores = list(pool.map(lambda s: self._score(s['maps'], s['spacing']), stacks))
+        kept = ('key', 'domain', 'case', 'name', 'shape')
+        return [{**{k: stack[k] for k in kept}, 'scores': score}
+                for stack, score in zip(stacks, scores, strict=True)]
+
+    def _protocol(self, shapes: set[tuple]) -> str:
+        size = 'x'.join(map(str, next(iter(shapes)))) if len(shapes) == 1 else 'their own size'
+        unit = 'mm' if self.unit == 'mm' else 'pixels'
+        worst = f'{self.conventions["worst"]:g}'
+        empty = {'worst': f'overlap 0 and distances {worst}', 'zero': 'overlap and distances 0',
+                 'nan': 'overlap 0, distances left out'}[self.conventions['empty']]
+        both = {'as_empty': 'the same', 'perfect': 'overlap 1 and distances 0',
+                'nan': 'left out'}[self.conventions['both_empty']]
+        text = (f'per {self.per} at {size}; HD95 and ASD in {unit}; ASD from prediction to truth; '
+                f'one mask empty: {empty}; both empty: {both}')
+        return f'{text}; checkpoint: {SELECTIONS[self.selection]}' if self.selection else text
+
+    def _write(self, averages: dict, results: list, published: dict, protocol: str) -> None:
+        kept = ('key', 'name', 'domain', 'case', 'slice')
+        images = [{**{k: item[k] for k in kept if k in item}, 'scores': item['scores']}
+                  for item in results]
+        hub = MessageHub.get_current_instance()
+        content = {
+            'dataset': (self.dataset_meta or {}).get('dataset_name'),
+            'students': averages,
+            'published': published,
+            'protocol': {'text': protocol, 'per': self.per, 'unit': self.unit,
+                         **self.conventions, 'selection': self.selection},
+            'iteration': hub.get_info('iter'),
+            'config_sha256': config_hash(hub.get_info('cfg')),
+            'images': images,
+        }
+        text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomic(self.out_file, text + '\n')
+        print_log(f'Wrote the scores of {len(images)} {self.per}s to {self.out_file}', 'current')
+
+
+def config_hash(text: str | None) -> str | None:
+    """Return the SHA-256 of a config's text without the lines that only say where it ran."""
+    if not text:
+        return None
+    where = re.compile(r'^(work_dir|load_from|resume|launcher|log_level) = .*\n?', re.MULTILINE)
+    return hashlib.sha256(where.sub('', text).encode()).hexdigest()
+
+
+def _class_map(field: Any) -> np.ndarray:
+    data = field['data'] if isinstance(field, Mapping) else field.data
+    return np.asarray(data.squeeze(0).cpu())
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN by None, so that the file is JSON that every reader takes."""
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

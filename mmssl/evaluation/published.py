@@ -1,0 +1,88 @@
+"""Published numbers, read from the metafiles next to the configs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import MessageHub
+
+
+def load_published(method: str, dataset: str, labels: int | None = None) -> dict[str, dict]:
+    """Read a method's published numbers on a data set.
+
+    Args:
+        method: folder of the method under `configs`, e.g. `synfoc`.
+        dataset: name of the data set in the metafile, e.g. `prostate`.
+        labels: number of labelled images; None takes the first count of each student.
+
+    Returns:
+        For each student `mean` (metric name to value, the mean over the labelled domains),
+        `labelled` (labelled domain to its DSC in percent: a number, or part to number) and
+        `labels`. Empty where the metafile is not there or has no such entry.
+
+    Example:
+        >>> load_published('no_such_method', 'prostate')
+        {}
+    """
+    path = _metafile(method)
+    if path is None:
+        return {}
+    import yaml
+
+    found: dict[str, dict] = {}
+    for model in yaml.safe_load(path.read_text(encoding='utf-8')).get('Models', []):
+        for result in model.get('Results', []):
+            student, count = result.get('Student'), result.get('Labelled Images')
+            fits = result.get('Dataset') == dataset and labels in (None, count)
+            if fits and student is not None and student not in found:
+                found[student] = {
+                    'mean': dict(result.get('Metrics', {})),
+                    'labelled': dict(result.get('Labelled Domain DSC', {})),
+                    'labels': count,
+                }
+    return found
+
+
+def published_dsc(spec: Mapping[str, Any] | None, dataset: str | None = None) -> dict[str, dict]:
+    """Find the published DSC that a run with this labelled domain can be compared with.
+
+    Args:
+        spec: `method`, and optionally `dataset`, `labels`, `labelled_domain`. What is left out
+            is taken from the message hub's info `labelled` (`dict(domain=..., count=...)`), and
+            the data set from `dataset`. None finds nothing.
+        dataset: name of the data set under test.
+
+    Returns:
+        For each student `dsc` (percent, mean over the parts and over the test sets of all
+        domains), `parts` (part to DSC, may be empty), `labelled_domain` and `labels`.
+    """
+    if not spec:
+        return {}
+    labelled = MessageHub.get_current_instance().get_info('labelled') or {}
+    domain = spec.get('labelled_domain') or labelled.get('domain')
+    labels = spec.get('labels') or labelled.get('count')
+    numbers = load_published(spec['method'], spec.get('dataset') or dataset or '', labels)
+    found = {}
+    for student, entry in numbers.items():
+        value = entry['labelled'].get(domain)
+        if value is None:
+            continue
+        parts = dict(value) if isinstance(value, Mapping) else {}
+        mean = sum(parts.values()) / len(parts) if parts else float(value)
+        found[student] = {
+            'dsc': round(mean, 2),
+            'parts': parts,
+            'labelled_domain': domain,
+            'labels': entry['labels'],
+        }
+    return found
+
+
+def _metafile(method: str) -> Path | None:
+    """Return the metafile of a method in the installed package or in a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / '.mim' / 'configs', package.parent / 'configs'):
+        path = root / method / 'metafile.yml'
+        if path.is_file():
+            return path
+    return None
