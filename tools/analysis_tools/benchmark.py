@@ -1,0 +1,233 @@
+"""Measure what a config costs.
+
+python tools/analysis_tools/benchmark.py pipeline CONFIG [--number N] [--synthetic]
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+
+from mmssl.registry import DATASETS, TRANSFORMS
+from mmssl.structures import Draw
+
+
+class Timed:
+    """Run a transform and keep the time of each call, and of those inside it.
+
+    Args:
+        transform: a transform, or one that runs a list of `transforms` itself.
+        depth: how deep it is nested.
+    """
+
+    def __init__(self, transform: Callable, depth: int = 0) -> None:
+        self.transform = transform
+        self.name = '  ' * depth + type(transform).__name__
+        self.times: list[float] = []
+        self.inner: list[Timed] = []
+        if isinstance(getattr(transform, 'transforms', None), list):
+            self.inner = [Timed(inner, depth + 1) for inner in transform.transforms]
+            transform.transforms = self.inner
+
+    def __call__(self, results: dict) -> dict:
+        """Run it."""
+        start = time.perf_counter()
+        results = self.transform(results)
+        self.times.append(1e3 * (time.perf_counter() - start))
+        return results
+
+    def rows(self) -> Iterator[tuple[str, float]]:
+        """Give name and mean time (ms) of this transform and those inside it."""
+        yield self.name, float(np.mean(self.times))
+        for inner in self.inner:
+            yield from inner.rows()
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system knows it."""
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def training_dataset(cfg: Config) -> ConfigDict:
+    """Return the config of the training data set, out of its wrappers.
+
+    Raises:
+        ValueError: the config trains on nothing.
+    """
+    if 'train_dataloader' not in cfg:
+        raise ValueError(f'{cfg.filename} has no train_dataloader, so no pipeline to measure.')
+    dataset = cfg.train_dataloader.dataset
+    while 'prepare' not in dataset and 'dataset' in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def real_samples(dataset_cfg: ConfigDict, number: int) -> dict[bool, list[dict]]:
+    """Return the raw results (paths, label map, ...) of labelled and unlabelled files."""
+    left_out = ('prepare', 'pipeline', 'labelled_pipeline', 'unlabelled_pipeline', 'cache')
+    cfg = ConfigDict({key: value for key, value in dataset_cfg.items() if key not in left_out})
+    dataset = DATASETS.build(cfg)
+    parts = {True: dataset.labelled_indices, False: dataset.unlabelled_indices}
+    return {
+        labelled: [
+            dict(dataset[Draw(int(index), 0, 0, labelled)])
+            for index in np.resize(indices, min(number, len(indices)))
+        ]
+        for labelled, indices in parts.items()
+    }
+
+
+def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[bool, list[dict]]:
+    """Return results as if images (side, side) had been read: smooth noise around an ellipse."""
+    layout = getattr(DATASETS.get(dataset_cfg.type), 'LAYOUT', {})
+    load = next((step for step in dataset_cfg.prepare if step.type == 'LoadImage'), {})
+    channels = load.get('channels') or dataset_cfg.get('channels') or layout.get('channels', 1)
+    rng = np.random.default_rng(0)
+    samples: dict[bool, list[dict]] = {True: [], False: []}
+    for index in range(2 * number):
+        noise = cv2.GaussianBlur(rng.random((side, side, channels)), (0, 0), 4)
+        noise = noise.reshape(side, side, channels)
+        gt = np.zeros((side, side), np.uint8)
+        centre = tuple(int(c) for c in rng.integers(side // 3, side - side // 3, 2))
+        cv2.ellipse(gt, centre, (side // 5, side // 7), 0, 0, 360, 1, -1)
+        img = (noise - noise.min()) / np.ptp(noise) * 180 + 75 * gt[..., None]
+        labelled = index < number
+        results = dict(img=img.astype(np.uint8), ori_shape=(side, side), labelled=labelled)
+        samples[labelled].append({**results, 'gt': gt} if labelled else results)
+    return samples
+
+
+def build_steps(cfgs: list, skip_loading: bool = False) -> list[Timed]:
+    """Build transforms from config, each with its clock."""
+    cfgs = [c for c in cfgs if not (skip_loading and c.type in ('LoadImage', 'LoadMask'))]
+    return [Timed(TRANSFORMS.build(cfg)) for cfg in cfgs]
+
+
+def run_steps(steps: list[Timed], results: dict) -> tuple[dict, float]:
+    """Run a pipeline once; return what it gives and the time in ms."""
+    start = time.perf_counter()
+    for step in steps:
+        results = step(results)
+    return results, 1e3 * (time.perf_counter() - start)
+
+
+def measure(
+    dataset_cfg: ConfigDict, samples: dict[bool, list[dict]], number: int, synthetic: bool
+) -> dict[str, dict]:
+    """Time the pipelines of labelled and unlabelled samples.
+
+    Returns:
+        For 'labelled' and 'unlabelled': `prepare`, `median` and `mean` in ms per sample, and
+        `rows`, the (name, mean ms) of every transform.
+    """
+    report = {}
+    for labelled, name in ((True, 'labelled'), (False, 'unlabelled')):
+        if not samples[labelled]:
+            continue
+        prepare = build_steps(dataset_cfg.prepare, skip_loading=synthetic)
+        prepared = [run_steps(prepare, dict(raw)) for raw in samples[labelled]]
+        config = dataset_cfg.get(f'{name}_pipeline') or dataset_cfg.get('pipeline', [])
+        warm_up, steps = build_steps(config), build_steps(config)
+        totals = []
+        for iteration in range(-3, number):
+            results = dict(prepared[iteration % len(prepared)][0])
+            results['rng'] = np.random.default_rng([iteration + 3, 0, int(not labelled)])
+            _, ms = run_steps(steps if iteration >= 0 else warm_up, results)
+            totals += [ms] * (iteration >= 0)
+        report[name] = dict(
+            prepare=float(np.median([ms for _, ms in prepared])),
+            median=float(np.median(totals)),
+            mean=float(np.mean(totals)),
+            rows=[row for step in steps for row in step.rows()],
+        )
+    return report
+
+
+def print_report(report: dict[str, dict]) -> None:
+    """Print one table for each kind of sample, and the two numbers that count."""
+    for name, part in report.items():
+        print(f'\n{name} sample: mean ms of each transform and its share')
+        for row, ms in part['rows']:
+            print(f'  {row:<28}{ms:9.3f}{100 * ms / part["mean"]:8.1f} %')
+        print(f'  {"sum":<28}{part["mean"]:9.3f}{100:8.1f} %')
+    print()
+    for name, part in report.items():
+        print(
+            f'{name:<11} {part["median"]:7.2f} ms per sample (median; mean {part["mean"]:.2f}), '
+            f'after {part["prepare"]:.2f} ms of preparation, once for each image if cached'
+        )
+
+
+def load_samples(
+    dataset_cfg: ConfigDict, args: argparse.Namespace
+) -> tuple[dict[bool, list[dict]], str]:
+    """Return samples to measure on and their description; synthetic ones if there are no files."""
+    why = '--synthetic'
+    if not args.synthetic:
+        try:
+            samples = real_samples(dataset_cfg, args.images)
+            return samples, f'images of {dataset_cfg.get("data_root")}'
+        except FileNotFoundError as error:
+            why = str(error)
+    args.synthetic = True
+    samples = synthetic_samples(dataset_cfg, args.file_size, args.images)
+    shape = samples[False][0]['img'].shape
+    return samples, f'synthetic images {shape[0]} x {shape[1]} x {shape[2]} ({why})'
+
+
+def run_pipeline(args: argparse.Namespace) -> None:
+    """Print the time of the training pipelines of a config, on one thread."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    dataset_cfg = training_dataset(cfg)
+    samples, source = load_samples(dataset_cfg, args)
+    print(f'{args.config}: {args.number} samples of each kind, {source}')
+    print(f'threads=1 on {cpu_name()}')
+    print_report(measure(dataset_cfg, samples, args.number, args.synthetic))
+
+
+def add_pipeline(commands: argparse._SubParsersAction) -> None:
+    """Describe the command `pipeline`."""
+    parser = commands.add_parser('pipeline', help='time of a training sample, by transform')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--number', type=int, default=200, help='samples of each kind')
+    parser.add_argument('--images', type=int, default=16, help='different images among them')
+    parser.add_argument('--synthetic', action='store_true', help='generated images, no files')
+    parser.add_argument('--file-size', type=int, default=384, help='side of generated images')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value ...')
+    parser.set_defaults(run=run_pipeline)
+
+
+COMMANDS = (add_pipeline,)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar='command')
+    for add in COMMANDS:
+        add(commands)
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except (KeyError, ValueError, FileNotFoundError) as error:
+        sys.exit(f'{parser.prog}: {error.args[0] if isinstance(error, KeyError) else error}')
+
+
+if __name__ == '__main__':
+    main()
