@@ -1,0 +1,31 @@
+"""Runner, training loop, optimisers, hooks and checkpoint files."""
+
+from mmssl.engine.checkpoint_io import install_safe_loading
+
+install_safe_loading()
+
+from mmssl.engine.checkpoint_io import (  # noqa: E402
+    IncompleteCheckpointError,
+    RefusedCheckpointError,
+    atomic_save,
+    load_checkpoint_file,
+)
+from mmssl.engine.history import push_scalar  # noqa: E402
+from mmssl.engine.hooks import *  # noqa: E402, F403
+from mmssl.engine.hooks import __all__ as _hooks  # noqa: E402
+from mmssl.engine.loops import SemiTrainLoop  # noqa: E402
+from mmssl.engine.optim import MultiOptimWrapper, MultiOptimWrapperConstructor  # noqa: E402
+from mmssl.engine.runner import SemiRunner  # noqa: E402
+
+__all__ = [
+    *_hooks,
+    'IncompleteCheckpointError',
+    'MultiOptimWrapper',
+    'MultiOptimWrapperConstructor',
+    'RefusedCheckpointError',
+    'SemiRunner',
+    'SemiTrainLoop',
+    'atomic_save',
+    'load_checkpoint_file',
+    'push_scalar',
+]

@@ -1,0 +1,203 @@
+"""Checkpoint files: read without running code, written whole or not at all."""
+
+import errno
+import os
+import pickle
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlparse
+
+import torch
+from mmengine.dist import barrier, is_main_process
+
+TEMPORARY = '.tmp-checkpoint'
+
+
+class RefusedCheckpointError(ValueError):
+    """A file holds more than tensors and plain values, so it is not read at all."""
+
+
+class IncompleteCheckpointError(ValueError):
+    """A file is empty, cut short or no checkpoint."""
+
+
+def load_checkpoint_file(path: str | Path | BinaryIO, map_location: Any = 'cpu') -> Any:
+    """Read a checkpoint of tensors and plain values; nothing in the file is executed.
+
+    Args:
+        path: file name, or an open binary file.
+        map_location: as in `torch.load`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RefusedCheckpointError: the file would run code when it is unpickled.
+        IncompleteCheckpointError: the file is cut short, empty or of another kind.
+    """
+    named = isinstance(path, (str, Path))
+    name = str(path) if named else getattr(path, 'name', 'the checkpoint stream')
+    source = os.path.expanduser(name) if named else path
+    if named and not os.path.isfile(source):
+        raise FileNotFoundError(f'Checkpoint "{name}" does not exist')
+    if named and os.path.getsize(source) == 0:
+        raise IncompleteCheckpointError(f'Checkpoint "{name}" is empty (0 bytes)')
+    try:
+        return torch.load(source, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _explain(name, str(error)) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
+        text = ' '.join(str(error).split())[:160] or type(error).__name__
+        raise IncompleteCheckpointError(
+            f'Checkpoint "{name}" cannot be read: it is cut short or not a checkpoint ({text})'
+        ) from None
+
+
+def _explain(name: str, text: str) -> ValueError:
+    found = re.search(r'(?:GLOBAL|global|class)\s+(`?[\w.]+`?)', text)
+    if found is None and 'unsupported' not in text.lower() and 'blocked' not in text:
+        return IncompleteCheckpointError(
+            f'Checkpoint "{name}" cannot be read: it is cut short or not a checkpoint'
+        )
+    what = found.group(1).strip('`') if found else 'an object'
+    return RefusedCheckpointError(
+        f'Checkpoint "{name}" is refused: it asks for {what}, and mmssl reads only tensors and '
+        'plain values, so that no file can run code. Nothing of it was executed. If you trust its '
+        "source, save its weights again with torch.save(model.state_dict(), FILE) where it "
+        'was made'
+    )
+
+
+def _load_from_http(filename, map_location=None, model_dir=None, progress=False):
+    """Download a checkpoint once (local rank 0) and read it with `load_checkpoint_file`."""
+    folder = Path(model_dir or Path(torch.hub.get_dir()) / 'checkpoints')
+    file = folder / Path(urlparse(filename).path).name
+    if is_main_process() or int(os.environ.get('LOCAL_RANK', 0)) == 0:
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(filename, str(file), progress=progress)
+    barrier()
+    return load_checkpoint_file(file, map_location)
+
+
+def _safe_torch_load(file, map_location=None, weights_only=None):
+    """Stand in for mmengine's loader, which retries with `weights_only=False`."""
+    return load_checkpoint_file(file, map_location)
+
+
+def install_safe_loading() -> None:
+    """Make every path of mmengine that reads a checkpoint use `load_checkpoint_file`.
+
+    `load_from`, resuming, testing, the APIs, `init_cfg=dict(type='Pretrained')` and all URL
+    schemes go through `mmengine.runner.checkpoint`.
+    """
+    from mmengine.runner import checkpoint
+
+    checkpoint._safe_torch_load = _safe_torch_load
+    checkpoint.load_from_http = _load_from_http
+    checkpoint.load_url = _load_from_http
+    checkpoint.CheckpointLoader.register_scheme(
+        ('http://', 'https://'), _load_from_http, force=True
+    )
+
+
+class _Recorder:
+    """Pass writes through and keep the first OSError, which torch.save would hide."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def atomic_save(obj: Any, path: str | Path) -> None:
+    """Write an object with torch.save so that `path` is the old file or the whole new one.
+
+    A temporary file in the same folder is written, flushed to the disk and renamed.
+
+    Raises:
+        OSError: the file could not be written (full disk, no permission); `path` is as before.
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.{socket.gethostname()}.{os.getpid()}{TEMPORARY}')
+    try:
+        with open(temporary, 'wb') as file:
+            recorder = _Recorder(file)
+            try:
+                torch.save(obj, recorder)
+            except RuntimeError:
+                if recorder.error is not None:
+                    raise recorder.error from None
+                raise
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some network file systems cannot sync a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
+def clean_temporaries(folder: str | Path) -> list[str]:
+    """Remove what dead runs left half-written in a folder; return the names removed.
+
+    A file of a process that still lives on this machine is kept, and one of another machine is
+    kept for an hour.
+    """
+    removed = []
+    for file in sorted(Path(folder).glob(f'.*{TEMPORARY}')):
+        try:
+            _, host, pid = file.name[: -len(TEMPORARY)].rsplit('.', 2)
+            if host == socket.gethostname():
+                in_use = int(pid) != os.getpid() and os.path.exists(f'/proc/{pid}')
+            else:
+                in_use = time.time() - file.stat().st_mtime < 3600
+        except (ValueError, FileNotFoundError):
+            continue
+        if not in_use:
+            file.unlink(missing_ok=True)
+            removed.append(file.name)
+    return removed
+
+
+def checkpoint_candidates(work_dir: str | Path) -> list[Path]:
+    """Return the files a run may go on from, the best first.
+
+    First the file named by `last_checkpoint`, then the other `iter_*.pth` and `epoch_*.pth`
+    beside it and in `work_dir`, from the highest number down.
+    """
+    work_dir = Path(work_dir)
+    pointer = work_dir / 'last_checkpoint'
+    pointed = Path(pointer.read_text().strip()) if pointer.is_file() else None
+    folders = [work_dir] + ([pointed.parent] if pointed is not None else [])
+    found = {}
+    for folder in folders:
+        for file in folder.glob('*.pth'):
+            match = re.fullmatch(r'(?:iter|epoch)_(\d+)', file.stem)
+            if match:
+                found[file.resolve()] = int(match.group(1))
+    rest = sorted(found, key=lambda file: found[file], reverse=True)
+    if pointed is None:
+        return rest
+    return [pointed] + [file for file in rest if file != pointed.resolve()]

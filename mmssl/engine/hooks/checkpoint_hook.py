@@ -1,0 +1,199 @@
+"""Checkpoints that are whole, bounded in number, and one best file for each student."""
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from mmengine.dist import broadcast, is_main_process, master_only
+from mmengine.hooks import CheckpointHook as MMCheckpointHook
+
+from mmssl.engine.checkpoint_io import (
+    atomic_save,
+    clean_temporaries,
+    load_checkpoint_file,
+)
+from mmssl.registry import HOOKS
+from mmssl.utils.io import write_atomic
+
+
+@HOOKS.register_module()
+class CheckpointHook(MMCheckpointHook):
+    """Save checkpoints so that one whole file is there at any time.
+
+    The new file is written beside the old one, flushed and renamed; then `last_checkpoint`
+    points to it; only then are older files removed. So the folder needs room for one file more
+    than `max_keep_ckpts`. If the new file cannot be written (full disk), everything older stays.
+
+    `save_best=['unet/DSC', 'sam/DSC']` keeps one file for each metric, for example
+    `best_unet_DSC_iter_500.pth`, without optimiser states.
+
+    Before any file is written, every hook's `before_checkpoint(runner)` is called on all ranks.
+
+    Args:
+        interval: iterations (or epochs) between two checkpoints.
+        by_epoch: count epochs instead of iterations.
+        on_write_error: 'stop' ends the run when a file cannot be written, so that it is noticed
+            at once; 'continue' logs the error and tries again at the next interval (the last
+            iteration always stops).
+        **kwargs: as in `mmengine.hooks.CheckpointHook`; folders are local.
+    """
+
+    _default_greater_keys = [*MMCheckpointHook._default_greater_keys, 'DSC', 'Jaccard']
+    _default_less_keys = [*MMCheckpointHook._default_less_keys, 'HD95', 'ASD']
+
+    def __init__(
+        self, interval: int = -1, by_epoch: bool = False, on_write_error: str = 'stop', **kwargs
+    ):
+        if on_write_error not in ('stop', 'continue'):
+            raise ValueError(f'on_write_error is {on_write_error!r}, not "stop" or "continue"')
+        super().__init__(interval=interval, by_epoch=by_epoch, **kwargs)
+        self.on_write_error = on_write_error
+
+    def before_train(self, runner) -> None:
+        """Make the folder, remove what dead runs left half-written, read the best scores."""
+        if self.out_dir is None:
+            self.out_dir = runner.work_dir
+        elif self.out_dir != runner.work_dir:
+            self.out_dir = str(Path(self.out_dir) / Path(runner.work_dir).name)
+        runner.logger.info(f'Checkpoints will be saved to {self.out_dir}')
+        self.last_ckpt = runner.message_hub.get_info('last_ckpt')
+        if is_main_process():
+            os.makedirs(self.out_dir, exist_ok=True)
+            for folder in {str(self.out_dir), runner.work_dir}:
+                for name in clean_temporaries(folder):
+                    runner.logger.info(f'Removed {name}, left half-written by a dead run')
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        runner.call_hook('before_checkpoint')
+        hub = runner.message_hub
+        before = {key: hub.get_info(key) for key in ('last_ckpt', 'keep_ckpt_ids')}
+        kept = [number for number in before['keep_ckpt_ids'] or [] if number != step] + [step]
+        extra = len(kept) - self.max_keep_ckpts if self.max_keep_ckpts > 0 else 0
+        old, kept = kept[: max(extra, 0)], kept[max(extra, 0) :]
+        path = Path(self.out_dir) / self.filename_tmpl.format(step)
+        hub.update_info('keep_ckpt_ids', kept)
+        hub.update_info('last_ckpt', str(path))
+
+        def write() -> None:
+            self._save(runner, path, meta, self.save_optimizer, self.save_param_scheduler)
+            write_atomic(Path(runner.work_dir) / 'last_checkpoint', str(path))
+            for number in old:
+                self._remove(runner, Path(self.out_dir) / self.filename_tmpl.format(number))
+
+        if self._attempt(runner, path, write):
+            self.last_ckpt = str(path)
+        else:
+            hub.update_info_dict(before)
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        if 'auto' in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        now = runner.epoch if self.by_epoch else runner.iter
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        better = [self._save_best_of(runner, metrics, key, now, meta) for key in self.save_keys()]
+        # The checkpoint of this iteration was written before the validation: it has to know
+        # the new best scores, or a resumed run would forget them.
+        if any(better) and self.last_ckpt == self._path(now):
+            self._save_checkpoint_with_step(runner, now, dict(meta))
+
+    def save_keys(self) -> list[str]:
+        """Return the metrics that have a best checkpoint each."""
+        return list(self.key_indicators)
+
+    def _path(self, number: int) -> str:
+        return str(Path(self.out_dir) / self.filename_tmpl.format(number))
+
+    def _save_best_of(self, runner, metrics: dict, key: str, now: int, meta: dict) -> bool:
+        if key not in metrics:
+            raise ValueError(
+                f'save_best has "{key}", which the evaluation does not give; it gives '
+                f'{", ".join(sorted(metrics))}'
+            )
+        single = len(self.key_indicators) == 1
+        score_key = 'best_score' if single else f'best_score_{key}'
+        path_key = 'best_ckpt' if single else f'best_ckpt_{key}'
+        hub = runner.message_hub
+        rule = self.rules[self.key_indicators.index(key)]
+        best = hub.get_info(score_key, self.init_value_map[rule])
+        score = metrics[key]
+        if score is None or not self.is_better_than[key](score, best):
+            return False
+        runner.call_hook('before_checkpoint')
+        name = f'best_{key}_{self.filename_tmpl.format(now)}'.replace('/', '_')
+        path = Path(self.out_dir) / name
+        before = {score_key: hub.get_info(score_key), path_key: hub.get_info(path_key)}
+        hub.update_info_dict({score_key: float(score), path_key: str(path)})
+
+        def write() -> None:
+            self._save(runner, path, dict(meta), False, False, by_epoch=False)
+            old = before[path_key]
+            if old and Path(old) != path:
+                self._remove(runner, Path(old))
+
+        if not self._attempt(runner, path, write):
+            for info, value in before.items():
+                hub.pop_info(info) if value is None else hub.update_info(info, value)
+            return False
+        runner.logger.info(f'Best {key} so far: {score:.4f} at {now}, kept as {name}')
+        return True
+
+    def _save(self, runner, path: Path, meta, optimizer, scheduler, by_epoch=None) -> None:
+        runner.save_checkpoint(
+            str(path.parent),
+            path.name,
+            save_optimizer=optimizer,
+            save_param_scheduler=scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch if by_epoch is None else by_epoch,
+            **self.args,
+        )
+
+    def _attempt(self, runner, path: Path, write) -> bool:
+        """Write on rank 0; on failure stop on every rank, or return False, as configured."""
+        failure = None
+        if is_main_process():
+            try:
+                write()
+            except OSError as error:
+                failure = error
+        failed = torch.tensor(float(failure is not None))
+        broadcast(failed)
+        if not failed:
+            return True
+        text = self._explain(runner, path, failure)
+        runner.logger.error(text)
+        last = runner.iter + 1 >= runner.max_iters
+        if self.on_write_error == 'stop' or last:
+            raise OSError(text) from failure
+        return False
+
+    def _explain(self, runner, path: Path, failure: OSError | None) -> str:
+        if failure is None:
+            return f'Checkpoint {path.name} was not written by rank 0; its log has the reason'
+        try:
+            free = f'{shutil.disk_usage(path.parent).free / 1e6:.0f} MB free'
+        except OSError:
+            free = 'folder not readable'
+        whole = self.last_ckpt or 'none yet'
+        return (
+            f'Checkpoint {path} was not written: {failure.strerror or failure} ({free}). '
+            f'The newest whole checkpoint is {whole}; free some space, then go on with --resume'
+        )
+
+    @staticmethod
+    def _remove(runner, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            runner.logger.warning(f'{path} could not be removed: {error.strerror}')
+
+    @master_only
+    def _publish_model(self, runner, ckpt_path: str) -> None:
+        checkpoint = load_checkpoint_file(ckpt_path)
+        checkpoint = {k: v for k, v in checkpoint.items() if k in self.published_keys}
+        path = Path(ckpt_path).with_suffix('').with_name(f'{Path(ckpt_path).stem}-published.pth')
+        atomic_save(checkpoint, path)
+        runner.logger.info(f'{ckpt_path} is published to {path}')

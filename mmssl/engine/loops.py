@@ -1,0 +1,75 @@
+"""The training loop whose every iteration depends on its number alone."""
+
+import random
+
+import numpy as np
+import torch
+from mmengine.runner import IterBasedTrainLoop
+
+from mmssl.registry import LOOPS
+
+
+def seed_everything(*key: int) -> None:
+    """Seed Python's, numpy's and torch's global generators from a tuple of integers."""
+    words = np.random.SeedSequence(key).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))  # noqa: NPY002, third-party code draws from it
+    torch.manual_seed(int(words[2]) << 32 | int(words[3]))
+
+
+@LOOPS.register_module()
+class SemiTrainLoop(IterBasedTrainLoop):
+    """Train by iterations; interrupted and resumed, continue bit-identically.
+
+    The global generators are seeded from (seed, iteration, rank) before the batch is loaded and
+    again before the training step, so that dropout is a function of the iteration and not of
+    what ran before. The batch sampler is told where to start (`start_iter`) before its iterator
+    and the workers exist. Validation comes after saving; one that was due when the run stopped
+    is done first on resuming.
+
+    Args:
+        runner: the runner.
+        dataloader: data loader or its config.
+        max_iters: number of iterations.
+        **kwargs: as in `mmengine.runner.IterBasedTrainLoop`.
+    """
+
+    def run(self) -> torch.nn.Module:
+        """Run the training from the current iteration to the last."""
+        runner = self.runner
+        runner.call_hook('before_train')
+        runner.call_hook('before_train_epoch')
+        self._go_to(self._iter)
+        if self._iter > 0 and runner.message_hub.get_info('last_val_iter') != self._iter:
+            self._validate_if_due()
+        while self._iter < self._max_iters and not self.stop_training:
+            runner.model.train()
+            key = (runner.seed, self._iter, runner.rank)
+            seed_everything(*key, 0)
+            data_batch = next(self.dataloader_iterator)
+            seed_everything(*key, 1)
+            self.run_iter(data_batch)
+            self._validate_if_due()
+        runner.call_hook('after_train_epoch')
+        runner.call_hook('after_train')
+        return runner.model
+
+    def _go_to(self, iteration: int) -> None:
+        """Let the data loader deliver the batch of `iteration` next."""
+        sampler = getattr(self.dataloader, 'batch_sampler', None)
+        if not hasattr(sampler, 'start_iter'):
+            sampler = getattr(self.dataloader, 'sampler', None)
+        if hasattr(sampler, 'start_iter'):
+            sampler.start_iter = iteration
+        elif iteration > 0:
+            self.dataloader_iterator.skip_iter(iteration)
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        if self.runner.val_loop is None or self._iter < self.val_begin:
+            return
+        if self._iter % self.val_interval == 0 or self._iter == self._max_iters:
+            # Noted first, because the checkpoint that is written again when a best score
+            # changes must say that this validation is done.
+            self.runner.message_hub.update_info('last_val_iter', self._iter)
+            self.runner.val_loop.run()
