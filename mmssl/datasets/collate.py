@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+from mmengine.registry import FUNCTIONS
 
-from ..registry import FUNCTIONS
 
-
+# The runner looks collate functions up in mmengine's own registry, whatever the scope.
 @FUNCTIONS.register_module()
 def semi_collate(samples: Sequence[dict]) -> dict:
     """Stack the views of labelled and of unlabelled samples, each kind in its order.

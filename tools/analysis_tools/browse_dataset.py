@@ -1,0 +1,213 @@
+"""Write what the networks will see: every view, the mask, the paste box, each network's size.
+
+Usage: python tools/analysis_tools/browse_dataset.py CONFIG [--split test] [--number 16]
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from tqdm import tqdm
+
+from mmssl.datasets.decode import DataError, decode_mask
+from mmssl.datasets.mixed_domain import MixedDomainDataset
+from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.registry import DATA_SAMPLERS, DATASETS
+from mmssl.structures import resize_nearest
+
+TITLE_HEIGHT, GAP = 20, 4
+VIEWS = {'u_w': 'weak u_w', 'u_s': 'strong u_s', 'u_s2': 'strong u_s2'}
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Write what the networks will see.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--out-dir', help='folder for the pictures (work_dirs/browse/CONFIG)')
+    parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
+    parser.add_argument('--number', type=int, default=16, help='pictures to write')
+    parser.add_argument('--start-iter', type=int, default=0, help='first training iteration')
+    parser.add_argument('--height', type=int, default=256, help='height of a panel in pixels')
+    parser.add_argument(
+        '--no-check', action='store_true', help='do not read all masks for unknown values first'
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value')
+    return parser.parse_args()
+
+
+def to_image(view: torch.Tensor) -> np.ndarray:
+    """Turn (C, H, W) into an RGB picture (H, W, 3)."""
+    picture = view.permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
+def overlay(image: np.ndarray, classes: np.ndarray, palette: list) -> np.ndarray:
+    """Lay the colours of the classes over a picture, background left out."""
+    if image.shape[:2] != classes.shape:
+        image = cv2.resize(image, classes.shape[::-1], interpolation=cv2.INTER_AREA)
+    colours = np.array(palette, np.uint8)[classes]
+    mixed = cv2.addWeighted(image, 0.5, colours, 0.5, 0)
+    return np.where(classes[..., None] > 0, mixed, image)
+
+
+def panel(title: str, image: np.ndarray, height: int) -> np.ndarray:
+    """Return a picture of a given height with a title and its own size above it."""
+    width = max(1, round(image.shape[1] * height / image.shape[0]))
+    mode = cv2.INTER_NEAREST if height > image.shape[0] else cv2.INTER_AREA
+    body = cv2.resize(image, (width, height), interpolation=mode)
+    head = np.full((TITLE_HEIGHT, width, 3), 255, np.uint8)
+    text = f'{title} {image.shape[1]}x{image.shape[0]}'
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    scale = min(0.42, 0.42 * (width - 4) / cv2.getTextSize(text, font, 0.42, 1)[0][0])
+    cv2.putText(head, text, (2, TITLE_HEIGHT - 6), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([head, body])
+
+
+def row(panels: list[tuple[str, np.ndarray]], height: int) -> np.ndarray:
+    """Put panels side by side."""
+    pieces = []
+    for title, image in panels:
+        pieces += [panel(title, image, height)]
+        pieces += [np.full((height + TITLE_HEIGHT, GAP, 3), 255, np.uint8)]
+    return np.concatenate(pieces[:-1], axis=1)
+
+
+def own_sizes(view: torch.Tensor, label: torch.Tensor | None, sizes: dict, palette: list) -> list:
+    """Return the panels of each network's own resolution."""
+    panels = []
+    for name, size in sizes.items():
+        image = view
+        if size.get('image'):
+            image = resize_nearest(view, (size['image'],) * 2)
+        panels.append((f'{name} input', to_image(image)))
+        if label is not None:
+            target = label
+            if size.get('label'):
+                target = resize_nearest(label, (size['label'],) * 2)
+            panels.append((f'{name} target', overlay(to_image(image), target.numpy(), palette)))
+    return panels
+
+
+def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
+    """Return the panels of a labelled training sample."""
+    view, label = sample['inputs']['x_w'], sample['inputs']['y']
+    picture = to_image(view)
+    panels = [('weak x_w', picture), ('mask y', overlay(picture, label.numpy(), palette))]
+    return panels + own_sizes(view, label, sizes, palette)
+
+
+def draw_unlabelled(sample: dict, partner: dict | None, sizes: dict, palette: list) -> list:
+    """Return the panels of an unlabelled training sample; `partner` is pasted into its box."""
+    inputs, info = sample['inputs'], sample['data_samples'].metainfo
+    panels = [(title, to_image(inputs[key])) for key, title in VIEWS.items() if key in inputs]
+    last = inputs.get('u_s', inputs['u_w'])
+    if 'box' in inputs:
+        scale = last.shape[-1] / info['box_size']
+        x, y, w, h = (round(edge * scale) for edge in inputs['box'].tolist())
+        framed = to_image(last).copy()
+        cv2.rectangle(framed, (x, y), (x + w - 1, y + h - 1), (255, 220, 0), 2)
+        panels.append(('paste box', framed))
+        if partner is not None:
+            mask = box_mask(inputs['box'][None], info['box_size'])
+            mask = resize_mask(mask, last.shape[-2:])
+            last = paste(last[None], partner['inputs']['x_w'][None], mask)[0]
+            panels.append(('pasted', to_image(last)))
+    return panels + own_sizes(last, None, sizes, palette)
+
+
+def draw_test(sample: dict, sizes: dict, palette: list) -> list:
+    """Return the panels of a test sample."""
+    view = sample['inputs']
+    label = sample['data_samples'].gt_sem_seg.data[0]
+    picture = to_image(view)
+    panels = [('image', picture), ('mask', overlay(picture, label.numpy(), palette))]
+    return panels + own_sizes(view, None, sizes, palette)
+
+
+def pictures(
+    cfg: Config, dataset: MixedDomainDataset, args: argparse.Namespace
+) -> Iterator[tuple[str, dict, list]]:
+    """Yield (what, metainfo, panels) of the samples, in training those of each batch."""
+    palette = dataset.metainfo['palette']
+    model = cfg.get('model') or {}
+    sizes = (model.get('data_preprocessor') or {}).get('sizes') or {}
+    if args.split != 'train':
+        step = max(1, len(dataset) // args.number)
+        for index in range(0, len(dataset), step):
+            sample = dataset[index]
+            yield args.split, sample['data_samples'].metainfo, draw_test(sample, sizes, palette)
+        return
+    sampler_cfg = cfg.train_dataloader.get('batch_sampler') or dict(type='SemiSampler')
+    seed = (cfg.get('randomness') or {}).get('seed') or 0
+    sampler = DATA_SAMPLERS.build(
+        {**sampler_cfg, 'dataset': dataset, 'seed': seed, 'start_iter': args.start_iter}
+    )
+    for draws in sampler:
+        labelled = [dataset[draw] for draw in draws if draw.labelled]
+        for number, sample in enumerate(labelled):
+            what = f'iter{draws[0].iteration:05d}_labelled{number}'
+            yield what, sample['data_samples'].metainfo, draw_labelled(sample, sizes, palette)
+        for number, draw in enumerate(draw for draw in draws if not draw.labelled):
+            sample = dataset[draw]
+            partner = labelled[number % len(labelled)] if labelled else None
+            what = f'iter{draw.iteration:05d}_unlabelled{number}'
+            panels = draw_unlabelled(sample, partner, sizes, palette)
+            yield what, sample['data_samples'].metainfo, panels
+
+
+def check_masks(dataset: MixedDomainDataset) -> list[str]:
+    """Read every mask that may be read and return what is wrong with them."""
+    faults = []
+    for index in tqdm(dataset.labelled_indices, 'reading masks', leave=False):
+        sample = dataset.samples[index]
+        label_map = dataset.layouts[sample.domain].label_map
+        try:
+            decode_mask(sample.mask_paths, label_map)
+        except (DataError, FileNotFoundError) as error:
+            faults.append(f'Domain "{sample.domain}": {error}')
+    return faults
+
+
+def main() -> int:
+    """Write the pictures; return 1 if a file is at fault."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    init_default_scope(cfg.get('default_scope') or 'mmssl')
+    loader = cfg.get(f'{args.split}_dataloader')
+    if not loader:
+        print(f'{args.config} has no {args.split}_dataloader.', file=sys.stderr)
+        return 1
+    out_dir = Path(args.out_dir or Path('work_dirs', 'browse', Path(args.config).stem))
+    try:
+        dataset = DATASETS.build({**loader['dataset'], 'cache': False})
+        faults = [] if args.no_check else check_masks(dataset)
+        if faults:
+            print('\n'.join(faults[:20]), file=sys.stderr)
+            print(f'{len(faults)} mask(s) cannot be used.', file=sys.stderr)
+            return 1
+        out_dir.mkdir(parents=True, exist_ok=True)
+        number = min(args.number, len(dataset)) if args.split != 'train' else args.number
+        source = pictures(cfg, dataset, args)
+        for count in tqdm(range(number), 'drawing'):
+            what, info, panels = next(source)
+            name = re.sub(r'[^\w.-]+', '_', f'{what}_{info["domain"]}_{info["name"]}')
+            image = row(panels, args.height)
+            path = out_dir / f'{count:03d}_{name}.png'
+            cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f'{number} pictures in {out_dir.resolve()}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
