@@ -18,7 +18,7 @@ class DataError(ValueError):
 
 
 def _check_png(data: bytes, path: str) -> None:
-    """Walk through the chunks of a PNG file: OpenCV reads a truncated one without a word."""
+    """Walk through the chunks of a PNG file: OpenCV may read a truncated one without a word."""
     position = len(PNG_SIGNATURE)
     kind = b''
     while kind != b'IEND':

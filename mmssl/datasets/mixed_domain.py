@@ -82,15 +82,14 @@ class MixedDomainDataset(Dataset):
         self.data_root = os.fspath(data_root)
         self.domains = list(domains or self.DOMAINS)
         self.mode = mode
-        self.labelled = dict(labelled) if labelled else None
+        self.labelled = dict(labelled) if labelled and mode != 'test' else None
         self.holdout = dict(holdout) if holdout else None
         self.seed = seed
-        self._check_domains(unlabelled_domains, overrides or {})
+        self.overrides = dict(overrides or {})
+        self._check_domains(unlabelled_domains)
         self.unlabelled_domains = list(unlabelled_domains or self.domains)
         base = DomainLayout.build(self.LAYOUT, layout)
-        self.layouts = {
-            name: base.override((overrides or {}).get(name, {})) for name in self.domains
-        }
+        self.layouts = {name: base.override(self.overrides.get(name, {})) for name in self.domains}
         self._metainfo = self._build_metainfo(metainfo or {})
         self.prepare = [TRANSFORMS.build(step) for step in prepare]
         self.pipeline = [TRANSFORMS.build(step) for step in pipeline]
@@ -100,7 +99,7 @@ class MixedDomainDataset(Dataset):
         if not lazy_init:
             self.full_init()
 
-    def _check_domains(self, pool: Sequence[str] | None, overrides: dict) -> None:
+    def _check_domains(self, pool: Sequence[str] | None) -> None:
         """Compare every domain that the config names with the list of domains."""
         if not self.domains or len(set(self.domains)) < len(self.domains):
             raise ValueError(f'domains = {self.domains}: give each name once, at least one.')
@@ -108,7 +107,7 @@ class MixedDomainDataset(Dataset):
             raise ValueError(
                 'mode = "train" needs labelled=dict(domain=..., num=...): which images have labels.'
             )
-        named = {'unlabelled_domains': pool or (), 'overrides': overrides}
+        named = {'unlabelled_domains': pool or ()}
         if self.labelled:
             unknown = set(self.labelled) - {'domain', 'num', 'ratio', 'list', 'cases', 'seed'}
             if unknown:
@@ -123,11 +122,14 @@ class MixedDomainDataset(Dataset):
             named['holdout.domains'] = self.holdout['domains']
         for option, names in named.items():
             for name in names:
-                if name not in self.domains:
-                    raise ValueError(
-                        f'{option} names domain "{name}", which is not known '
-                        f'(known: {", ".join(self.domains)}).'
-                    )
+                self._check_known(option, name)
+
+    def _check_known(self, option: str, name: str) -> None:
+        if name not in self.domains:
+            raise ValueError(
+                f'{option} names domain "{name}", which is not known '
+                f'(known: {", ".join(self.domains)}).'
+            )
 
     def _build_metainfo(self, given: dict) -> dict:
         """Fill in what follows from the label map, and compare the classes with it."""
@@ -170,6 +172,10 @@ class MixedDomainDataset(Dataset):
                 f'data_root "{self.data_root}" does not exist. Put the data there or set '
                 'data_root in the config of the data set.'
             )
+        for name in self.overrides:
+            # A domain that is left out may keep its options.
+            if not os.path.isdir(os.path.join(self.data_root, name)):
+                self._check_known('overrides', name)
         found = [self._index(domain) for domain in self._needed_domains()]
         self.samples = [sample for index in found for sample in self._choose(index, found)]
         flags = np.array([sample.labelled for sample in self.samples])
