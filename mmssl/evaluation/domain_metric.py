@@ -1,7 +1,6 @@
 """DSC, Jaccard, HD95 and ASD per part and domain, for all students in one pass."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,10 +12,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub, print_log
 
 from mmssl.registry import METRICS
-from mmssl.utils.io import write_atomic
 
 from .cases import natural_key, pack_map, pixel_spacing, stack_case
 from .domain_table import SELECTIONS, average, flat_metrics, format_domain_table, table_notes
+from .files import write_json
 from .published import published_dsc
 from .surface import binary_metrics, check_conventions, smoothed_dice
 
@@ -229,8 +228,7 @@ class DomainMetric(BaseMetric):
             'config_sha256': config_hash(hub.get_info('cfg')),
             'images': images,
         }
-        text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomic(self.out_file, text + '\n')
+        write_json(self.out_file, content)
         print_log(f'Wrote the scores of {len(images)} {self.per}s to {self.out_file}', 'current')
 
 
@@ -245,12 +243,3 @@ def config_hash(text: str | None) -> str | None:
 def _class_map(field: Any) -> np.ndarray:
     data = field['data'] if isinstance(field, Mapping) else field.data
     return np.asarray(data.squeeze(0).cpu())
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN by None, so that the file is JSON that every reader takes."""
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -83,8 +83,8 @@ def format_domain_table(
     published = {s: p for s, p in (published or {}).items() if s in averages}
     first = next(iter(averages.values()))
     metrics = [m for m in first['mean'] if m != 'DSC']
-    header = ['student', 'part', *first['domains'], '| DSC', *metrics]
-    rows = [header + ['| published DSC'] * bool(published)]
+    header = ['student', 'part', *first['domains'], '|', 'DSC', *metrics]
+    rows = [header + ['|', 'published DSC'] * bool(published)]
     for student, entry in averages.items():
         name = student + '*' * (student == primary and len(averages) > 1)
         numbers = published.get(student, {})
@@ -146,10 +146,10 @@ def _number(value: float) -> str:
 
 def _numbers(domains: Sequence[float], means: Mapping[str, float]) -> list[str]:
     others = [_number(v) for m, v in means.items() if m != 'DSC']
-    return [*map(_number, domains), f'| {_number(means["DSC"])}', *others]
+    return [*map(_number, domains), '|', _number(means['DSC']), *others]
 
 
 def _beside(published: Mapping, known: float | None, means: Mapping[str, float]) -> list[str]:
     if not published:
         return []
-    return ['| -' if known is None else f'| {known:.2f} ({means["DSC"] - known:+.2f})']
+    return ['|', '-' if known is None else f'{known:.2f} ({means["DSC"] - known:+.2f})']

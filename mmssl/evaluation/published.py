@@ -13,12 +13,13 @@ def load_published(method: str, dataset: str, labels: int | None = None) -> dict
     Args:
         method: folder of the method under `configs`, e.g. `synfoc`.
         dataset: name of the data set in the metafile, e.g. `prostate`.
-        labels: number of labelled images; None takes the first count of each student.
+        labels: number of labelled images; None takes all, unless the tables have several counts.
 
     Returns:
         For each student `mean` (metric name to value, the mean over the labelled domains),
         `labelled` (labelled domain to its DSC in percent: a number, or part to number) and
-        `labels`. Empty where the metafile is not there or has no such entry.
+        `labels`. Empty where the metafile is not there, has no such entry, or has several of
+        which none is asked for.
 
     Example:
         >>> load_published('no_such_method', 'prostate')
@@ -30,27 +31,29 @@ def load_published(method: str, dataset: str, labels: int | None = None) -> dict
     import yaml
 
     found: dict[str, dict] = {}
+    counts = set()
     for model in yaml.safe_load(path.read_text(encoding='utf-8')).get('Models', []):
         for result in model.get('Results', []):
             student, count = result.get('Student'), result.get('Labelled Images')
             fits = result.get('Dataset') == dataset and labels in (None, count)
-            if fits and student is not None and student not in found:
+            if fits and student is not None:
+                counts.add(count)
                 found[student] = {
                     'mean': dict(result.get('Metrics', {})),
                     'labelled': dict(result.get('Labelled Domain DSC', {})),
                     'labels': count,
                 }
-    return found
+    return found if len(counts) == 1 else {}
 
 
 def published_dsc(spec: Mapping[str, Any] | None, dataset: str | None = None) -> dict[str, dict]:
     """Find the published DSC that a run with this labelled domain can be compared with.
 
     Args:
-        spec: `method`, and optionally `dataset`, `labels`, `labelled_domain`. What is left out
-            is taken from the message hub's info `labelled` (`dict(domain=..., count=...)`), and
-            the data set from `dataset`. None finds nothing.
-        dataset: name of the data set under test.
+        spec: `method`, and optionally `dataset`, `labels`, `labelled_domain`; None finds nothing.
+            What the run itself says about its labels (`SummaryHook` notes it in the message hub
+            as `labelled`) goes before `labels` and `labelled_domain`.
+        dataset: name of the data set under test, used where `spec` names none.
 
     Returns:
         For each student `dsc` (percent, mean over the parts and over the test sets of all
@@ -59,8 +62,8 @@ def published_dsc(spec: Mapping[str, Any] | None, dataset: str | None = None) ->
     if not spec:
         return {}
     labelled = MessageHub.get_current_instance().get_info('labelled') or {}
-    domain = spec.get('labelled_domain') or labelled.get('domain')
-    labels = spec.get('labels') or labelled.get('count')
+    domain = labelled.get('domain') or spec.get('labelled_domain')
+    labels = labelled.get('count') or spec.get('labels')
     numbers = load_published(spec['method'], spec.get('dataset') or dataset or '', labels)
     found = {}
     for student, entry in numbers.items():

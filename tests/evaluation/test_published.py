@@ -28,15 +28,20 @@ def test_values_of_one_labelled_domain():
     assert published_dsc(bidmc)['sam']['dsc'] == 87.92
 
 
-def test_labelled_domain_comes_from_the_run_if_not_named():
+def test_labels_of_the_run_go_before_the_option():
     hub = MessageHub.get_instance('published')
     hub.update_info('labelled', dict(domain='malignant', count=129))
-    assert published_dsc(dict(method='synfoc'), 'busi')['sam']['dsc'] == 75.75
+    spec = dict(method='synfoc', labels=64, labelled_domain='benign')
+    assert published_dsc(spec, 'busi')['sam']['dsc'] == 75.75
+    hub.update_info('labelled', dict(domain='malignant', count=40))
+    assert published_dsc(spec, 'busi') == {}
 
 
 def test_absent_numbers_are_no_error(monkeypatch, tmp_path):
     assert load_published('no_such_method', 'prostate') == {}
     assert load_published('synfoc', 'prostate', labels=7) == {}
+    assert set(load_published('synfoc', 'prostate')) == {'sam', 'unet'}
+    assert load_published('synfoc', 'busi') == {}  # 64 or 129 labels?
     assert published_dsc(None) == {}
     spec = dict(method='synfoc', dataset='prostate', labels=20, labelled_domain='BIDMC')
     monkeypatch.setattr(published, '__file__', str(tmp_path / 'a' / 'b' / 'published.py'))

@@ -1,0 +1,219 @@
+"""After a training: last checkpoint, mean of the last evaluations and chosen one, side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+
+from mmssl.evaluation.domain_table import SELECTIONS, align
+from mmssl.evaluation.files import write_json
+from mmssl.evaluation.published import published_dsc
+from mmssl.registry import HOOKS
+from mmssl.utils.io import write_atomic
+
+HISTORY = 'eval_history'
+
+
+@HOOKS.register_module()
+class SummaryHook(Hook):
+    """Keep the students' scores of every evaluation and sum them up when training ends.
+
+    The history lies in the message hub as plain values, so it is in every checkpoint and a resumed
+    run goes on with it. The summary is printed and written as `summary.txt` and `summary.json`
+    in the work folder. A published number reached by choosing on the test set should be compared
+    with the chosen row; the other two rows say how much of it is the choice.
+
+    Args:
+        selection: how the reported checkpoint is chosen: `test` (best evaluation, and evaluations
+            are on the test set, as published; warns), `val` (best evaluation, on validation
+            data) or `last`.
+        last_k: number of evaluations in the mean.
+        metric: what is best, e.g. `DSC`.
+        greater: whether more of it is better.
+        metrics: what is kept of each student.
+        published: where the published numbers are, see `mmssl.evaluation.published_dsc`.
+        max_history: evaluations kept; beyond it the oldest go, best ones excepted.
+
+    Raises:
+        ValueError: if `selection` is unknown.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(
+        self,
+        selection: str = 'test',
+        last_k: int = 10,
+        metric: str = 'DSC',
+        greater: bool = True,
+        metrics: Sequence[str] = ('DSC', 'Jaccard', 'HD95', 'ASD'),
+        published: Mapping[str, Any] | None = None,
+        max_history: int = 1000,
+    ) -> None:
+        if selection not in SELECTIONS:
+            raise ValueError(
+                f'selection={selection!r} is unknown; choose one of {tuple(SELECTIONS)}.'
+            )
+        self.selection, self.last_k = selection, last_k
+        self.metric, self.greater = metric, greater
+        self.metrics = tuple(dict.fromkeys((metric, *metrics)))
+        self.published = published
+        self.max_history = max(max_history, last_k)
+
+    def before_train(self, runner) -> None:
+        """Note which images are labelled, and warn if the test set chooses the checkpoint."""
+        dataset = runner.train_dataloader.dataset
+        count = getattr(dataset, 'labelled_indices', None)
+        note_labelled(runner, None if count is None else len(count))
+        if self.selection == 'test':
+            runner.logger.warning(
+                'The checkpoint is chosen on the TEST set (selection="test"), as the published '
+                'numbers were. This flatters the result; for an honest one hold out validation '
+                'images (selection="val") or take the last iteration (selection="last").'
+            )
+
+    def before_test(self, runner) -> None:
+        """Note which images were labelled, for the published column."""
+        note_labelled(runner)
+
+    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
+        """Add an evaluation to the history; one done again replaces itself."""
+        kept = {}
+        for key, value in (metrics or {}).items():
+            student, _, name = key.rpartition('/')
+            if student and '/' not in student and name in self.metrics:
+                kept[key] = float(value)
+        if not kept:
+            return
+        old = runner.message_hub.get_info(HISTORY) or []
+        history = [e for e in old if e['iter'] < runner.iter]
+        history.append({'iter': int(runner.iter), 'metrics': kept})
+        runner.message_hub.update_info(HISTORY, self._bound(history))
+
+    def _bound(self, history: list[dict]) -> list[dict]:
+        excess = len(history) - self.max_history
+        if excess <= 0:
+            return history
+        best = {self._best(history, student)['iter'] for student in students_of(history)}
+        old = [e for e in history[: -self.last_k] if e['iter'] not in best]
+        drop = {e['iter'] for e in old[:excess]}
+        return [e for e in history if e['iter'] not in drop]
+
+    def _best(self, history: list[dict], student: str) -> dict:
+        key = f'{student}/{self.metric}'
+        scored = [e for e in history if not np.isnan(e['metrics'].get(key, np.nan))]
+        sign = 1 if self.greater else -1
+        return max(scored or history[-1:], key=lambda e: sign * e['metrics'].get(key, np.nan))
+
+    def after_train(self, runner) -> None:
+        """Print the summary and write it."""
+        history = runner.message_hub.get_info(HISTORY) or []
+        if not history:
+            runner.logger.info('No evaluation took place, so there is no summary.')
+            return
+        if not is_main_process():
+            return
+        summary = self.summarise(history, runner.message_hub)
+        text = self.text(summary)
+        runner.logger.info('\n' + text)
+        folder = Path(runner.work_dir)
+        write_atomic(folder / 'summary.txt', text + '\n')
+        write_json(folder / 'summary.json', {**summary, 'history': history})
+
+    def summarise(self, history: list[dict], hub) -> dict:
+        """Return `last`, `last_k` (mean, population std) and `chosen` of each student."""
+        meta = hub.get_info('dataset_meta') or {}
+        published = published_dsc(self.published, meta.get('dataset_name'))
+        result = {}
+        for student in students_of(history):
+            tail = history[-self.last_k :]
+            chosen = history[-1] if self.selection == 'last' else self._best(history, student)
+            names = [m for m in self.metrics if f'{student}/{m}' in history[-1]['metrics']]
+            values = {m: [e['metrics'].get(f'{student}/{m}', np.nan) for e in tail] for m in names}
+            result[student] = {
+                'last': _entry(history[-1], student, names),
+                'last_k': {
+                    'iters': [e['iter'] for e in tail],
+                    'mean': {m: float(np.mean(v)) for m, v in values.items()},
+                    'std': {m: float(np.std(v)) for m, v in values.items()},
+                },
+                'chosen': {**_entry(chosen, student, names),
+                           'checkpoint': self._checkpoint(hub, student)},
+                'published': published.get(student),
+            }
+        return {'selection': self.selection, 'metric': self.metric, 'students': result}
+
+    def _checkpoint(self, hub, student: str) -> str | None:
+        """Return the name of the chosen file, where the checkpoint hook has kept one."""
+        if self.selection == 'last':
+            path = hub.get_info('last_ckpt')
+        else:
+            path = hub.get_info(f'best_ckpt_{student}/{self.metric}') or hub.get_info('best_ckpt')
+            if path and not Path(path).name.startswith(f'best_{student}_{self.metric}_'):
+                path = None
+        return Path(path).name if path else None
+
+    def text(self, summary: dict) -> str:
+        """Lay the summary out as a table with the words that belong to it."""
+        students = summary['students']
+        names = list(next(iter(students.values()))['last']['metrics'])
+        rows = [['student', 'which', 'iteration', *names]]
+        for student, entry in students.items():
+            tail = entry['last_k']
+            iters = tail['iters']
+            spread = [f'{tail["mean"][m]:.2f} ± {tail["std"][m]:.2f}' for m in names]
+            rows += [
+                [student, 'last', entry['last']['iter'], *_values(entry['last'], names)],
+                [student, f'last {len(iters)}', f'{iters[0]}-{iters[-1]}', *spread],
+                [student, 'chosen', entry['chosen']['iter'], *_values(entry['chosen'], names)],
+            ]
+            if entry['published']:
+                number = f'{entry["published"]["dsc"]:.2f}'
+                cells = [number if m == 'DSC' else '' for m in names]
+                rows.append([student, 'published', '', *cells])
+        lines = [align(rows), f'Chosen: {SELECTIONS[self.selection]}, each student by itself.']
+        if any(e['published'] for e in students.values()):
+            lines.append('Published: same labelled domain, chosen on the test set, one run.')
+        for student, entry in students.items():
+            if entry['chosen']['checkpoint']:
+                lines.append(f'Chosen file of {student}: {entry["chosen"]["checkpoint"]}')
+        return '\n'.join(lines)
+
+
+def students_of(history: list[dict]) -> list[str]:
+    """Return the names of the students in the newest evaluation, in its order."""
+    return list(dict.fromkeys(key.rpartition('/')[0] for key in history[-1]['metrics']))
+
+
+def note_labelled(runner, count: int | None = None) -> None:
+    """Put the labelled domain and the number of labelled images into the message hub.
+
+    Args:
+        runner: the runner; the training data set in its config says what is `labelled`.
+        count: the number, where the training data set itself is at hand. Else a number in the
+            config counts, or a ratio of the published number of training images.
+    """
+    dataset = (runner.cfg.get('train_dataloader') or {}).get('dataset') or {}
+    labelled = dataset.get('labelled')
+    if not labelled:
+        return
+    if count is None:
+        count = labelled.get('num')
+    if count is None and labelled.get('ratio'):
+        meta = getattr(runner.test_dataloader.dataset, 'metainfo', {})
+        total = sum(meta.get('published_counts', {}).get('train', {}).values())
+        count = int(total * labelled['ratio']) or None
+    runner.message_hub.update_info('labelled', {'domain': labelled.get('domain'), 'count': count})
+
+
+def _entry(evaluation: dict, student: str, names: list[str]) -> dict:
+    values = evaluation['metrics']
+    return {'iter': evaluation['iter'],
+            'metrics': {m: values.get(f'{student}/{m}', float('nan')) for m in names}}
+
+
+def _values(entry: dict, names: list[str]) -> list[str]:
+    return [f'{entry["metrics"][m]:.2f}' for m in names]

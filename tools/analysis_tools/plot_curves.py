@@ -1,0 +1,21 @@
+"""Draw the curves of a training: losses, confidences, learning rates, scores."""
+
+import argparse
+
+from mmssl.visualization import plot_training
+
+
+def main() -> None:
+    """Read the arguments and write the PNG."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('work_dir', help='work folder of the run')
+    parser.add_argument('--out', help='PNG to write (default: WORK_DIR/curves.png)')
+    args = parser.parse_args()
+    try:
+        print(f'Wrote {plot_training(args.work_dir, args.out)}')
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
+
+
+if __name__ == '__main__':
+    main()
