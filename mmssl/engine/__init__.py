@@ -16,12 +16,14 @@ from mmssl.engine.hooks import __all__ as _hooks  # noqa: E402
 from mmssl.engine.loops import SemiTrainLoop  # noqa: E402
 from mmssl.engine.optim import MultiOptimWrapper, MultiOptimWrapperConstructor  # noqa: E402
 from mmssl.engine.runner import SemiRunner  # noqa: E402
+from mmssl.engine.tensorboard import OptionalTensorboardVisBackend  # noqa: E402
 
 __all__ = [
     *_hooks,
     'IncompleteCheckpointError',
     'MultiOptimWrapper',
     'MultiOptimWrapperConstructor',
+    'OptionalTensorboardVisBackend',
     'RefusedCheckpointError',
     'SemiRunner',
     'SemiTrainLoop',

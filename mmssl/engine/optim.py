@@ -7,18 +7,43 @@ import torch
 from mmengine.device import is_cuda_available
 from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper, OptimWrapperDict
-from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from mmssl.engine.history import push_scalar
-from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 DTYPES = {
     None: None,
+    'auto': None,  # float16 with CUDA, see `MultiOptimWrapper`
     'float32': None,
     'float16': torch.float16,
     'bfloat16': torch.bfloat16,
 }
+
+
+def use_amp(optim_wrapper: dict) -> dict:
+    """Return the config of an optimiser wrapper with mixed precision switched on.
+
+    float16 on CUDA, bfloat16 on the CPU. A plain `OptimWrapper` becomes mmengine's
+    `AmpOptimWrapper` on CUDA.
+
+    Raises:
+        ValueError: a kind of wrapper whose precision cannot be set here.
+    """
+    cfg = copy.deepcopy(optim_wrapper)
+    dtype = 'float16' if is_cuda_available() else 'bfloat16'
+    kind = cfg.get('type', 'OptimWrapper')
+    if 'optimizers' in cfg or kind == 'AmpOptimWrapper':
+        cfg['dtype'] = dtype
+    elif kind == 'OptimWrapper' and is_cuda_available():
+        cfg.update(type='AmpOptimWrapper', dtype=dtype)
+    else:
+        raise ValueError(
+            f'--amp cannot be used with optim_wrapper.type="{kind}" on this machine; use '
+            "type='MultiOptimWrapper', constructor='MultiOptimWrapperConstructor' and "
+            'optimizers=dict(NAME=...)'
+        )
+    return cfg
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -30,8 +55,8 @@ class MultiOptimWrapper(OptimWrapperDict):
 
     Args:
         optim_wrappers: one `OptimWrapper` per name.
-        dtype: None for full precision, 'bfloat16' (CPU and CUDA) or 'float16' (CUDA, with a
-            gradient scaler shared by all optimisers).
+        dtype: None for full precision, 'bfloat16' (CPU and CUDA), 'float16' (CUDA, with a
+            gradient scaler shared by all optimisers), or 'auto': 'float16' with CUDA, else None.
         clip_grad: arguments of `clip_grad_norm_` (or of `clip_grad_value_` with
             `type='value'`), applied to each optimiser's parameters apart.
         accumulative_counts: iterations whose gradients make one step.
@@ -50,6 +75,8 @@ class MultiOptimWrapper(OptimWrapperDict):
         if dtype not in DTYPES:
             known = ', '.join(repr(name) for name in DTYPES)
             raise ValueError(f'optim_wrapper.dtype is {dtype!r}; known are {known}')
+        if dtype == 'auto':
+            dtype = 'float16' if is_cuda_available() else None
         if dtype == 'float16' and not is_cuda_available():
             raise ValueError(
                 'optim_wrapper.dtype="float16" needs a CUDA device; use dtype="bfloat16" here'

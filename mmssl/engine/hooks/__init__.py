@@ -1,16 +1,26 @@
 """Hooks of mmssl."""
 
 from mmssl.engine.hooks.checkpoint_hook import CheckpointHook
+from mmssl.engine.hooks.diagnostic_hook import DiagnosticHook
+from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.engine.hooks.loss_guard_hook import LossGuardHook
 from mmssl.engine.hooks.progress_hook import ProgressHook
 from mmssl.engine.hooks.runtime_info_hook import RuntimeInfoHook
+from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
+from mmssl.engine.hooks.summary_hook import SummaryHook
 from mmssl.engine.hooks.sync_buffers_hook import SyncBuffersHook, average_buffers
+from mmssl.engine.hooks.visualization_hook import SegVisualizationHook
 
 __all__ = [
     'CheckpointHook',
+    'DiagnosticHook',
+    'EMATeacherHook',
     'LossGuardHook',
     'ProgressHook',
     'RuntimeInfoHook',
+    'SMCEnsembleHook',
+    'SegVisualizationHook',
+    'SummaryHook',
     'SyncBuffersHook',
     'average_buffers',
 ]

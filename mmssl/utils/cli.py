@@ -1,0 +1,129 @@
+"""What the command line tools share: errors as one line, and exit codes."""
+
+import difflib
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+
+PACKAGE = Path(__file__).resolve().parents[1]
+USER_ERRORS = (ValueError, LookupError, OSError, FloatingPointError, ImportError, TypeError)
+BUILDERS = ('build_from_cfg', 'build_runner_from_cfg', 'build_model_from_cfg')
+
+# Exit codes: something the user can set right, and a name that does not exist in a config.
+USER_ERROR, TYPO, INTERRUPTED = 1, 2, 130
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a tool; print what a user can set right as one line, and exit with a code.
+
+    Errors that mmssl raises on purpose end with code 1, an unknown component in a config with 2,
+    Ctrl-C with 130. Everything else, and everything with `MMSSL_DEBUG=1`, shows its traceback.
+    """
+    try:
+        main()
+    except KeyboardInterrupt as interrupt:
+        text = str(interrupt)
+        print(f'\ninterrupted{": " + text if text else ""}', file=sys.stderr)
+        _leave(INTERRUPTED)
+    except Exception as error:
+        if os.environ.get('MMSSL_DEBUG', '0') not in ('', '0'):
+            raise
+        text, code = explain(error)
+        if text is None:
+            raise
+        rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID'))
+        where = f'[rank {rank}] ' if rank is not None else ''
+        print(f'{where}error: {text}', file=sys.stderr)
+        _leave(code)
+
+
+def _leave(code: int) -> None:
+    # A rank that waits for the others at exit would keep the failure from them.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if 'RANK' in os.environ or 'SLURM_PROCID' in os.environ:
+        os._exit(code)
+    sys.exit(code)
+
+
+def explain(error: BaseException) -> tuple[str | None, int]:
+    """Return the line for a user and the exit code; None if the error is no user's."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    text = unknown_component(error, frames) or unknown_option(error, frames)
+    if text is not None:
+        return text, TYPO
+    if isinstance(error, USER_ERRORS) and (_raised_here(error.__traceback__) or _in_worker(error)):
+        return message(error), USER_ERROR
+    return None, USER_ERROR
+
+
+def message(error: BaseException) -> str:
+    """Return an error's own words, also when a data loading worker passed it on."""
+    text = str(error.args[0]) if len(error.args) == 1 else str(error)
+    if 'Original Traceback' in text:
+        text = re.split(rf'\n(?:[\w.]+\.)?{type(error).__name__}: ', text)[-1]
+        if isinstance(error, KeyError):
+            text = text.strip().strip('"\'')
+    return ' '.join(text.split())
+
+
+def _raised_here(trace: TracebackType | None) -> bool:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and _is_ours(trace.tb_frame.f_code.co_filename)
+
+
+def _in_worker(error: BaseException) -> bool:
+    files = re.findall(r'File "([^"]+)", line', str(error))
+    return 'Original Traceback' in str(error) and bool(files) and _is_ours(files[-1])
+
+
+def _is_ours(file: str) -> bool:
+    path = Path(file).resolve()
+    return path.is_relative_to(PACKAGE) or path.is_relative_to(PACKAGE.parent / 'tools')
+
+
+def unknown_component(error: BaseException, frames: list[FrameType]) -> str | None:
+    """Explain a component name that no registry has, with the nearest names that exist."""
+    found = re.search(r"'?([\w.]+) is not in the (?:[\w.]+::)?([\w -]+) registry", str(error))
+    if not isinstance(error, KeyError) or found is None:
+        return None
+    name, kind = found.groups()
+    registries = [f.f_locals.get('registry') for f in frames if f.f_code.co_name in BUILDERS]
+    known = _names(registries[-1]) if registries and registries[-1] is not None else []
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    near = near or [k for k in known if k.lower() == name.lower()][:3]
+    hint = f'; did you mean {" or ".join(repr(n) for n in near)}?' if near else (
+        '; if it is your own, name its module in custom_imports'
+    )
+    return f'component "{name}" is not in the registry "{kind}"{hint}'.replace("'", '"')
+
+
+def _names(registry) -> list[str]:
+    names = []
+    while registry is not None:
+        names += list(registry.module_dict)
+        for scope, child in registry.children.items():
+            names += [f'{scope}.{name}' for name in child.module_dict]
+        registry = registry.parent
+    return names
+
+
+def unknown_option(error: BaseException, frames: list[FrameType]) -> str | None:
+    """Explain an option that a component does not have, with the nearest that it has."""
+    found = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+    builder = next((f for f in reversed(frames) if f.f_code.co_name in BUILDERS), None)
+    if not isinstance(error, TypeError) or found is None or builder is None:
+        return None
+    if frames[-1] is not builder:
+        return None
+    component = builder.f_locals.get('obj_cls')
+    known = list(inspect.signature(component).parameters) if component is not None else []
+    near = difflib.get_close_matches(found.group(1), known, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(known)}'
+    return f'"{component.__name__}" has no option "{found.group(1)}"; {hint}'

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Test a checkpoint with several processes; the result is that of one process.
+#   bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]
+# Without a GPU, GPUS processes share the CPU (gloo). On N machines run the same line on each with
+# NNODES=N, NODE_RANK=0..N-1, MASTER_ADDR and PORT set. PYTHON chooses the interpreter.
+set -euo pipefail
+if [ $# -lt 3 ]; then
+    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+    exit 1
+fi
+CONFIG=$1
+CHECKPOINT=$2
+GPUS=$3
+shift 3
+source "$(dirname "$0")/launch.sh"
+launch test.py "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Train on a Slurm cluster.
+#   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=5] [SRUN_ARGS=...] \
+#       bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of tools/train.py]
+# GPUS_PER_NODE=0 asks for no GPU. PORT and MASTER_ADDR are honoured, PYTHON chooses the
+# interpreter. If one process fails, Slurm ends all of them.
+set -euo pipefail
+if [ $# -lt 3 ]; then
+    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    exit 1
+fi
+PARTITION=$1
+JOB_NAME=$2
+CONFIG=$3
+shift 3
+source "$(dirname "$0")/slurm_launch.sh"
+slurm_launch train.py "$CONFIG" --launcher slurm "$@"

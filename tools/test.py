@@ -1,0 +1,106 @@
+"""Test a checkpoint on every domain and print the table."""
+
+import argparse
+import json
+from pathlib import Path
+
+from mmssl.utils.cli import run
+
+EXAMPLES = """examples:
+  python tools/test.py configs/synfoc/prostate.py work_dirs/prostate/iter_60000.pth
+  python tools/test.py configs/synfoc/prostate.py CKPT --out result.json --show-dir overlays
+  bash tools/dist_test.sh configs/synfoc/prostate.py CKPT 4
+
+exit codes: 1 something to set right, 2 unknown component in the config, 130 interrupted"""
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE.json', help='write the results to this file')
+    parser.add_argument('--show-dir', metavar='DIR', help='write predictions as overlays there')
+    parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/CONFIG_NAME)')
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm'),
+        default='none',
+        help='set by tools/dist_test.sh and tools/slurm_test.sh',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override values of the config',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def build_config(args: argparse.Namespace):
+    """Return the config with the command line worked in."""
+    from mmssl.utils.setup import load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if args.out:
+        evaluators = cfg.test_evaluator
+        for metric in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if metric.get('type') == 'DomainMetric':
+                metric.out_file = args.out
+    if args.show_dir:
+        show(cfg, args.show_dir)
+    return cfg
+
+
+def show(cfg, folder: str) -> None:
+    """Let the visualization hook write every prediction into a folder.
+
+    Raises:
+        ValueError: the config has no such hook.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            '--show-dir needs default_hooks.visualization in the config; it is there in '
+            'configs/_base_/default_runtime.py'
+        )
+    hook.update(draw=True, out_dir=folder)
+
+
+def main() -> None:
+    """Test."""
+    args = parse_args()
+    cfg = build_config(args)
+    from mmengine.dist import is_main_process
+
+    from mmssl.registry import RUNNERS
+    from mmssl.utils.io import write_atomic
+    from mmssl.utils.setup import register_all_modules
+
+    register_all_modules()
+    cfg.setdefault('runner_type', 'SemiRunner')
+    if args.out:
+        Path(args.out).unlink(missing_ok=True)
+    metrics = RUNNERS.build(cfg).test()
+    if args.out and is_main_process() and not Path(args.out).exists():
+        write_atomic(args.out, json.dumps(metrics, indent=2))
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,123 @@
+"""Train a model from a config."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmssl.utils.cli import run
+
+EXAMPLES = """examples:
+  python tools/train.py configs/synfoc/prostate.py
+  python tools/train.py configs/synfoc/prostate.py --resume --amp
+  python tools/train.py configs/synfoc/prostate.py \\
+      --cfg-options train_dataloader.dataset.labelled.domain=BMC train_cfg.max_iters=1000
+  bash tools/dist_train.sh configs/synfoc/prostate.py 4
+
+exit codes: 1 something to set right, 2 unknown component in the config, 130 interrupted
+MMSSL_DEBUG=1 shows full tracebacks, MMSSL_PROGRESS=1 (0) forces the progress bar on (off)."""
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)'
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help='go on with an interrupted run: from CKPT, or from the newest complete checkpoint '
+        'of the work dir (without one, start from the beginning)',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on the CPU'
+    )
+    parser.add_argument(
+        '--scale-to-world',
+        action='store_true',
+        help='with batch_sampler.per_rank=True: divide the iterations and multiply the learning '
+        'rates by the number of ranks',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm'),
+        default='none',
+        help='set by tools/dist_train.sh and tools/slurm_train.sh',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override values of the config, for example train_cfg.max_iters=1000',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def build_config(args: argparse.Namespace):
+    """Return the config with the command line worked in."""
+    from mmssl.engine.optim import use_amp
+    from mmssl.utils.setup import load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if args.amp:
+        cfg.optim_wrapper = use_amp(cfg.optim_wrapper)
+    if args.scale_to_world:
+        cfg.scale_to_world = True
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    return cfg
+
+
+def main() -> None:
+    """Train."""
+    args = parse_args()
+    cfg = build_config(args)
+    from mmssl.registry import RUNNERS
+    from mmssl.utils.setup import register_all_modules
+
+    register_all_modules()
+    cfg.setdefault('runner_type', 'SemiRunner')
+    runner = None
+    try:
+        runner = RUNNERS.build(cfg)
+        runner.train()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_to_go_on(args, cfg, runner)) from None
+    finish()
+
+
+def finish() -> None:
+    """Leave the process group."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _how_to_go_on(args: argparse.Namespace, cfg, runner) -> str:
+    command = f'python tools/train.py {args.config} --work-dir {cfg.work_dir} --resume'
+    pointer = Path(cfg.work_dir) / 'last_checkpoint'
+    saved = os.path.basename(pointer.read_text().strip()) if pointer.exists() else None
+    now = f'at iteration {runner.iter}' if runner is not None else 'before training started'
+    if saved is None:
+        return f'{now}; no checkpoint was written yet, start again with: {command}'
+    return f'{now}; the newest checkpoint is {saved}, go on with: {command}'
+
+
+if __name__ == '__main__':
+    run(main)
