@@ -117,7 +117,7 @@ def tiny_vit_forward(
         run: calls a block, `run(block, x)`; the place for gradient checkpointing.
     """
     side = x.shape[-1] // STRIDE
-    x = trunk.patch_embed(x)
+    x = trunk.patch_embed(x.contiguous(memory_format=torch.channels_last))  # faster convolutions
     for layer in trunk.layers:
         for block in layer.blocks:
             x = run(block, x)
