@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 
 import torch
 from mmengine.dist import barrier, is_main_process
+from torch import nn
 
 TEMPORARY = '.tmp-checkpoint'
 
@@ -46,7 +47,7 @@ def load_checkpoint_file(path: str | Path | BinaryIO, map_location: Any = 'cpu')
     try:
         return torch.load(source, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _explain(name, str(error)) from None
+        raise _explain(name, str(error), named and _is_pickle(source)) from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
         text = ' '.join(str(error).split())[:160] or type(error).__name__
         raise IncompleteCheckpointError(
@@ -54,9 +55,14 @@ def load_checkpoint_file(path: str | Path | BinaryIO, map_location: Any = 'cpu')
         ) from None
 
 
-def _explain(name: str, text: str) -> ValueError:
+def _is_pickle(path: str) -> bool:
+    with open(path, 'rb') as file:
+        return file.read(1) == b'\x80'
+
+
+def _explain(name: str, text: str, plain_pickle: bool) -> ValueError:
     found = re.search(r'(?:GLOBAL|global|class)\s+(`?[\w.]+`?)', text)
-    if found is None and 'unsupported' not in text.lower() and 'blocked' not in text:
+    if found is None and 'blocked' not in text and not plain_pickle:
         return IncompleteCheckpointError(
             f'Checkpoint "{name}" cannot be read: it is cut short or not a checkpoint'
         )
@@ -67,6 +73,34 @@ def _explain(name: str, text: str) -> ValueError:
         "source, save its weights again with torch.save(model.state_dict(), FILE) where it "
         'was made'
     )
+
+
+def load_weights(
+    model: nn.Module, checkpoint: Any, name: str, strict: bool, revise_keys=((r'^module\.', ''),)
+) -> None:
+    """Put the parameters of a loaded checkpoint into a model.
+
+    Args:
+        model: the model.
+        checkpoint: what `load_checkpoint_file` returned.
+        name: file name, for messages.
+        strict: whether the names must be those of the model.
+        revise_keys: pairs of pattern and replacement applied to the names.
+
+    Raises:
+        ValueError: there are no parameters, or, with `strict`, others than the model's.
+    """
+    from mmengine.runner.checkpoint import _load_checkpoint_to_model
+
+    if not isinstance(checkpoint, dict):
+        kind = type(checkpoint).__name__
+        raise ValueError(f'Checkpoint "{name}" holds a {kind}, not parameters by name')
+    try:
+        _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=list(revise_keys))
+    except RuntimeError as error:
+        text = ' '.join(str(error).split())
+        text = text if len(text) < 400 else text[:400] + ' ...'
+        raise ValueError(f'Checkpoint "{name}" does not fit the model: {text}') from None
 
 
 def _load_from_http(filename, map_location=None, model_dir=None, progress=False):

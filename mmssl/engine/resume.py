@@ -4,17 +4,14 @@ import time
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list, master_only
-from mmengine.runner.checkpoint import (
-    _load_checkpoint,
-    _load_checkpoint_to_model,
-    weights_to_cpu,
-)
+from mmengine.runner.checkpoint import _load_checkpoint, weights_to_cpu
 
 import mmssl
 from mmssl.engine.checkpoint_io import (
     IncompleteCheckpointError,
     atomic_save,
     checkpoint_candidates,
+    load_weights,
 )
 from mmssl.engine.history import pack_hub, to_plain, unpack_hub
 
@@ -39,18 +36,9 @@ class CheckpointMixin:
         return checkpoint
 
     def _take(self, checkpoint, name: str, strict: bool, revise_keys=((r'^module\.', ''),)):
-        if not isinstance(checkpoint, dict):
-            kind = type(checkpoint).__name__
-            raise ValueError(f'Checkpoint "{name}" holds a {kind}, not parameters by name')
-        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        try:
-            _load_checkpoint_to_model(
-                self.bare_model, checkpoint, strict, revise_keys=list(revise_keys)
-            )
-        except RuntimeError as error:
-            text = ' '.join(str(error).split())
-            text = text if len(text) < 400 else text[:400] + ' ...'
-            raise ValueError(f'Checkpoint "{name}" does not fit the model: {text}') from None
+        if isinstance(checkpoint, dict):
+            self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        load_weights(self.bare_model, checkpoint, name, strict, revise_keys)
         self._has_loaded = True
 
     def load_or_resume(self) -> None:
