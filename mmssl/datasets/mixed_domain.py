@@ -14,9 +14,9 @@ from .cache import SampleCache
 from .decode import DataError
 from .domain_index import DomainIndex, compare_counts, index_domain, summary, warn_once
 from .layout import DomainLayout, Sample
+from .metainfo import build_metainfo
 
 MODES = ('train', 'val', 'test')
-PALETTE = [[0, 0, 0], [230, 60, 60], [60, 160, 240], [90, 200, 90], [240, 190, 40], [180, 90, 220]]
 
 
 @DATASETS.register_module()
@@ -39,6 +39,8 @@ class MixedDomainDataset(Dataset):
             `dict(cases=[...])`, of `domains='labelled'` (default), `'all'` or a list.
         prepare: transforms that draw nothing (load, resize); their result can be cached.
         pipeline: the other transforms.
+        labelled_pipeline: takes its place for samples drawn with a label.
+        unlabelled_pipeline: takes its place for samples drawn without.
         overrides: domain -> options of `DomainLayout` that differ for it.
         cache: True keeps the prepared images of all samples in memory, shared by the workers
             where they are forked; 'lazy' keeps each one when it is first read.
@@ -70,6 +72,8 @@ class MixedDomainDataset(Dataset):
         holdout: dict | None = None,
         prepare: Sequence[dict] = (),
         pipeline: Sequence[dict] = (),
+        labelled_pipeline: Sequence[dict] | None = None,
+        unlabelled_pipeline: Sequence[dict] | None = None,
         overrides: dict[str, dict] | None = None,
         cache: bool | str = False,
         seed: int | None = None,
@@ -80,7 +84,7 @@ class MixedDomainDataset(Dataset):
         if mode not in MODES:
             raise ValueError(f'mode = "{mode}" is not known (known: {", ".join(MODES)}).')
         self.data_root = os.fspath(data_root)
-        self.domains = list(domains or self.DOMAINS)
+        self.domains = [domains] if isinstance(domains, str) else list(domains or self.DOMAINS)
         self.mode = mode
         self.labelled = dict(labelled) if labelled and mode != 'test' else None
         self.holdout = dict(holdout) if holdout else None
@@ -90,9 +94,18 @@ class MixedDomainDataset(Dataset):
         self.unlabelled_domains = list(unlabelled_domains or self.domains)
         base = DomainLayout.build(self.LAYOUT, layout)
         self.layouts = {name: base.override(self.overrides.get(name, {})) for name in self.domains}
-        self._metainfo = self._build_metainfo(metainfo or {})
+        self._metainfo = build_metainfo(
+            {**self.METAINFO, **(metainfo or {})},
+            max(layout.label_map.num_classes for layout in self.layouts.values()),
+            self.domains,
+            type(self).__name__.lower(),
+        )
         self.prepare = [TRANSFORMS.build(step) for step in prepare]
         self.pipeline = [TRANSFORMS.build(step) for step in pipeline]
+        self.pipelines = {
+            labelled: self.pipeline if own is None else [TRANSFORMS.build(step) for step in own]
+            for labelled, own in ((True, labelled_pipeline), (False, unlabelled_pipeline))
+        }
         self.cache = SampleCache(cache)
         self.samples: list[Sample] = []
         self._ready = False
@@ -130,28 +143,6 @@ class MixedDomainDataset(Dataset):
                 f'{option} names domain "{name}", which is not known '
                 f'(known: {", ".join(self.domains)}).'
             )
-
-    def _build_metainfo(self, given: dict) -> dict:
-        """Fill in what follows from the label map, and compare the classes with it."""
-        info = {**copy.deepcopy(self.METAINFO), **copy.deepcopy(dict(given))}
-        count = max(layout.label_map.num_classes for layout in self.layouts.values())
-        names = ['background', *(f'class{index}' for index in range(1, count))]
-        classes = tuple(info.setdefault('classes', tuple(names)))
-        if count > len(classes):
-            raise ValueError(
-                f'The label map gives class id {count - 1}, but there are only {len(classes)} '
-                f'classes: {", ".join(classes)}. Name the classes in metainfo.'
-            )
-        parts = {name: [index] for index, name in enumerate(classes) if index}
-        for name, ids in info.setdefault('parts', parts).items():
-            if not ids or not all(0 < index < len(classes) for index in ids):
-                raise ValueError(
-                    f'Part "{name}" = {list(ids)} must list class ids 1 to {len(classes) - 1}.'
-                )
-        info.setdefault('palette', [PALETTE[i % len(PALETTE)] for i in range(len(classes))])
-        info.setdefault('dataset_name', type(self).__name__.lower())
-        info.setdefault('published_counts', {})
-        return {**info, 'classes': classes, 'domains': list(self.domains)}
 
     @property
     def metainfo(self) -> dict:
@@ -293,6 +284,6 @@ class MixedDomainDataset(Dataset):
         results['labelled'] = draw.labelled
         stream = [self.seed or 0, draw.iteration, draw.slot, 0 if draw.labelled else 1]
         results['rng'] = np.random.default_rng(stream)
-        for step in self.pipeline:
+        for step in self.pipelines[draw.labelled]:
             results = step(results)
         return results

@@ -62,6 +62,7 @@ def test_labelled_and_unlabelled_parts(root):
 
 
 def test_restricted_pool(root):
+    assert build(root, domains='A').domains == ['A']
     dataset = build(root, unlabelled_domains=['B'])
     assert len(dataset.labelled_indices) == 2
     assert {dataset.samples[i].domain for i in dataset.unlabelled_indices} == {'B'}
@@ -170,6 +171,17 @@ def test_cached_arrays_cannot_be_spoilt(root):
     assert len(dataset.cache) == 18 and dataset.cache.num_bytes == 18 * 256 + 2 * 256
     with pytest.raises(ValueError, match='cache = 2 is not known'):
         build(root, cache=2)
+
+
+def test_pipelines_of_the_two_kinds(root):
+    pack = [dict(type='PackSemiInputs')]
+    dataset = build(root, unlabelled_pipeline=pack)
+    assert set(dataset[9]['inputs']) == {'u_w'} and set(dataset[0]['inputs']) == {'x_w', 'y'}
+    plain = build(root, pipeline=pack)[0]['inputs']['x_w']
+    draws = [Draw(0, k, 0, True) for k in range(4)]
+    assert any(not torch.equal(plain, dataset[d]['inputs']['x_w']) for d in draws)
+    dataset = build(root, labelled_pipeline=pack)
+    assert all(torch.equal(plain, dataset[d]['inputs']['x_w']) for d in draws)
 
 
 def test_metainfo_by_default_and_given(root):

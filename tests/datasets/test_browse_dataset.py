@@ -1,0 +1,89 @@
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from fake_files import disk_mask, prostate, write_png, write_prostate
+from mmengine.config import Config
+
+TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/browse_dataset.py'
+
+
+@pytest.fixture
+def config(tmp_path):
+    root = write_prostate(tmp_path / 'data')
+    cfg = Config(
+        dict(
+            default_scope='mmssl',
+            train_dataloader=dict(
+                batch_sampler=dict(type='SemiSampler', num_labelled=1, num_unlabelled=2),
+                dataset=prostate(root),
+            ),
+            test_dataloader=dict(dataset=prostate(root, mode='test', labelled=None)),
+            model=dict(data_preprocessor=dict(sizes=dict(unet=dict(image=8, label=4)))),
+        )
+    )
+    cfg.dump(tmp_path / 'cfg.py')
+    return tmp_path / 'cfg.py'
+
+
+@pytest.fixture
+def browse(config, monkeypatch, capsys):
+    """Run the tool as its command line does."""
+    spec = importlib.util.spec_from_file_location('browse_dataset', TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.chdir(config.parent)
+
+    def run(*options):
+        monkeypatch.setattr(sys, 'argv', ['browse', str(config), '--height', '32', *options])
+        code = tool.main()
+        captured = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=captured.out, stderr=captured.err)
+
+    return run
+
+
+def test_pictures_of_both_splits(browse, tmp_path):
+    done = browse('--out-dir', str(tmp_path / 'out'), '--number', '3')
+    assert done.returncode == 0, done.stderr
+    assert f'3 pictures in {tmp_path / "out"}' in done.stdout
+    names = sorted(path.name for path in (tmp_path / 'out').iterdir())
+    assert [name.split('_')[2] for name in names] == ['labelled0', 'unlabelled0', 'unlabelled1']
+    # Panels of 32 px and 4 px between them; labelled: weak, mask, input and target of the U-Net;
+    # unlabelled: weak, strong, box, pasted, input of the U-Net.
+    widths = [cv2.imread(str(tmp_path / 'out' / name)).shape[1] for name in names]
+    assert widths == [4 * 32 + 3 * 4, 5 * 32 + 4 * 4, 5 * 32 + 4 * 4]
+    done = browse('--split', 'test', '--number', '2')
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / 'work_dirs/browse/cfg').iterdir())) == 2
+
+
+def test_what_is_pasted_is_the_partner(browse, tmp_path):
+    browse('--out-dir', str(tmp_path / 'out'), '--number', '2')
+    labelled, unlabelled = (cv2.imread(str(p)) for p in sorted((tmp_path / 'out').iterdir()))
+    strong, pasted = unlabelled[20:, 36:68], unlabelled[20:, 108:140]
+    differs = (strong != pasted).any(-1)
+    rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
+    assert 0 < differs.mean() < 0.9
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    assert (pasted[box] == labelled[20:, :32][box]).all()
+
+
+def test_wrong_mask_value_is_named(browse, tmp_path):
+    write_png(tmp_path / 'data/A/train/mask/00_01.png', disk_mask(inside=9))
+    done = browse()
+    assert done.returncode == 1
+    assert 'Domain "A": Mask' in done.stderr and '00_01.png has value 9' in done.stderr
+    write_png(tmp_path / 'data/A/train/mask/00_00.png', disk_mask(inside=8))
+    done = browse()
+    assert '00_00.png has value 8' in done.stderr and '00_01.png has value 9' in done.stderr
+    assert '2 mask(s) cannot be used' in done.stderr
+
+
+def test_missing_folder_is_named(browse):
+    done = browse('--cfg-options', 'train_dataloader.dataset.data_root=/nowhere')
+    assert done.returncode == 1 and 'data_root "/nowhere" does not exist' in done.stderr
