@@ -57,8 +57,8 @@ class RelPosAttention(nn.Module):
         size: (height, width) of the token grid or window.
         mode: `plain` writes the attention matrix out as SAM does; `sdpa` folds the relative
             positions into q and k (two one-hot codes of the key's row and column), so that
-            PyTorch's fused attention takes it: same result to 1e-6, less memory, about 3 % more
-            arithmetic.
+            PyTorch's fused attention takes it: same result to 1e-6, less memory, 8 % more
+            arithmetic in a forward pass of ViT-B at 512 px (11 % with the backward pass).
     """
 
     def __init__(self, dim: int, num_heads: int, size: tuple[int, int], mode: str):
