@@ -16,7 +16,7 @@ class EMATeacherHook(Hook):
     counted from 0, so that the first iteration copies the student. Source: Tarvainen and Valpola,
     Mean teachers, https://arxiv.org/abs/1703.01780.
 
-    Parameters are paired by name; frozen ones, which student and teacher share, do not move.
+    Parameters are paired by name; a frozen trunk, which student and teacher share, does not move.
 
     Args:
         momentum: the largest alpha.
@@ -28,7 +28,7 @@ class EMATeacherHook(Hook):
 
     Raises:
         ValueError: if an option has another value, or the model has no teacher.
-        KeyError: if a teacher lacks a parameter that its student trains.
+        KeyError: if a teacher lacks a parameter of its student.
     """
 
     priority = 'NORMAL'
@@ -72,11 +72,10 @@ class EMATeacherHook(Hook):
     def _pair_one(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         theirs = dict(teacher.named_parameters())
         for key, value in student.named_parameters():
-            if not value.requires_grad:
-                continue
             if key not in theirs:
                 raise KeyError(f'teacher "{name}" has no parameter "{key}" of its student')
-            _append(self.moving, theirs[key], value)
+            if theirs[key] is not value:
+                _append(self.moving, theirs[key], value)
         if self.buffers == 'keep':
             return
         theirs = dict(teacher.named_buffers())

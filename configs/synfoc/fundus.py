@@ -1,0 +1,15 @@
+# SynFoC on Fundus: 20 labelled images of one domain, 30,000 iterations.
+_base_ = [
+    '../_base_/datasets/fundus.py',
+    '../_base_/models/synfoc.py',
+    '../_base_/schedules/synfoc.py',
+]
+model = dict(
+    students=dict(
+        sam=dict(decode_head=dict(num_classes=3)),
+        unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3)),
+    ),
+    parts=[[1], [1, 2]],  # cup, disc
+    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+)
+train_cfg = dict(max_iters=30000)

@@ -1,0 +1,27 @@
+# Ablation "Base (MedSAM)": one network, its own EMA teacher, copy-paste.
+_base_ = 'prostate.py'
+model = dict(
+    _delete_=True,
+    type='FixMatch',
+    copy_paste=True,
+    students=dict(sam={{_base_.model.students.sam}}),
+    teachers=['sam'],
+    threshold=dict(type='FixedThreshold', value=0.95),
+    data_preprocessor=dict(sizes=dict(sam=dict(image=512, label=128))),
+)
+optim_wrapper = dict(
+    optimizers=dict(
+        _delete_=True,
+        sam=dict(type='AdamW', lr=0.03 / 250, betas=(0.9, 0.999), weight_decay=0.1),
+    )
+)
+custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
+default_hooks = dict(checkpoint=dict(save_best=['sam/DSC']))
+# The box is drawn in pixels of this network's image.
+unlabelled_pipeline = [
+    *_base_.weak_view,
+    dict(type='StrongView', transforms=_base_.strong_view),
+    dict(type='RandomPasteBox', size=512),
+    dict(type='PackSemiInputs'),
+]
+train_dataloader = dict(dataset=dict(unlabelled_pipeline=unlabelled_pipeline))

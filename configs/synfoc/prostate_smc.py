@@ -1,0 +1,3 @@
+# Ablation "SMC": the ensemble alone, without consistency between the students.
+_base_ = 'prostate.py'
+model = dict(consistency=None)
