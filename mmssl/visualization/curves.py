@@ -37,7 +37,7 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for file in files:
         fresh = _read_lines(file)
-        if not fresh:
+        if 'loss' not in fresh:  # a validation alone, or a start that died before its first log
             continue
         first = min(min(curve) for curve in fresh.values())
         for name in list(curves):

@@ -91,6 +91,14 @@ def test_last_is_a_choice_too_and_only_test_warns(runner, tmp_path):
         SummaryHook(selection='best')
 
 
+def test_the_evaluator_in_the_config_says_what_the_hook_does_not(runner):
+    runner.cfg.val_evaluator = [dict(selection='val', published=dict(method='synfoc'))]
+    hook = SummaryHook()
+    hook.before_train(runner)
+    assert hook.selection == 'val' and hook.published == dict(method='synfoc')
+    assert not runner.logger.warnings
+
+
 def test_history_is_plain_and_a_repeated_evaluation_replaces_itself(runner, tmp_path):
     hook = SummaryHook()
     train(hook, runner)

@@ -116,6 +116,8 @@ def test_empty_conventions(shape):
         left_out = binary_metrics(*pair, empty='nan')
         assert left_out['dsc'] == left_out['jaccard'] == 0
         assert np.isnan(left_out['hd95']) and np.isnan(left_out['asd'])
+        assert list(binary_metrics(*pair, both_empty='nan').values()) == [0, 0, 100, 100]
+        assert list(binary_metrics(*pair, both_empty='perfect').values()) == [0, 0, 100, 100]
     assert list(binary_metrics(none, none).values()) == [0, 0, 100, 100]
     assert list(binary_metrics(none, none, empty='zero').values()) == [0, 0, 0, 0]
     assert list(binary_metrics(none, none, both_empty='perfect').values()) == [1, 1, 0, 0]

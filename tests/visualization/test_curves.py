@@ -31,6 +31,9 @@ def write_log(work_dir, stamp, steps, offset=0.0, torn=False):
 def test_resumed_runs_are_joined_and_torn_lines_left_out(tmp_path):
     write_log(tmp_path, '20260101_000000', (1, 2, 3, 4), torn=True)
     write_log(tmp_path, '20260102_000000', (3, 5), offset=10)
+    late = tmp_path / '20260103_000000' / 'vis_data'
+    late.mkdir(parents=True)
+    (late / 'scalars.json').write_text('{"sam/DSC": 1.0, "step": 0}\n')  # a validation alone
     curves = read_scalars(tmp_path)
     assert curves['loss'] == {1: 1, 2: 0.5, 3: pytest.approx(10 + 1 / 3), 5: 10.2}
     assert 'sam/HD95' not in curves

@@ -29,12 +29,13 @@ class SummaryHook(Hook):
     Args:
         selection: how the reported checkpoint is chosen: `test` (best evaluation, and evaluations
             are on the test set, as published; warns), `val` (best evaluation, on validation
-            data) or `last`.
+            data) or `last`. None takes what `val_evaluator` in the config says, else `test`.
         last_k: number of evaluations in the mean.
         metric: what is best, e.g. `DSC`.
         greater: whether more of it is better.
         metrics: what is kept of each student.
-        published: where the published numbers are, see `mmssl.evaluation.published_dsc`.
+        published: where the published numbers are, see `mmssl.evaluation.published_dsc`; None
+            takes what `val_evaluator` in the config says.
         max_history: evaluations kept; beyond it the oldest go, best ones excepted.
 
     Raises:
@@ -45,7 +46,7 @@ class SummaryHook(Hook):
 
     def __init__(
         self,
-        selection: str = 'test',
+        selection: str | None = None,
         last_k: int = 10,
         metric: str = 'DSC',
         greater: bool = True,
@@ -53,7 +54,7 @@ class SummaryHook(Hook):
         published: Mapping[str, Any] | None = None,
         max_history: int = 1000,
     ) -> None:
-        if selection not in SELECTIONS:
+        if selection not in (None, *SELECTIONS):
             raise ValueError(
                 f'selection={selection!r} is unknown; choose one of {tuple(SELECTIONS)}.'
             )
@@ -65,6 +66,10 @@ class SummaryHook(Hook):
 
     def before_train(self, runner) -> None:
         """Note which images are labelled, and warn if the test set chooses the checkpoint."""
+        evaluator = runner.cfg.get('val_evaluator') or {}
+        evaluator = evaluator if isinstance(evaluator, Mapping) else evaluator[0]
+        self.selection = self.selection or evaluator.get('selection') or 'test'
+        self.published = self.published or evaluator.get('published')
         dataset = runner.train_dataloader.dataset
         count = getattr(dataset, 'labelled_indices', None)
         note_labelled(runner, None if count is None else len(count))
