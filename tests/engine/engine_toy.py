@@ -47,7 +47,7 @@ class ToyModel(BaseModel):
             terms['sup_sam'] = terms['sup_sam'] * float('nan')
         loss = sum(terms.values())
         if number == self.bad_gradient_at:
-            loss = loss + (self.students['unet'][0].weight * 0).clamp(min=0).sqrt().sum()
+            loss = loss + (self.students['unet'][0].weight * 0).abs().sqrt().sum()
         with torch.no_grad():
             self.ema.lerp_(self.students['unet'][0].weight, 0.1)
         return {'loss': loss, **{k: v.detach() for k, v in terms.items()}}
@@ -81,7 +81,7 @@ class ToySampler:
     """Batches addressed by iteration, shared by the ranks."""
 
     def __init__(self, sampler=None, dataset=None, batch_size=4, seed=0, per_rank=False, **kwargs):
-        self.n, self.batch, self.seed, self.start_iter = len(sampler), batch_size, seed, 0
+        self.n, self.batch, self.seed, self.start_iter = len(sampler.dataset), batch_size, seed, 0
         self.per_rank = per_rank
 
     def __len__(self):
