@@ -103,7 +103,12 @@ def load_weights(
         raise ValueError(f'Checkpoint "{name}" does not fit the model: {text}') from None
 
 
-def _load_from_http(filename, map_location=None, model_dir=None, progress=False):
+def load_from_local(filename, map_location=None):
+    """Read a checkpoint from the disk (mmengine's scheme without a prefix)."""
+    return load_checkpoint_file(filename, map_location)
+
+
+def load_from_http(filename, map_location=None, model_dir=None, progress=False):
     """Download a checkpoint once (local rank 0) and read it with `load_checkpoint_file`."""
     folder = Path(model_dir or Path(torch.hub.get_dir()) / 'checkpoints')
     file = folder / Path(urlparse(filename).path).name
@@ -129,11 +134,12 @@ def install_safe_loading() -> None:
     from mmengine.runner import checkpoint
 
     checkpoint._safe_torch_load = _safe_torch_load
-    checkpoint.load_from_http = _load_from_http
-    checkpoint.load_url = _load_from_http
-    checkpoint.CheckpointLoader.register_scheme(
-        ('http://', 'https://'), _load_from_http, force=True
-    )
+    checkpoint.load_from_local = load_from_local
+    checkpoint.load_from_http = load_from_http
+    checkpoint.load_url = load_from_http
+    register = checkpoint.CheckpointLoader.register_scheme
+    register('', load_from_local, force=True)
+    register(('http://', 'https://'), load_from_http, force=True)
 
 
 class _Recorder:

@@ -1,6 +1,7 @@
 """A model, data set and sampler small enough to train a whole run in a second."""
 
 import os
+import time
 import uuid
 
 import numpy as np
@@ -59,8 +60,9 @@ class ToyDataset(Dataset):
 
     metainfo = {'classes': ('a', 'b', 'c'), 'palette': np.zeros((3, 3), dtype=np.uint8)}
 
-    def __init__(self, n: int = 12, kill_at: int = -1):
+    def __init__(self, n: int = 12, kill_at: int = -1, delay: float = 0.0):
         self.n = n
+        self.delay = delay
         self.kill_at = kill_at
 
     def __len__(self):
@@ -70,6 +72,7 @@ class ToyDataset(Dataset):
         index, iteration = draw if isinstance(draw, tuple) else (draw, 0)
         if iteration == self.kill_at >= 0:
             os.kill(os.getppid() if torch.utils.data.get_worker_info() else os.getpid(), 9)
+        time.sleep(self.delay / 4)
         rng = np.random.default_rng([index, iteration])
         x = torch.from_numpy(rng.normal(size=4).astype('float32'))
         x[3] = iteration
