@@ -117,7 +117,7 @@ def index_domain(
     pool = DomainNames(domain, tuple(images), cases, data_root)
     pool = pool.keep(split_names(pool, layout.split, part))
     total = len(pool.names)
-    if holdout and mode != 'test':
+    if holdout:
         held = set(hold_out(pool, holdout))
         pool = pool.keep([name for name in pool.names if (name in held) == (mode == 'val')])
     return DomainIndex(domain, layout, images, mask_folder, pool, total)

@@ -86,8 +86,9 @@ class MixedDomainDataset(Dataset):
         self.data_root = os.fspath(data_root)
         self.domains = [domains] if isinstance(domains, str) else list(domains or self.DOMAINS)
         self.mode = mode
+        # A test set is the same whatever is labelled or held out in training.
         self.labelled = dict(labelled) if labelled and mode != 'test' else None
-        self.holdout = dict(holdout) if holdout else None
+        self.holdout = dict(holdout) if holdout and mode != 'test' else None
         self.seed = seed
         self.overrides = dict(overrides or {})
         self._check_domains(unlabelled_domains)

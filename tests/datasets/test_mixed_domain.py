@@ -84,6 +84,11 @@ def test_modes_test_and_val(root):
     }
     everywhere = build(root, mode='val', holdout=dict(fraction=0.3, domains='all'))
     assert {s.domain for s in everywhere.samples} == {'A', 'B', 'C'}
+    # In testing neither the held-out images nor the labelled domain matter.
+    options = dict(mode='test', domains=['B', 'C'], labelled=dict(domain='A'))
+    for held in ('all', 'labelled'):
+        holdout = dict(fraction=0.3, domains=held)
+        assert len(build(root, **options, holdout=holdout)) == 4
     with pytest.raises(ValueError, match='no validation part: give holdout'):
         build(root, mode='val')
 
@@ -141,9 +146,12 @@ def test_sample_depends_on_seed_iteration_and_slot_alone(root):
 
 
 def test_labelled_image_drawn_without_its_label(root):
-    for cache in (False, True):
-        sample = build(root, cache=cache)[Draw(0, 0, 0, False)]
-        assert 'u_w' in sample['inputs'] and 'y' not in sample['inputs']
+    for cache in (False, True, 'lazy'):
+        dataset = build(root, cache=cache, pipeline=[])
+        for labelled in (False, True, False, True):
+            results = dataset[Draw(0, 0, 0, labelled)]
+            assert results['labelled'] == labelled
+            assert ('gt' in results) == ('mask_paths' in results) == labelled
     with pytest.raises(ValueError, match='drawn with a label but has none'):
         build(root)[Draw(9, 0, 0, True)]
 

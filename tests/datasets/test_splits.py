@@ -61,7 +61,7 @@ def test_split_faults():
         split_names(pool(), dict(type='flod'), 'train')
     with pytest.raises(ValueError, match='must say what train, val or test hold'):
         split_names(pool(), dict(type='slice'), 'train')
-    with pytest.raises(ValueError, match='not "tset"'):
+    with pytest.raises(ValueError, match="'tset': 0.2} must say what train"):
         split_names(pool(), dict(type='fraction', tset=0.2), 'train')
     with pytest.raises(ValueError, match='gives image "00_01" to train and to test'):
         split_names(pool(), dict(type='slice', train=(0, 2), test=(1, 3)), 'train')
