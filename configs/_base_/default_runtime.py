@@ -20,7 +20,7 @@ env_cfg = dict(
     dist_cfg=dict(timeout=600),
 )
 vis_backends = [dict(type='LocalVisBackend'), dict(type='OptionalTensorboardVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends, name='visualizer')
+visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=False, window_size=50)
 log_level = 'INFO'
 load_from = None

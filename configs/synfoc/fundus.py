@@ -13,3 +13,6 @@ model = dict(
     data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
 )
 train_cfg = dict(max_iters=30000)
+published = dict(method='synfoc')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

@@ -12,3 +12,6 @@ model = dict(
     parts=[[1], [2], [3]],  # left ventricle, myocardium, right ventricle
     data_preprocessor=dict(sizes=dict(unet=dict(image=288, label=288))),
 )
+published = dict(method='synfoc')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

@@ -4,3 +4,6 @@ _base_ = [
     '../_base_/models/synfoc.py',
     '../_base_/schedules/synfoc.py',
 ]
+published = dict(method='synfoc')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

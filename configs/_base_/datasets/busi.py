@@ -1,4 +1,4 @@
-# BUSI: breast ultrasound, benign and malignant lesions, in the processed layout of MiDSS and SynFoC.
+# BUSI: breast ultrasound, benign and malignant lesions, in the layout of MiDSS and SynFoC.
 dataset_type = 'BUSI'
 data_root = 'data/Dataset_BUSI_with_GT'
 image_size = 512

@@ -1,4 +1,4 @@
-# Fundus: optic cup and disc in photographs of four origins, in the processed layout of MiDSS and SynFoC.
+# Fundus: optic cup and disc in photographs of four origins, in the layout of MiDSS and SynFoC.
 dataset_type = 'Fundus'
 data_root = 'data/Fundus'
 image_size = 512

@@ -53,7 +53,7 @@ class SMCEnsembleHook(Hook):
         model = model.module if is_model_wrapper(model) else model
         if not hasattr(model, 'ensemble'):
             raise TypeError(
-                f'SMCEnsembleHook needs a method that mixes two teachers (such as SynFoC), found '
+                'SMCEnsembleHook needs a method that mixes two teachers (such as SynFoC), found '
                 f'{type(model).__name__}'
             )
         model.ensemble = self.rule
@@ -87,9 +87,12 @@ class SMCEnsembleHook(Hook):
         if not is_main_process() or not self.history:
             return
         self._write()
-        from mmssl.visualization.curves import plot_lines
+        from mmssl.visualization.curves import plot_panels
 
-        plot_lines(self.history, self.path.with_suffix('.png'), x='iter', title='Ensemble')
+        curves = {key: {point['iter']: point[key] for point in self.history if key in point}
+                  for key in CURVES}
+        title = f'Mean weight and confidences, rule {type(self.rule).__name__}'
+        plot_panels({title: curves}, self.path.with_suffix('.png'))
 
     def _write(self) -> None:
         from mmssl.utils.io import write_atomic

@@ -1,0 +1,24 @@
+# The labels-only control of configs/synfoc/lite_phantom.py: same U-Net, labels and iterations.
+_base_ = [
+    '../_base_/datasets/phantom.py',
+    '../_base_/models/sup_only.py',
+    '../_base_/schedules/sup_only.py',
+]
+model = dict(
+    students=dict(
+        unet=dict(
+            backbone=dict(base_channels=16), decode_head=dict(in_channels=16, channels=16)
+        )
+    ),
+    data_preprocessor=dict(_delete_=True),
+)
+train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
+param_scheduler = dict(_delete_=True)
+train_cfg = dict(max_iters=300, val_interval=150)
+val_cfg = dict(fp16=True)  # half precision, bfloat16 on a CPU
+test_cfg = dict(fp16=True)
+default_hooks = dict(
+    checkpoint=dict(interval=50),
+    logger=dict(interval=10),
+    visualization=dict(test_interval=4, teachers=False),
+)
