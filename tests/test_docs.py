@@ -1,0 +1,178 @@
+"""The docs are true: what they name exists, their options exist, marked blocks run.
+
+`<!-- run -->` before a bash block runs it as typed in a scratch folder that has the repository's
+`tools` and `configs`; `<!-- config NAME -->` before a python block writes it there as NAME, builds
+its data sets on a small phantom and its model.
+"""
+
+import doctest
+import functools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config, DictAction
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted([ROOT / 'README.md', *ROOT.glob('docs/en/*.md'), *ROOT.glob('configs/*/README.md')])
+BLOCK = re.compile(r'(?:<!-- (.+?) -->\n)?```(\w*)\n(.*?)```', re.S)
+
+
+def blocks(language):
+    """Return (document, marker or None, text) of the fenced blocks in a language."""
+    found = []
+    for doc in DOCS:
+        for marker, kind, text in BLOCK.findall(doc.read_text()):
+            if kind == language:
+                found.append((doc, marker or None, text))
+    return found
+
+
+def commands():
+    """Return (document, words) of every command line in the bash blocks."""
+    found = []
+    for doc, _, text in blocks('bash'):
+        for line in text.replace('\\\n', ' ').splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                found.append((doc, words))
+    return found
+
+
+def ids(items):
+    return [f'{item[0].parent.name}/{item[0].stem}-{index}' for index, item in enumerate(items)]
+
+
+@functools.cache
+def help_text(tool):
+    run = [sys.executable] if tool.endswith('.py') else ['bash']
+    done = subprocess.run(
+        [*run, tool, '--help'], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    if tool.endswith('.py'):
+        assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('doc', DOCS, ids=lambda doc: f'{doc.parent.name}/{doc.stem}')
+def test_links_lead_somewhere(doc):
+    text = BLOCK.sub('', doc.read_text())
+    for target in re.findall(r'\]\(([^)#\s]+)[^)]*\)', text):
+        if not target.startswith(('http:', 'https:', 'mailto:')):
+            assert (doc.parent / target).exists(), f'{doc.name} links to {target}'
+
+
+@pytest.mark.parametrize('doc', DOCS, ids=lambda doc: f'{doc.parent.name}/{doc.stem}')
+def test_anchors_are_headings(doc):
+    for target, anchor in re.findall(r'\]\(([^)#\s]*)#([^)]+)\)', doc.read_text()):
+        if target.startswith('http'):
+            continue
+        page = (doc.parent / target if target else doc).read_text()
+        headings = [
+            re.sub(r'[^\w\- ]', '', h.lower()).replace(' ', '-')
+            for h in re.findall(r'^#+ (.+)$', page, re.M)
+        ]
+        assert anchor in headings, f'{doc.name} links to {target}#{anchor}'
+
+
+@pytest.mark.parametrize('doc', DOCS, ids=lambda doc: f'{doc.parent.name}/{doc.stem}')
+def test_named_files_exist(doc):
+    names = re.findall(r'(?<![\w/.])(?:tools|configs|tests|docs|mmssl)/[\w./-]+', doc.read_text())
+    for name in names:
+        assert (ROOT / name.rstrip('./')).exists(), f'{doc.name} names {name}'
+
+
+def test_every_tool_named_has_help():
+    tools = {w for _, words in commands() for w in words if re.fullmatch(r'tools/\S+\.py', w)}
+    assert tools
+    for tool in sorted(tools):
+        assert 'usage' in help_text(tool)
+
+
+@pytest.mark.parametrize('item', commands(), ids=ids(commands()))
+def test_options_exist(item):
+    """Every --option of a tool is in its help; every value set is one that the config has."""
+    _, words = item
+    tool = next((w for w in words if re.fullmatch(r'tools/\S+\.(py|sh)', w)), None)
+    if tool is None:
+        return
+    known = help_text(tool)
+    if 'dist_' in tool or 'slurm_' in tool:
+        known += help_text('tools/test.py' if 'test' in Path(tool).name else 'tools/train.py')
+    for option in (w for w in words if w.startswith('--')):
+        assert re.search(rf'{option}\b', known), f'{tool} has no {option}'
+    if '--cfg-options' not in words:
+        return
+    cfg = Config.fromfile(ROOT / next(w for w in words if w.startswith('configs/')))
+    for word in words[words.index('--cfg-options') + 1 :]:
+        if word.startswith('--'):
+            break
+        node = cfg
+        for part in word.split('=')[0].split('.'):
+            index = int(part) if isinstance(node, list) else part
+            assert isinstance(node, list) or part in node, f'the config has no {word}'
+            node = node[index]
+        DictAction._parse_iterable(word.split('=', 1)[1])
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """Make a folder where the commands can be typed as in the repository."""
+    for name in ('tools', 'configs'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+RUN = [(doc, text) for doc, marker, text in blocks('bash') if marker == 'run']
+
+
+@pytest.mark.parametrize('item', RUN, ids=ids(RUN))
+def test_marked_commands_run(item, scratch):
+    env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+    env['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{env["PATH"]}'
+    done = subprocess.run(
+        ['bash', '-euo', 'pipefail', '-c', item[1]],
+        cwd=scratch, env=env, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, f'{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
+
+
+CONFIGS = [(doc, m[7:], t) for doc, m, t in blocks('python') if (m or '').startswith('config ')]
+
+
+@pytest.mark.parametrize('item', CONFIGS, ids=ids(CONFIGS))
+def test_marked_configs_build(item, scratch, monkeypatch):
+    from mmengine.registry import init_default_scope
+
+    from mmssl.datasets.phantom import PhantomSettings, write_phantom
+    from mmssl.registry import DATASETS, MODELS
+
+    _, name, text = item
+    settings = PhantomSettings(size=32, train_cases=6, train_slices=4, test_cases=1, test_slices=2)
+    write_phantom(scratch / 'data/phantom', settings, progress=False)
+    (scratch / 'data/mine').mkdir()
+    for site, scanner in (('siteA', 'ScannerA'), ('siteB', 'ScannerC')):
+        (scratch / 'data/mine' / site).symlink_to(scratch / 'data/phantom' / scanner)
+    (scratch / name).write_text(text)
+    monkeypatch.chdir(scratch)
+    cfg = Config.fromfile(name)
+    init_default_scope('mmssl')
+    for part in ('train', 'val', 'test'):
+        dataset = DATASETS.build(cfg[f'{part}_dataloader'].dataset)
+        assert dataset[0]['inputs'] is not None
+    MODELS.build(cfg.model)
+
+
+EXAMPLES = [(doc, text) for doc, _, text in blocks('python') if '>>>' in text]
+
+
+@pytest.mark.parametrize('item', EXAMPLES, ids=ids(EXAMPLES))
+def test_python_examples_give_what_they_show(item):
+    doc, text = item
+    test = doctest.DocTestParser().get_doctest(text, {}, doc.name, str(doc), 0)
+    report = []
+    assert not doctest.DocTestRunner().run(test, out=report.append).failed, ''.join(report)
