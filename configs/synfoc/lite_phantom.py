@@ -10,5 +10,5 @@ test_cfg = dict(fp16=True)
 default_hooks = dict(
     checkpoint=dict(interval=50),
     logger=dict(interval=10),
-    visualization=dict(test_interval=4, teachers=False),
+    visualization=dict(test_interval=4),
 )
