@@ -1,0 +1,37 @@
+"""The plug-in that docs/en/add_a_method.md types works as printed, from outside the package."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / 'docs/en/add_a_method.md'
+BLOCK = re.compile(r'<!-- (file (?P<name>\S+)|plug-in) -->\n```\w+\n(?P<text>.*?)```', re.S)
+
+
+def call(*words, cwd) -> str:
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300,
+                          env=dict(os.environ, PATH=path, OMP_NUM_THREADS='1'))
+    assert done.returncode == 0, f'{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
+    return done.stdout
+
+
+def test_the_page_works_as_printed(tmp_path):
+    for name in ('tools', 'configs'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    commands = ''
+    for block in BLOCK.finditer(PAGE.read_text()):
+        if block['name']:
+            (tmp_path / block['name']).write_text(block['text'])
+        else:
+            commands += block['text']
+    lines = (tmp_path / 'mean_teacher.py').read_text().splitlines()
+    assert len(lines) <= 35
+    log = call('bash', '-euo', 'pipefail', '-c', commands, cwd=tmp_path)
+    assert 'unlabelled' in log
+    scalars = next(tmp_path.glob('work_dirs/mean_teacher_phantom/*/vis_data/scalars.json'))
+    assert scalars.exists() and (tmp_path / 'work_dirs/mean_teacher_phantom/iter_4.pth').exists()
+    call(sys.executable, '-m', 'pytest', '-q', 'test_mean_teacher.py', cwd=tmp_path)
