@@ -113,7 +113,8 @@ def _how_to_go_on(args: argparse.Namespace, cfg, runner) -> str:
     command = f'python tools/train.py {args.config} --work-dir {cfg.work_dir} --resume'
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
     saved = os.path.basename(pointer.read_text().strip()) if pointer.exists() else None
-    now = f'at iteration {runner.iter}' if runner is not None else 'before training started'
+    loop = getattr(runner, '_train_loop', None)  # `runner.iter` would build a missing loop
+    now = f'at iteration {loop.iter}' if hasattr(loop, 'iter') else 'before training started'
     if saved is None:
         return f'{now}; no checkpoint was written yet, start again with: {command}'
     return f'{now}; the newest checkpoint is {saved}, go on with: {command}'

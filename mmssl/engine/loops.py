@@ -63,6 +63,8 @@ class SemiTrainLoop(IterBasedTrainLoop):
             sampler.start_iter = iteration
         elif iteration > 0:
             self.dataloader_iterator.skip_iter(iteration)
+        # Making the iterator draws from torch's generator: do it before that is seeded.
+        self.dataloader_iterator._ensure_iterator()
 
     def _validate_if_due(self) -> None:
         self._decide_current_val_interval()

@@ -1,10 +1,13 @@
 """The runner: safe and exact checkpoints, several optimisers, ranks with or without a GPU."""
 
+import inspect
+
 import torch
 from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
+from torch.nn.parallel import DistributedDataParallel
 
 from mmssl.engine.launch import init_distributed
 from mmssl.engine.resume import CheckpointMixin
@@ -41,13 +44,19 @@ class SemiRunner(CheckpointMixin, Runner):
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module):
-        """Wrap the model for several processes; on the CPU without a device number."""
-        if self.distributed and not torch.cuda.is_available():
-            model_wrapper_cfg = dict(model_wrapper_cfg or {}, device_ids=None)
-            model_wrapper_cfg.setdefault('broadcast_buffers', False)
-            model_wrapper_cfg.setdefault(
-                'find_unused_parameters', self.cfg.get('find_unused_parameters', False)
-            )
+        """Wrap the model for several processes; on the CPU without a device number.
+
+        Statistics are not exchanged at every iteration: `SyncBuffersHook` averages them.
+        """
+        if self.distributed:
+            known = inspect.signature(DistributedDataParallel.__init__).parameters
+            no_exchange = 'forward_sync_buffers'  # the newer name
+            no_exchange = no_exchange if no_exchange in known else 'broadcast_buffers'
+            unused = self.cfg.get('find_unused_parameters', False)
+            own = {no_exchange: False, 'find_unused_parameters': unused}
+            if not torch.cuda.is_available():
+                own['device_ids'] = None
+            model_wrapper_cfg = {**own, **(model_wrapper_cfg or {})}
         return super().wrap_model(model_wrapper_cfg, model)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:

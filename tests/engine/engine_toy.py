@@ -60,8 +60,9 @@ class ToyDataset(Dataset):
 
     metainfo = {'classes': ('a', 'b', 'c'), 'palette': np.zeros((3, 3), dtype=np.uint8)}
 
-    def __init__(self, n: int = 12, kill_at: int = -1, delay: float = 0.0):
+    def __init__(self, n: int = 12, kill_at: int = -1, delay: float = 0.0, noise: str = ''):
         self.n = n
+        self.noise = noise
         self.delay = delay
         self.kill_at = kill_at
 
@@ -75,6 +76,9 @@ class ToyDataset(Dataset):
         time.sleep(self.delay / 4)
         rng = np.random.default_rng([index, iteration])
         x = torch.from_numpy(rng.normal(size=4).astype('float32'))
+        if self.noise:  # what a transform from elsewhere may do
+            noise = torch.rand(4) + float(np.random.rand())  # noqa: NPY002
+            x += noise if self.noise == 'used' else 0
         x[3] = iteration
         return {'inputs': x, 'labels': torch.tensor(index % 3)}
 

@@ -76,6 +76,19 @@ def test_resumed_run_is_bit_identical(whole, tmp_path, workers):
     assert_same_run(whole, tmp_path)
 
 
+def test_global_generators_are_a_function_of_the_iteration(tmp_path):
+    noise = {'train_dataloader.dataset.noise': 'used'}
+    train(tmp_path / 'whole', **noise)
+    train(tmp_path / 'part', **noise, **{'train_cfg.max_iters': 4})
+    train(tmp_path / 'part', **noise, resume=True)
+    assert_same_run(tmp_path / 'whole', tmp_path / 'part')
+
+
+def test_dropout_does_not_depend_on_what_loading_draws(whole, tmp_path):
+    train(tmp_path, **{'train_dataloader.dataset.noise': 'drawn'})
+    assert_same_run(whole, tmp_path)
+
+
 def test_another_path_differs(whole, tmp_path):
     train(tmp_path, **{'randomness.seed': 4})
     a, b = (load_checkpoint_file(Path(f) / 'iter_8.pth') for f in (whole, tmp_path))

@@ -1,0 +1,109 @@
+"""From a config and a checkpoint to predictions at the images' own sizes."""
+
+import cv2
+import numpy as np
+import pytest
+import tiny
+import torch
+from mmengine.config import Config
+
+from mmssl.apis import inference_model, init_model
+from mmssl.structures import nearest_index
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    image, mask = tmp_path / 'site' / 'image', tmp_path / 'site' / 'mask'
+    image.mkdir(parents=True)
+    mask.mkdir()
+    cfg = dict(
+        default_scope='mmssl',
+        model=tiny.synfoc(primary='unet'),
+        test_dataloader=dict(
+            dataset=dict(
+                type='MixedDomainDataset',
+                data_root=str(tmp_path),
+                mode='test',
+                domains=['site'],
+                label_map={0: 0, 255: 1},
+                metainfo=dict(classes=('background', 'organ')),
+                prepare=[
+                    dict(type='LoadImage'),
+                    dict(type='ResizeSquare', size=32),
+                    dict(type='LoadMask'),
+                    dict(type='ResizeMaskTo', size=20),
+                ],
+                pipeline=[dict(type='PackTestInputs')],
+            )
+        ),
+    )
+    return Config(cfg)
+
+
+@pytest.fixture
+def image(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 40), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / 'image.png'), pixels)
+    return pixels
+
+
+def test_files_and_arrays_give_the_same_at_their_own_size(cfg, image, tmp_path):
+    model = init_model(cfg)
+    assert not model.training
+    small = image[:30, :36]
+    samples = inference_model(model, [str(tmp_path / 'image.png'), image, small], batch_size=2)
+    assert [tuple(s.pred_sem_seg.shape) for s in samples] == [(48, 40), (48, 40), (30, 36)]
+    assert samples[0].metainfo['students'] == ['unet', 'sam']
+    for name in ('sam', 'unet'):
+        pred = samples[0].get(f'pred_{name}').data
+        assert pred.dtype == torch.uint8 and tuple(pred.shape) == (1, 48, 40)
+        assert torch.equal(pred, samples[1].get(f'pred_{name}').data)
+    assert torch.equal(samples[0].pred_sem_seg.data, samples[0].pred_unet.data)
+    alone = inference_model(model, image)
+    assert len(alone) == 1 and torch.equal(alone[0].pred_sam.data, samples[1].pred_sam.data)
+
+
+def test_prediction_is_the_network_on_the_prepared_image(cfg, image):
+    model = init_model(cfg)
+    sample = inference_model(model, image)[0]
+    resized = cv2.resize(image, (40, 48))
+    from mmssl.datasets.transforms.loading import resize_uint8
+
+    x = torch.from_numpy(resize_uint8(resized, (32, 32), 'bilinear').copy())[None, None]
+    view = model.data_preprocessor.image_views(x)['unet']
+    classes = model.students['unet'](view, mode='tensor').argmax(1)
+    rows, columns = nearest_index(24, 48), nearest_index(24, 40)
+    expected = classes[:, rows][:, :, columns]
+    assert torch.equal(sample.pred_unet.data.long(), expected)
+
+
+def test_weights_and_data_set_come_from_the_checkpoint(cfg, image, tmp_path):
+    model = init_model(cfg)
+    meta = {'dataset_meta': {'classes': ('background', 'organ')}}
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, tmp_path / 'model.pth')
+    torch.manual_seed(5)
+    again = init_model(cfg, tmp_path / 'model.pth')
+    assert again.dataset_meta['classes'] == ('background', 'organ')
+    for a, b in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    one, two = inference_model(model, image), inference_model(again, image)
+    assert torch.equal(one[0].pred_sam.data, two[0].pred_sam.data)
+
+
+def test_config_file_with_options(cfg, tmp_path):
+    cfg.dump(tmp_path / 'cfg.py')
+    model = init_model(tmp_path / 'cfg.py', cfg_options={'model.primary': 'sam'})
+    assert model.primary == 'sam'
+
+
+def test_what_does_not_fit_is_named(cfg, image, tmp_path):
+    model = init_model(cfg)
+    with pytest.raises(FileNotFoundError, match='none.png'):
+        inference_model(model, tmp_path / 'none.png')
+    with pytest.raises(ValueError, match=r'float64 \(48, 40, 1\).*uint8 \(H, W, 1\)'):
+        inference_model(model, image / 255)
+    state = model.state_dict()
+    state.popitem()
+    torch.save({'state_dict': state}, tmp_path / 'less.pth')
+    with pytest.raises(ValueError, match='does not fit the model'):
+        init_model(cfg, tmp_path / 'less.pth')
