@@ -109,12 +109,11 @@ class SynFoC(SemiSegmentor):
         return terms
 
     def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
-        """Return the class maps (N, H, W) of both teachers and of their ensemble."""
-        q_f, q_c, alphas, _ = self.teach(inputs)
-        q_f = resize_bilinear(q_f, q_c.shape[-2:])
-        maps = {self.foundation: q_f, self.conventional: q_c,
-                'ensemble': mix(q_f, q_c, alphas[self.conventional])}
-        return {name: q.argmax(1) for name, q in maps.items()}
+        """Return the class maps (N, H, W) of teachers and ensemble, and the confidences (N,)."""
+        q_f, q_c, alphas, confidences = self.teach(inputs)
+        q_f, alpha = resize_bilinear(q_f, q_c.shape[-2:]), alphas[self.conventional]
+        maps = {self.foundation: q_f, self.conventional: q_c, 'ensemble': mix(q_f, q_c, alpha)}
+        return {**{name: q.argmax(1) for name, q in maps.items()}, 'alpha': alpha, **confidences}
 
 
 def mix(q_f: Tensor, q_c: Tensor, alpha: Tensor) -> Tensor:

@@ -1,0 +1,18 @@
+# Labels only on the data of configs/synfoc/fundus.py: same U-Net, labels, views and iterations.
+_base_ = [
+    '../_base_/datasets/fundus.py',
+    '../_base_/models/sup_only.py',
+    '../_base_/schedules/sup_only.py',
+]
+model = dict(
+    students=dict(unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+)
+train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
+param_scheduler = dict(
+    unet=[dict(type='PolyLR', eta_min=0, power=0.9, begin=0, end=30000, by_epoch=False)]
+)
+train_cfg = dict(max_iters=30000)
+published = dict(method='sup_only')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

@@ -1,0 +1,14 @@
+# Labels only on the data of configs/synfoc/mnms.py: same U-Net, labels, views and iterations.
+_base_ = [
+    '../_base_/datasets/mnms.py',
+    '../_base_/models/sup_only.py',
+    '../_base_/schedules/sup_only.py',
+]
+model = dict(
+    students=dict(unet=dict(decode_head=dict(num_classes=4))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=288, label=288))),
+)
+train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
+published = dict(method='sup_only')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

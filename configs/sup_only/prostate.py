@@ -1,0 +1,10 @@
+# Labels only on the data of configs/synfoc/prostate.py: same U-Net, labels, views and iterations.
+_base_ = [
+    '../_base_/datasets/prostate.py',
+    '../_base_/models/sup_only.py',
+    '../_base_/schedules/sup_only.py',
+]
+train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
+published = dict(method='sup_only')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)
