@@ -7,6 +7,7 @@ its data sets on a small phantom and its model.
 
 import doctest
 import functools
+import inspect
 import os
 import re
 import shlex
@@ -93,6 +94,17 @@ def test_every_tool_named_has_help():
         assert 'usage' in help_text(tool)
 
 
+def parameters(name):
+    """Return the options of a registered component."""
+    from mmengine.registry import init_default_scope
+
+    from mmssl import registry
+
+    init_default_scope('mmssl')
+    found = (r.get(name) for r in vars(registry).values() if isinstance(r, registry.Registry))
+    return {key for cls in found if cls for key in inspect.signature(cls).parameters}
+
+
 @pytest.mark.parametrize('item', commands(), ids=ids(commands()))
 def test_options_exist(item):
     """Every --option of a tool is in its help; every value set is one that the config has."""
@@ -115,10 +127,12 @@ def test_options_exist(item):
         if word.startswith('--'):
             break
         node = cfg
-        for part in word.split('=')[0].split('.'):
-            index = int(part) if isinstance(node, list) else part
+        *path, last = word.split('=')[0].split('.')
+        for part in path:
             assert isinstance(node, list) or part in node, f'the config has no {word}'
-            node = node[index]
+            node = node[int(part) if isinstance(node, list) else part]
+        known = last in node or last in parameters(node.get('type', ''))
+        assert known, f'neither the config nor the component has {word}'
         DictAction._parse_iterable(word.split('=', 1)[1])
 
 
