@@ -1,7 +1,24 @@
 """Sums over all ranks that gradients pass through."""
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Sum over ranks in both directions: every rank's loss depends on every rank's summand."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        total = grad.contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
@@ -13,10 +30,4 @@ def sum_over_ranks(x: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x
-    if x.requires_grad:
-        from torch.distributed.nn.functional import all_reduce
-
-        return all_reduce(x)
-    x = x.clone()
-    dist.all_reduce(x)
-    return x
+    return _SumOverRanks.apply(x)

@@ -254,7 +254,8 @@ def compare_first_step(ref: Reference, seen: dict, model, report: Report) -> Non
                  | (mask != want(f'mask_{size}').squeeze(1))) & ~tie
         report.check(f'pseudo-label and mask of {name}, pixels', wrong.sum().item(), 0)
     for name, export in TO_RELEASED.items():
-        grads = {k: p.grad for k, p in model.students[name].named_parameters() if p.grad is not None}
+        parameters = dict(model.students[name].named_parameters())
+        grads = {k: p.grad for k, p in parameters.items() if p.grad is not None}
         norms = {k: v.norm().item() for k, v in export(grads).items()}
         expected = json.loads(str(ref.arrays[f'grad_{name}']))
         report.check(f'gradients of {name}: names missing', len(expected.keys() - norms.keys()), 0)
