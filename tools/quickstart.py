@@ -25,7 +25,7 @@ ROWS = {
     'labels only, U-Net': ('sup_only', 'unet'),
 }
 LABELLED = 'ScannerA'
-SIZE = 96
+SIZE = 64
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--dir', type=Path, default=Path('work_dirs/quickstart'),
                         help='folder of data, runs, table and pictures')
-    parser.add_argument('--iters', type=int, default=300, help='training iterations of each method')
+    parser.add_argument('--iters', type=int, default=400, help='training iterations of each method')
     parser.add_argument('--seeds', default='0',
                         help='seeds, separated by commas; each one takes the whole time again')
     return parser.parse_args()

@@ -14,7 +14,8 @@ model = dict(
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 param_scheduler = dict(_delete_=True)
-train_cfg = dict(max_iters=300, val_interval=150)
+optim_wrapper = dict(optimizers=dict(unet=dict(lr=0.01)))
+train_cfg = dict(max_iters=400, val_interval=200)
 val_cfg = dict(fp16=True)  # half precision, bfloat16 on a CPU
 test_cfg = dict(fp16=True)
 default_hooks = dict(

@@ -1,10 +1,15 @@
-# SynFoC on the phantom for a machine without a GPU: LiteMedSAM and a small U-Net at 96 px.
+# SynFoC on the phantom for a machine without a GPU: LiteMedSAM and a small U-Net at 64 px.
 _base_ = [
     '../_base_/datasets/phantom.py',
     '../_base_/models/synfoc_lite.py',
     '../_base_/schedules/synfoc.py',
 ]
-train_cfg = dict(max_iters=300, val_interval=150)
+model = dict(
+    students=dict(sam=dict(backbone=dict(img_size=64), decode_head=dict(img_size=64)))
+)
+# A third of the paper's rate: half its batch, and a hundredth of its iterations.
+optim_wrapper = dict(optimizers=dict(unet=dict(lr=0.01)))
+train_cfg = dict(max_iters=400, val_interval=200)
 val_cfg = dict(fp16=True)  # half precision, bfloat16 on a CPU
 test_cfg = dict(fp16=True)
 default_hooks = dict(

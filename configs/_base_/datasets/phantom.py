@@ -1,7 +1,7 @@
-# The multi-scanner phantom of tools/dataset_converters/make_phantom.py, at 96 px.
+# The multi-scanner phantom of tools/dataset_converters/make_phantom.py, at 64 px.
 dataset_type = 'MixedDomainDataset'
 data_root = 'data/phantom'
-image_size = 96
+image_size = 64
 domains = ['ScannerA', 'ScannerB', 'ScannerC', 'ScannerD']
 label_map = {0: 0, 255: 1}
 metainfo = dict(
@@ -64,11 +64,11 @@ test_dataloader = dict(
             dict(type='LoadImage'),
             dict(type='ResizeSquare', size=image_size, interpolation='lanczos'),
             dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=None),
+            dict(type='ResizeMaskTo', size=image_size),
         ],
         pipeline=[dict(type='PackTestInputs')],
     ),
 )
 val_dataloader = test_dataloader
 test_evaluator = dict(type='DomainMetric', empty='worst')
-val_evaluator = dict(type='DomainMetric', empty='worst', selection='test')
+val_evaluator = dict(type='DomainMetric', empty='worst', selection='last')
