@@ -15,6 +15,7 @@ from .ensembles import (  # noqa: E402
     SelfConfidence,
     SelfMutualConfidence,
 )
+from .label_space import ExclusiveClasses, OverlappingParts  # noqa: E402
 from .pseudo_label import FixedThreshold  # noqa: E402
 from .ramps import ConstantRamp, ExponentialRamp, GaussianRamp  # noqa: E402
 from .semi_segmentor import SemiSegmentor  # noqa: E402
@@ -23,11 +24,13 @@ __all__ = [
     'ConstantRamp',
     'ConstantRatio',
     'CrossTeacher',
+    'ExclusiveClasses',
     'ExponentialRamp',
     'FixedThreshold',
     'GaussianRamp',
     'LinearRatio',
     'MutualConfidence',
+    'OverlappingParts',
     'OwnTeacher',
     'SelfConfidence',
     'SelfMutualConfidence',

@@ -33,54 +33,27 @@ class FixedThreshold:
         return probability > self.value if self.strict else probability >= self.value
 
 
-def part_table(parts: list[list[int]], num_classes: int) -> Tensor:
-    """Return the boolean table (K, C) that says which classes make up each part.
-
-    Args:
-        parts: class ids of each part; parts may overlap (disc = cup and rim).
-        num_classes: number of classes, background included.
-
-    Raises:
-        ValueError: if a part is empty or names a class that does not exist.
-
-    Example:
-        >>> part_table([[1], [1, 2]], 3).int().tolist()
-        [[0, 1, 0], [0, 1, 1]]
-    """
-    table = torch.zeros(len(parts), num_classes, dtype=torch.bool, device='cpu')
-    for row, ids in zip(table, parts, strict=True):
-        if not ids or min(ids) < 1 or max(ids) >= num_classes:
-            raise ValueError(
-                f'part {ids} must name classes from 1 to {num_classes - 1}; '
-                'check `parts` and the number of classes of the networks'
-            )
-        row[list(ids)] = True
-    return table
-
-
-def agreement(a: Tensor, b: Tensor, parts: Tensor, smooth: float = 1.0) -> Tensor:
-    """Return the smoothed Dice of two label maps, a value for each image, mean over the parts.
+def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
+    """Return the smoothed Dice of two segmentations, a value for each image, mean over the parts.
 
     D(A, B) = (2 |A and B| + s) / (|A| + |B| + s + 0.001), and 1 where both are empty: the measure
     of the code released with SynFoC.
 
     Args:
-        a: class ids (N, H, W).
-        b: class ids (N, H, W).
-        parts: table (K, C) of `part_table`.
+        a: which pixels belong to each part, boolean (K, N, H, W).
+        b: the same of the other segmentation.
         smooth: s of the formula.
 
     Returns:
         Agreement (N,) in [0, 1].
 
     Example:
-        >>> a, b = torch.zeros(1, 4, 4).long(), torch.zeros(1, 4, 4).long()
-        >>> a[0, :2, :2], b[0, :2] = 1, 1
-        >>> round(agreement(a, b, part_table([[1]], 2)).item(), 6)
+        >>> a, b = torch.zeros(1, 1, 4, 4).bool(), torch.zeros(1, 1, 4, 4).bool()
+        >>> a[..., :2, :2], b[..., :2, :] = True, True
+        >>> round(agreement(a, b).item(), 6)
         0.692254
     """
-    in_a, in_b = parts[:, a], parts[:, b]  # (K, N, H, W)
-    both = (in_a & in_b).sum((-2, -1))
-    total = in_a.sum((-2, -1)) + in_b.sum((-2, -1))
+    both = (a & b).sum((-2, -1))
+    total = a.sum((-2, -1)) + b.sum((-2, -1))
     dice = (2 * both + smooth) / (total + smooth + 1e-3)
     return torch.where(total == 0, torch.ones_like(dice), dice).mean(0)

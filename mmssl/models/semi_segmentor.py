@@ -35,6 +35,8 @@ class SemiSegmentor(BaseModel):
             passes one.
         ramp: weight of the unsupervised terms over the training.
         primary: student whose prediction is `pred_sem_seg`; the first one by default.
+        parts: class ids of each part of the segmentation, e.g. [[1], [1, 2]] for cup and disc.
+        label_space: `ExclusiveClasses` (softmax) or `OverlappingParts` (sigmoid for each part).
         data_preprocessor: config of the preprocessor.
 
     Raises:
@@ -48,6 +50,8 @@ class SemiSegmentor(BaseModel):
         sup_loss: dict | None = None,
         ramp: dict | None = None,
         primary: str | None = None,
+        parts: Sequence[Sequence[int]] = ((1,),),
+        label_space: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -61,6 +65,9 @@ class SemiSegmentor(BaseModel):
         self.teachers.requires_grad_(False)
         self.primary = primary or next(iter(self.students))
         self._check_names('primary', [self.primary])
+        channels = self.students[self.primary].num_classes
+        label_space = dict(label_space or dict(type='ExclusiveClasses'))
+        self.label_space = MODELS.build({**label_space, 'parts': parts, 'num_channels': channels})
         self.criterion = MODELS.build(sup_loss or dict(type='DiceCELoss'))
         self.ramp = RAMPS.build(ramp or dict(type='GaussianRamp', stairs=200))
 
@@ -126,8 +133,8 @@ class SemiSegmentor(BaseModel):
 
     def sup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return the supervised term of every student, `sup_<name>`."""
-        return {f'sup_{name}': self.criterion(logits['x_w'], batch['y'][name])
-                for name, logits in batch['logits'].items()}
+        return {f'sup_{name}': self.criterion(logits['x_w'], self.label_space.encode(
+            batch['y'][name])) for name, logits in batch['logits'].items()}
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return the unsupervised terms; by default none."""
@@ -158,11 +165,12 @@ class SemiSegmentor(BaseModel):
     @torch.no_grad()
     def teacher_prob(self, name: str, x: Tensor) -> Tensor:
         """Return a teacher's class probabilities (N, C, H, W) on its own view."""
-        return self.to_label_size(name, self.teachers[name](x, mode='tensor')).softmax(1)
+        logits = self.to_label_size(name, self.teachers[name](x, mode='tensor'))
+        return self.label_space.prob(logits)
 
     @torch.no_grad()
     def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
-        """Return logits (N, C, H, W) at the size of the network's input.
+        """Return scores of the classes (N, C, H, W) at the size of the network's input.
 
         Args:
             inputs: student name to images, as the preprocessor gives them at test time.
@@ -171,7 +179,7 @@ class SemiSegmentor(BaseModel):
         """
         network = (self.teachers if teacher else self.students)[name]
         logits = network(inputs[name], mode='tensor').float()
-        return resize_bilinear(logits, inputs[name].shape[-2:])
+        return self.label_space.class_scores(resize_bilinear(logits, inputs[name].shape[-2:]))
 
     def predict(self, inputs: dict, data_samples: list) -> list:
         """Add every student's prediction to the data samples.

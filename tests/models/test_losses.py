@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmssl.models.losses import CDCRLoss, ConsistencyLoss, DiceCELoss
+from mmssl.models.losses import CDCRLoss, ConsistencyLoss, DiceBCELoss, DiceCELoss
 
 
 def test_dice_sums_over_the_whole_batch():
@@ -56,3 +56,24 @@ def test_cdcr_stays_finite_on_certain_networks():
 def test_unknown_entropy_is_refused():
     with pytest.raises(ValueError, match="'code' or 'paper'"):
         CDCRLoss(entropy='mean')
+
+
+def test_cdcr_of_overlapping_parts_by_hand():
+    f = torch.logit(torch.tensor([0.8, 0.6])).view(1, 2, 1, 1)
+    c = torch.logit(torch.tensor([0.7, 0.3])).view(1, 2, 1, 1)
+    terms = CDCRLoss(activation='sigmoid')(f, c)
+
+    def entropy(p):
+        return -(p * math.log(p) + (1 - p) * math.log(1 - p))
+
+    assert terms['consistent'].item() == pytest.approx((entropy(0.8) + entropy(0.7)) / 2 / 2)
+    assert terms['discrepant'].item() == pytest.approx(0.3**2 / 2, rel=1e-5)
+
+
+def test_dice_bce_masks_each_part_by_itself():
+    logits = torch.zeros(1, 2, 1, 2)
+    target = torch.tensor([[[[1.0, 0]], [[1, 1]]]])
+    mask = torch.tensor([[[[1.0, 0]], [[0, 1]]]])
+    dice = 1 - 2 * (0.5 + 0.5) / (2 * (0.25 + 1))
+    expected = math.log(2) * 2 / 4 + dice
+    assert DiceBCELoss()(logits, target, mask).item() == pytest.approx(expected)

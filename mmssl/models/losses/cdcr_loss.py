@@ -24,13 +24,18 @@ class CDCRLoss(nn.Module):
         entropy: `code` takes the mean of each network's entropy over its own B x C x H x W and
             halves the sum, as the released code does; `paper` sums both entropies over one
             resolution, the conventional network's, and divides by its size.
+        activation: `softmax` over exclusive classes, or `sigmoid` for each of several parts, which
+            then agree or differ one by one and have the entropy of a yes or no.
     """
 
-    def __init__(self, entropy: str = 'code') -> None:
+    def __init__(self, entropy: str = 'code', activation: str = 'softmax') -> None:
         super().__init__()
         if entropy not in ('code', 'paper'):
             raise ValueError(f"entropy must be 'code' or 'paper', found {entropy!r}")
+        if activation not in ('softmax', 'sigmoid'):
+            raise ValueError(f"activation must be 'softmax' or 'sigmoid', found {activation!r}")
         self.entropy = entropy
+        self.sigmoid = activation == 'sigmoid'
 
     def forward(self, foundation: Tensor, conventional: Tensor) -> dict[str, Tensor]:
         """Return the terms `consistent` and `discrepant`, both scalars.
@@ -39,17 +44,31 @@ class CDCRLoss(nn.Module):
             foundation: logits (N, C, h, w).
             conventional: logits (N, C, H, W).
         """
-        p_f, p_c = foundation.float().softmax(1), conventional.float().softmax(1)
+        p_f, p_c = (self._prob(x.float()) for x in (foundation, conventional))
         up_f = F.interpolate(p_f, size=p_c.shape[-2:], mode='nearest')
-        agree = (up_f.argmax(1) == p_c.argmax(1)).unsqueeze(1).to(p_c.dtype)
-        p_c = p_c.clamp(EPS, 1)
+        agree = self._agree(up_f, p_c).to(p_c.dtype)
         if self.entropy == 'code':
             agree_f = F.interpolate(agree, size=p_f.shape[-2:], mode='nearest')
-            consistent = (_entropy(p_f.clamp(EPS, 1), agree_f) + _entropy(p_c, agree)) / 2
+            consistent = (self._entropy(p_f, agree_f) + self._entropy(p_c, agree)) / 2
         else:
-            consistent = _entropy(up_f.clamp(EPS, 1), agree) + _entropy(p_c, agree)
-        discrepant = ((up_f - p_c) ** 2 * (1 - agree)).mean()
+            consistent = self._entropy(up_f, agree) + self._entropy(p_c, agree)
+        discrepant = ((up_f - p_c.clamp(EPS, 1)) ** 2 * (1 - agree)).mean()
         return {'consistent': consistent, 'discrepant': discrepant}
+
+    def _prob(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.sigmoid else logits.softmax(1)
+
+    def _agree(self, a: Tensor, b: Tensor) -> Tensor:
+        if self.sigmoid:
+            return (a >= 0.5) == (b >= 0.5)
+        return (a.argmax(1) == b.argmax(1)).unsqueeze(1)
+
+    def _entropy(self, p: Tensor, mask: Tensor) -> Tensor:
+        p = p.clamp(EPS, 1)
+        if self.sigmoid:
+            q = (1 - p).clamp(EPS, 1)
+            return -((p * p.log() + q * q.log()) * mask).mean()
+        return -(p * p.log() * mask).mean()
 
 
 @MODELS.register_module()
@@ -61,7 +80,3 @@ class ConsistencyLoss(nn.Module):
         p_f, p_c = foundation.float().softmax(1), conventional.float().softmax(1)
         up_f = F.interpolate(p_f, size=p_c.shape[-2:], mode='nearest')
         return {'discrepant': ((up_f - p_c) ** 2).mean()}
-
-
-def _entropy(p: Tensor, mask: Tensor) -> Tensor:
-    return -(p * p.log() * mask).mean()

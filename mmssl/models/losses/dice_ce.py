@@ -80,3 +80,50 @@ class DiceCELoss(nn.Module):
         sums = torch.stack([(pm * g).sum(dims), (gm * g).sum(dims) + (pm * p).sum(dims)])
         overlap, total = sum_over_ranks(sums)
         return (1 - (2 * overlap + self.eps) / (total + self.eps)).mean()
+
+
+@MODELS.register_module()
+class DiceBCELoss(nn.Module):
+    """Binary cross-entropy plus one Dice loss for parts that may overlap, as MiDSS on Fundus.
+
+    Binary cross-entropy is the mean over all pixels and parts of the masked values; the Dice loss
+    takes its sums over batch, ranks and parts together: `1 - (2 sum(p g m) + eps) /
+    (sum(g^2 m) + sum(p^2 m) + eps)` with p the sigmoid of the logits.
+
+    Args:
+        bce_weight: weight of the cross-entropy.
+        dice_weight: weight of the Dice loss.
+        eps: summand of numerator and denominator.
+
+    Example:
+        >>> logits, target = torch.zeros(1, 2, 1, 1), torch.tensor([[[[1.]], [[0.]]]])
+        >>> round(DiceBCELoss(bce_weight=0)(logits, target).item(), 6)
+        0.333333
+        >>> round(DiceBCELoss(dice_weight=0)(logits, target).item(), 6)
+        0.693147
+    """
+
+    def __init__(
+        self, bce_weight: float = 1.0, dice_weight: float = 1.0, eps: float = 1e-10
+    ) -> None:
+        super().__init__()
+        self.bce_weight = bce_weight
+        self.dice_weight = dice_weight
+        self.eps = eps
+
+    def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            logits: scores (N, K, H, W).
+            target: membership (N, K, H, W), 0 or 1 in float.
+            mask: 1 where a pixel counts for a part, else 0, (N, K, H, W); all by default.
+        """
+        logits = logits.float()
+        mask = torch.ones_like(logits) if mask is None else mask
+        bce = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+        p = logits.sigmoid()
+        sums = torch.stack([(p * target * mask).sum(), ((p**2 + target**2) * mask).sum()])
+        overlap, total = sum_over_ranks(sums)
+        dice = 1 - (2 * overlap + self.eps) / (total + self.eps)
+        return self.bce_weight * (bce * mask).mean() + self.dice_weight * dice

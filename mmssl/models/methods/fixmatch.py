@@ -35,13 +35,14 @@ class FixMatch(SemiSegmentor):
         """Return the strong view, with the labelled box in it where asked for."""
         batch['target'], views = {}, {}
         for name in self.students:
-            confidence, label = self.teacher_prob(name, batch['u_w'][name]).max(1)
+            prob = self.teacher_prob(name, batch['u_w'][name])
+            confidence, label = self.label_space.decide(prob)
             mask, view = self.threshold(confidence).float(), batch['u_s'][name]
             if self.copy_paste:
                 box = box_mask(batch['box'], batch['u_s'][self.primary].shape[-1])
                 inside = resize_mask(box, label.shape[-2:])
-                label = paste(label, batch['y'][name], inside)
-                mask = torch.maximum(mask, inside.squeeze(1))
+                label = paste(label, self.label_space.encode(batch['y'][name]), inside)
+                mask = paste(mask, torch.ones_like(mask), inside)
                 view = paste(view, batch['x_w'][name], resize_mask(box, view.shape[-2:]))
             batch['target'][name], views[name] = (label, mask), view
         return {'u_s': views}

@@ -1,12 +1,10 @@
 """SynFoC: a foundation model and a conventional one teach each other."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from mmssl.models.mixing import box_mask, paste, resize_mask
-from mmssl.models.pseudo_label import agreement, part_table
+from mmssl.models.pseudo_label import agreement
 from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
 from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
 
@@ -33,10 +31,10 @@ class SynFoC(SemiSegmentor):
     Args:
         foundation: name of the foundation student.
         conventional: name of the conventional student.
-        parts: class ids of each part whose agreement makes the confidences.
         threshold: pixels that count; tau of the paper.
         ensemble: rule of alpha until `SMCEnsembleHook` brings another.
         consistency: loss between the students on u_c, or None to leave it out.
+        smooth: summand of the Dice that makes the confidences; 0 for the paper's formula.
     """
 
     def __init__(
@@ -44,17 +42,16 @@ class SynFoC(SemiSegmentor):
         *args,
         foundation: str = 'sam',
         conventional: str = 'unet',
-        parts: Sequence[Sequence[int]] = ((1,),),
         threshold: dict | None = None,
         ensemble: dict | None = None,
         consistency: dict | None = None,
+        smooth: float = 1.0,
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.foundation, self.conventional = foundation, conventional
         self._check_names('foundation and conventional', [foundation, conventional])
-        num_classes = self.students[conventional].num_classes
-        self.register_buffer('parts', part_table(parts, num_classes), persistent=False)
+        self.smooth = smooth
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
         self.ensemble = ENSEMBLES.build(ensemble or dict(type='SelfMutualConfidence'))
         self.consistency = MODELS.build(consistency) if consistency else None
@@ -66,8 +63,9 @@ class SynFoC(SemiSegmentor):
         batch['target'], u_c = {}, {}
         for name, (label, confident) in targets.items():
             inside = resize_mask(box, label.shape[-2:])
-            label = paste(label, batch['y'][name], inside)
-            batch['target'][name] = label, torch.maximum(confident, inside.squeeze(1))
+            y = self.label_space.encode(batch['y'][name])
+            confident = paste(confident, torch.ones_like(confident), inside)
+            batch['target'][name] = paste(label, y, inside), confident
             u_s = batch['u_s'][name]
             u_c[name] = paste(u_s, batch['x_w'][name], resize_mask(box, u_s.shape[-2:]))
         return {'u_c': u_c}
@@ -79,7 +77,8 @@ class SynFoC(SemiSegmentor):
         sizes = {self.foundation: q_f.shape[-2:], self.conventional: q_c.shape[-2:]}
         q_f, targets = resize_bilinear(q_f, q_c.shape[-2:]), {}
         for name, alpha in alphas.items():
-            confidence, label = resize_bilinear(mix(q_f, q_c, alpha), sizes[name]).max(1)
+            e = resize_bilinear(mix(q_f, q_c, alpha), sizes[name])
+            confidence, label = self.label_space.decide(e)
             targets[name] = label, self.threshold(confidence).float()
         curves = {'alpha': alphas[self.conventional], 'mask': targets[self.conventional][1],
                   **confidences}
@@ -91,13 +90,18 @@ class SynFoC(SemiSegmentor):
         q_f = self.teacher_prob(self.foundation, u_w[self.foundation])
         q_c = self.teacher_prob(self.conventional, u_w[self.conventional])
         student = self.forward_views(self.conventional, {'u_w': u_w[self.conventional]})['u_w']
-        own = q_c.argmax(1)
-        own_low = resize_mask(own.unsqueeze(1).float(), q_f.shape[-2:]).squeeze(1).long()
-        self_conf = agreement(student.argmax(1), own, self.parts)
-        mutual_conf = agreement(own_low, q_f.argmax(1), self.parts)
+        student = self.label_space.prob(student)
+        of_f, of_c, of_student = (self.members(q) for q in (q_f, q_c, student))
+        self_conf = agreement(of_student, of_c, self.smooth)
+        low = resize_mask(of_c.float(), q_f.shape[-2:]) > 0
+        mutual_conf = agreement(low, of_f, self.smooth)
         alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, self.iter / self.max_iters)
         alphas = {self.foundation: alpha_f, self.conventional: alpha_c}
         return q_f, q_c, alphas, {'self_conf': self_conf, 'mutual_conf': mutual_conf}
+
+    def members(self, prob: Tensor) -> Tensor:
+        """Return which pixels belong to each part, boolean (K, N, H, W)."""
+        return self.label_space.members(self.label_space.decide(prob)[1])
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `unsup_<student>` of both students, `consistent` and `discrepant`."""
@@ -113,7 +117,8 @@ class SynFoC(SemiSegmentor):
         q_f, q_c, alphas, confidences = self.teach(inputs)
         q_f, alpha = resize_bilinear(q_f, q_c.shape[-2:]), alphas[self.conventional]
         maps = {self.foundation: q_f, self.conventional: q_c, 'ensemble': mix(q_f, q_c, alpha)}
-        return {**{name: q.argmax(1) for name, q in maps.items()}, 'alpha': alpha, **confidences}
+        classes = {name: self.label_space.class_map(q) for name, q in maps.items()}
+        return {**classes, 'alpha': alpha, **confidences}
 
 
 def mix(q_f: Tensor, q_c: Tensor, alpha: Tensor) -> Tensor:

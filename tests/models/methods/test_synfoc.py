@@ -2,7 +2,8 @@ import pytest
 import torch
 from tiny import BN, build, raw_batch, segmentor, set_iter, synfoc
 
-from mmssl.models.pseudo_label import agreement, part_table
+from mmssl.models.label_space import ExclusiveClasses
+from mmssl.models.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES
 
 
@@ -78,11 +79,12 @@ def test_own_and_cross_teachers_give_each_student_one_teacher():
 def test_agreement_counts_empty_pairs_as_perfect_and_averages_overlapping_parts():
     a, b = torch.zeros(2, 4, 4).long(), torch.zeros(2, 4, 4).long()
     a[1, 0, 0] = 1
-    table = part_table([[1]], 3)
-    assert agreement(a, b, table).tolist() == pytest.approx([1, 1 / 2.001])
+    one, two = ExclusiveClasses([[1]], 3), ExclusiveClasses([[1], [1, 2]], 3)
+    assert agreement(one.members(a), one.members(b)).tolist() == pytest.approx([1, 1 / 2.001])
     b[1, 0, 0] = 2
-    cup_disc = part_table([[1], [1, 2]], 3)
-    assert agreement(a, b, cup_disc)[1].item() == pytest.approx((1 / 2.001 + 3 / 3.001) / 2)
+    cup_disc = agreement(two.members(a), two.members(b))[1].item()
+    assert cup_disc == pytest.approx((1 / 2.001 + 3 / 3.001) / 2)
+    assert agreement(one.members(a), one.members(b), smooth=0)[1].item() == 0
 
 
 def test_part_of_a_class_that_does_not_exist_is_refused():
@@ -129,3 +131,30 @@ def test_without_consistency_the_terms_are_left_out():
     losses = (model := build(synfoc(consistency=dict(type='ConsistencyLoss')))).loss(
         prepared(model))
     assert 'discrepant' in losses and 'consistent' not in losses
+
+
+def test_overlapping_parts_train_with_sigmoid_heads_and_predict_classes():
+    parts = [[1], [1, 2]]
+    model = build(synfoc(
+        classes=2, parts=parts, label_space=dict(type='OverlappingParts'),
+        sup_loss=dict(type='DiceBCELoss'), consistency=dict(type='CDCRLoss', activation='sigmoid'),
+        threshold=dict(type='FixedThreshold', value=0.6, strict=False)))
+    batch = prepared(model, classes=3)
+    losses = model.loss(batch)
+    losses['loss'].backward()
+    assert all(p.grad is not None for p in model.students.parameters())
+    sup = model.criterion(
+        model.students['sam'](batch['x_w']['sam'], mode='tensor')[..., ::2, ::2] * 0,
+        model.label_space.encode(batch['y']['sam']))
+    assert torch.isfinite(sup) and torch.isfinite(losses['loss'])
+    logits = torch.tensor([[-3.0, 3.0], [3.0, 3.0], [-3.0, -3.0]]).t().view(1, 2, 1, 3)
+    assert model.label_space.class_scores(logits).argmax(1).tolist() == [[[2, 1, 0]]]
+    assert model.label_space.class_map(logits.sigmoid()).tolist() == [[[2, 1, 0]]]
+    confidence, label = model.label_space.decide(torch.tensor([0.04, 0.7]).view(1, 2, 1, 1))
+    assert label.flatten().tolist() == [0, 1]
+    assert confidence.flatten().tolist() == pytest.approx([0.96, 0.7])
+
+
+def test_overlapping_parts_need_a_channel_each():
+    with pytest.raises(ValueError, match='channel for each of the 2 parts'):
+        build(synfoc(classes=3, parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts')))

@@ -1,0 +1,134 @@
+"""What a network's channels mean: exclusive classes, or parts that may overlap."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmssl.registry import MODELS
+
+
+def part_table(parts: Sequence[Sequence[int]], num_classes: int) -> Tensor:
+    """Return the boolean table (K, C) that says which classes make up each part.
+
+    Args:
+        parts: class ids of each part; parts may overlap (disc = cup and rim).
+        num_classes: number of classes, background included.
+
+    Raises:
+        ValueError: if a part is empty or names a class that does not exist.
+
+    Example:
+        >>> part_table([[1], [1, 2]], 3).int().tolist()
+        [[0, 1, 0], [0, 1, 1]]
+    """
+    table = torch.zeros(len(parts), num_classes, dtype=torch.bool, device='cpu')
+    for row, ids in zip(table, parts, strict=True):
+        if not ids or min(ids) < 1 or max(ids) >= num_classes:
+            raise ValueError(
+                f'part {list(ids)} must name classes from 1 to {num_classes - 1}; '
+                'check `parts` and the number of classes of the networks'
+            )
+        row[list(ids)] = True
+    return table
+
+
+class LabelSpace(nn.Module):
+    """Base: the table of the parts, (K, C), and what follows from it.
+
+    Args:
+        parts: class ids of each part.
+        num_channels: channels of the networks' logits.
+    """
+
+    def __init__(self, parts: Sequence[Sequence[int]], num_channels: int) -> None:
+        super().__init__()
+        table = part_table(parts, self.count_classes(parts, num_channels))
+        self.register_buffer('table', table, persistent=False)
+
+
+@MODELS.register_module()
+class ExclusiveClasses(LabelSpace):
+    """Softmax: a channel for each class with background, one class for each pixel."""
+
+    @staticmethod
+    def count_classes(parts: Sequence[Sequence[int]], num_channels: int) -> int:
+        """Return the number of classes."""
+        return num_channels
+
+    def prob(self, logits: Tensor) -> Tensor:
+        """Return probabilities (N, C, H, W)."""
+        return logits.softmax(1)
+
+    def encode(self, y: Tensor) -> Tensor:
+        """Return class ids (N, H, W) in the form that losses compare with: as they are."""
+        return y
+
+    def decide(self, prob: Tensor) -> tuple[Tensor, Tensor]:
+        """Return confidence and label, (N, H, W) each."""
+        return prob.max(1)
+
+    def members(self, label: Tensor) -> Tensor:
+        """Return which pixels belong to each part, (K, N, H, W)."""
+        return self.table[:, label]
+
+    def class_scores(self, logits: Tensor) -> Tensor:
+        """Return a score for each class, (N, C, H, W); the highest one is predicted."""
+        return logits
+
+    def class_map(self, prob: Tensor) -> Tensor:
+        """Return the most probable class (N, H, W) of probabilities."""
+        return prob.argmax(1)
+
+
+@MODELS.register_module()
+class OverlappingParts(LabelSpace):
+    """Sigmoid: a channel for each part and no background, as MiDSS has on Fundus.
+
+    Example:
+        >>> space = OverlappingParts([[1], [1, 2]], 2)
+        >>> space.encode(torch.tensor([[[0, 1, 2]]])).int().tolist()
+        [[[[0, 1, 0]], [[0, 1, 1]]]]
+    """
+
+    @staticmethod
+    def count_classes(parts: Sequence[Sequence[int]], num_channels: int) -> int:
+        """Return the number of classes; there must be a channel for each part."""
+        if num_channels != len(parts):
+            raise ValueError(
+                f'OverlappingParts needs a channel for each of the {len(parts)} parts, the '
+                f"networks have {num_channels}: set num_classes={len(parts)} in the students' heads"
+            )
+        return 1 + max(max(ids) for ids in parts)
+
+    def prob(self, logits: Tensor) -> Tensor:
+        """Return probabilities (N, K, H, W)."""
+        return logits.sigmoid()
+
+    def encode(self, y: Tensor) -> Tensor:
+        """Return class ids (N, H, W) as membership of each part, (N, K, H, W) in float."""
+        return self.members_of_classes(y).transpose(0, 1).float()
+
+    def members_of_classes(self, y: Tensor) -> Tensor:
+        """Return which pixels of class ids (N, H, W) belong to each part, (K, N, H, W)."""
+        return self.table[:, y]
+
+    def decide(self, prob: Tensor) -> tuple[Tensor, Tensor]:
+        """Return confidence max(p, 1 - p) and label p >= 0.5, (N, K, H, W) each."""
+        return torch.maximum(prob, 1 - prob), (prob >= 0.5).float()
+
+    def members(self, label: Tensor) -> Tensor:
+        """Return which pixels of a label (N, K, H, W) belong to each part, (K, N, H, W)."""
+        return label.transpose(0, 1) > 0.5
+
+    def class_scores(self, logits: Tensor) -> Tensor:
+        """Return the sum of the logits of a class's parts, (N, C, H, W).
+
+        Up to a summand that all classes share, it is the log-likelihood of the class when the
+        parts are independent.
+        """
+        return torch.einsum('kc,nkhw->nchw', self.table.to(logits.dtype), logits)
+
+    def class_map(self, prob: Tensor) -> Tensor:
+        """Return the most probable class (N, H, W) of the parts' probabilities."""
+        return self.class_scores(torch.logit(prob, eps=1e-6)).argmax(1)
