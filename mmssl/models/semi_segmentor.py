@@ -63,6 +63,7 @@ class SemiSegmentor(BaseModel):
         self.teachers = nn.ModuleDict({name: copy.deepcopy(self.students[name])
                                        for name in teachers})
         self.teachers.requires_grad_(False)
+        self.register_load_state_dict_pre_hook(_teachers_from_students)
         self.primary = primary or next(iter(self.students))
         self._check_names('primary', [self.primary])
         channels = self.students[self.primary].num_classes
@@ -203,6 +204,16 @@ class SemiSegmentor(BaseModel):
         """Return the class maps (N, H, W) of every teacher, for diagnosis."""
         return {name: self.predict_logits(inputs, name, teacher=True).argmax(1)
                 for name in self.teachers}
+
+
+def _teachers_from_students(model: SemiSegmentor, state_dict: dict, prefix: str, *args) -> None:
+    """Let weights without teachers (converted or published ones) be the teachers' too."""
+    if any(key.startswith(f'{prefix}teachers.') for key in state_dict):
+        return
+    for name in model.teachers:
+        student = f'{prefix}students.{name}.'
+        for key in [key for key in state_dict if key.startswith(student)]:
+            state_dict[f'{prefix}teachers.{name}.{key.removeprefix(student)}'] = state_dict[key]
 
 
 def _say_nothing() -> None:

@@ -78,6 +78,22 @@ def test_teachers_start_as_their_students_and_get_no_gradient():
     assert all(p.grad is not None for p in model.students.parameters())
 
 
+@pytest.mark.parametrize('loader', ['torch', 'mmengine'])
+def test_weights_of_students_alone_serve_the_teachers_too(loader):
+    from mmengine.runner.checkpoint import load_state_dict
+
+    cfg = dict(type='FixMatch', students=dict(unet=segmentor()), teachers=['unet'])
+    source, model = build(cfg, seed=1), build(cfg, seed=2)
+    weights = {k: v for k, v in source.state_dict().items() if k.startswith('students.')}
+    if loader == 'torch':
+        model.load_state_dict(weights)
+    else:
+        load_state_dict(model, weights, strict=True)
+    for a, b in zip(source.students.parameters(), model.teachers.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not any(k.startswith('teachers.') for k in weights)
+
+
 def test_prediction_has_the_size_of_the_label_for_every_student():
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
