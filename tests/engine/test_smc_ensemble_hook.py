@@ -1,0 +1,59 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny import build, segmentor, synfoc
+
+from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
+from mmssl.models.ensembles import LinearRatio, SelfMutualConfidence
+
+
+@pytest.fixture
+def runner(tmp_path):
+    """Stand in for a runner at iteration 0, with a visualizer that remembers."""
+    sent = []
+    visualizer = SimpleNamespace(add_scalars=lambda scalars, step: sent.append((step, scalars)))
+    return SimpleNamespace(model=build(synfoc()), work_dir=tmp_path, iter=0, visualizer=visualizer,
+                           sent=sent)
+
+
+def run(hook, runner, start, stop):
+    for iteration in range(start, stop):
+        runner.iter = iteration
+        hook.after_train_iter(runner, iteration, outputs={'alpha': torch.tensor(float(iteration))})
+    runner.iter = stop
+
+
+def test_rule_of_the_config_replaces_the_models(runner):
+    assert isinstance(runner.model.ensemble, SelfMutualConfidence)
+    SMCEnsembleHook(rule=dict(type='LinearRatio')).before_train(runner)
+    assert isinstance(runner.model.ensemble, LinearRatio)
+
+
+def test_curves_are_means_over_the_interval_and_drawn_at_the_end(runner, tmp_path):
+    hook = SMCEnsembleHook(interval=2)
+    hook.before_train(runner)
+    run(hook, runner, 0, 4)
+    hook.after_train(runner)
+    curves = json.loads((tmp_path / 'ensemble_curves.json').read_text())
+    assert curves == [{'iter': 2, 'alpha': 0.5}, {'iter': 4, 'alpha': 2.5}]
+    assert runner.sent[0] == (2, {'ensemble/alpha': 0.5})
+    assert (tmp_path / 'ensemble_curves.png').stat().st_size > 1000
+
+
+def test_resumed_run_continues_the_curves_from_its_checkpoint(runner, tmp_path):
+    hook = SMCEnsembleHook(interval=2)
+    hook.before_train(runner)
+    run(hook, runner, 0, 6)
+    hook.before_save_checkpoint(runner, {})
+    runner.iter = 4
+    again = SMCEnsembleHook(interval=2)
+    again.before_train(runner)
+    assert [point['iter'] for point in again.history] == [2, 4]
+
+
+def test_model_without_an_ensemble_is_refused():
+    model = build(dict(type='SupOnly', students=dict(unet=segmentor())))
+    with pytest.raises(TypeError, match='mixes two teachers'):
+        SMCEnsembleHook().attach(model)
