@@ -210,7 +210,9 @@ def choose_labelled(pool: DomainNames, spec: dict, total: int) -> list[str]:
     """
     given = [key for key in ('num', 'ratio', 'list', 'cases') if spec.get(key) is not None]
     if len(given) > 1:
-        raise ValueError(f'labelled = {spec}: give only one of {", ".join(given)}.')
+        raise ValueError(
+            f'labelled = {spec}: give only one of {", ".join(given)}, and None for the others.'
+        )
     if not given:
         return list(pool.names)
     kind, value = given[0], spec[given[0]]
