@@ -124,7 +124,8 @@ class DiagnosticHook(Hook):
         }
 
     def _dice(self, maps: torch.Tensor, samples: list[dict]) -> list[float]:
-        from mmssl.models.pseudo_label import agreement, part_table
+        from mmssl.models.label_space import part_table
+        from mmssl.models.pseudo_label import agreement
 
         info = self.dataset.metainfo
         table = part_table(list(info['parts'].values()), len(info['classes']))
@@ -132,7 +133,7 @@ class DiagnosticHook(Hook):
         for classes, sample in zip(maps.cpu(), samples, strict=True):
             truth = sample['data_samples'].gt_sem_seg.data.cpu().long()
             resized = resize_nearest(classes[None].long(), tuple(truth.shape[-2:]))
-            result.append(float(agreement(resized, truth, table)))
+            result.append(float(agreement(table[:, resized], table[:, truth])))
         return result
 
     def _report(self, folder: Path, history: list[dict]) -> None:
