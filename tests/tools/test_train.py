@@ -45,6 +45,11 @@ def toy(tmp_path):
     return tmp_path / 'toy.py'
 
 
+def listen_to_ctrl_c():
+    """Undo what a shell does to programs in the background: they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def same_run(one, two):
     a, b = (torch.load(Path(f) / 'iter_8.pth', weights_only=True)['state_dict'] for f in (one, two))
     return all(torch.equal(a[key], b[key]) for key in a)
@@ -56,8 +61,9 @@ def test_interrupted_training_says_how_to_go_on_and_goes_on(toy, tmp_path):
     options = ['log_level=INFO', *loader]
     words, env = command('tools/train.py', toy, '--cfg-options', *options)
     process = subprocess.Popen(
-        words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=listen_to_ctrl_c,
+    )  # fmt: skip
     for line in process.stdout:
         if 'Saving checkpoint at 4' in line:
             break
