@@ -1,25 +1,36 @@
 """Transforms of the pipelines: loading, geometry, intensity, views, packing."""
 
-from .geometry import RandomElastic, RandomHorizontalFlip, RandomRotate, RandomScaleCrop
-from .intensity import GaussianBlur, RandomBrightness, RandomContrast
+from .geometry import (
+    RandomElastic,
+    RandomHorizontalFlip,
+    RandomRotate,
+    RandomScaleCrop,
+    TrackGeometry,
+)
+from .intensity import ColorJitter, GaussianBlur, RandomBrightness, RandomContrast
 from .loading import LoadImage, LoadMask, ResizeMaskTo, ResizeSquare
 from .packing import PackSemiInputs, PackTestInputs
-from .views import RandomPasteBox, StrongView
+from .rot_flip import RandomRotFlipRotate
+from .views import RandomApply, RandomPasteBox, StrongView
 
 __all__ = [
+    'ColorJitter',
     'GaussianBlur',
     'LoadImage',
     'LoadMask',
     'PackSemiInputs',
     'PackTestInputs',
+    'RandomApply',
     'RandomBrightness',
     'RandomContrast',
     'RandomElastic',
     'RandomHorizontalFlip',
     'RandomPasteBox',
+    'RandomRotFlipRotate',
     'RandomRotate',
     'RandomScaleCrop',
     'ResizeMaskTo',
     'ResizeSquare',
     'StrongView',
+    'TrackGeometry',
 ]

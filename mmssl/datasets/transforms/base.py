@@ -34,3 +34,14 @@ def check_range(name: str, values: tuple, low: float, high: float = float('inf')
     if not low <= first <= last <= high:
         raise ValueError(f'{name} = {tuple(values)}: give (a, b) with {low} <= a <= b <= {high}.')
     return first, last
+
+
+def check_prob(prob: float) -> float:
+    """Return a probability as a float.
+
+    Raises:
+        ValueError: it is not in 0 ... 1.
+    """
+    if not 0 <= prob <= 1:
+        raise ValueError(f'prob = {prob}: give a probability from 0 to 1.')
+    return float(prob)

@@ -1,8 +1,9 @@
-"""Weak views: random geometry, applied to an image and, where there is one, to its mask.
+"""Weak views: random geometry, applied to an image and, where there are some, its mask and grid.
 
 Every class takes its draws from `results['rng']` alone and in a fixed order, so that a sample
 looks the same with and without its mask. Arrays are replaced, never written to, because the
 prepared ones may sit in a cache. Masks hold class ids; whatever moves in from outside is class 0.
+The grid of `TrackGeometry` is moved as the mask is, and is -1 outside.
 """
 
 from functools import lru_cache
@@ -13,6 +14,35 @@ from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
 from .base import check_range, sample_rng, with_channels
+
+OUTSIDE = -1
+"""What the grid holds where a view shows nothing of the image."""
+
+
+@TRANSFORMS.register_module()
+class TrackGeometry(BaseTransform):
+    """Put a map beside the image that tells where each pixel of the view comes from.
+
+    Adds `grid`, float32 (H, W), which numbers the pixels row by row. The geometry that follows
+    moves it to the nearest pixel, so in the end it holds for each pixel of the view the number of
+    the pixel of the present image that it shows, and -1 where there is none. Anything computed
+    from the present image can be brought to the view by it, such as cached feature maps.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Number the pixels.
+
+        Raises:
+            ValueError: the image has more pixels than float32 tells apart.
+        """
+        height, width = results['img'].shape[:2]
+        if height * width > 2**24:
+            raise ValueError(
+                f'Image "{results.get("name", "?")}" of {height}x{width} has too many pixels to '
+                'track; put ResizeSquare (4096 or less) before TrackGeometry.'
+            )
+        results['grid'] = np.arange(height * width, dtype=np.float32).reshape(height, width)
+        return results
 
 
 @TRANSFORMS.register_module()
@@ -36,7 +66,11 @@ class RandomScaleCrop(BaseTransform):
         height, width = results['img'].shape[:2]
         wide, high = int(rng.uniform(*self.scale) * width), int(rng.uniform(*self.scale) * height)
         left, top = int(rng.integers(wide - width + 1)), int(rng.integers(high - height + 1))
-        for key, mode in (('img', cv2.INTER_LINEAR), ('gt', cv2.INTER_NEAREST_EXACT)):
+        for key, mode in (
+            ('img', cv2.INTER_LINEAR),
+            ('gt', cv2.INTER_NEAREST_EXACT),
+            ('grid', cv2.INTER_NEAREST_EXACT),
+        ):
             if key in results:
                 out = cv2.resize(results[key], (wide, high), interpolation=mode)
                 out = out[top : top + height, left : left + width]
@@ -77,6 +111,7 @@ class RandomRotate(BaseTransform):
         for key, mode, fill in (
             ('img', cv2.INTER_LINEAR, self.img_fill),
             ('gt', cv2.INTER_NEAREST, self.mask_fill),
+            ('grid', cv2.INTER_NEAREST, OUTSIDE),
         ):
             if key in results:
                 out = cv2.warpAffine(
@@ -101,7 +136,7 @@ class RandomHorizontalFlip(BaseTransform):
         """Draw the gate; mirror."""
         if sample_rng(results).random() >= self.prob:
             return results
-        for key in ('img', 'gt'):
+        for key in ('img', 'gt', 'grid'):
             if key in results:
                 results[key] = with_channels(cv2.flip(results[key], 1), results[key])
         return results
@@ -204,11 +239,14 @@ class RandomElastic(BaseTransform):
         columns, rows = _pixel_grid(height, width)
         dx += columns
         dy += rows
-        for key, mode, border in (
-            ('img', cv2.INTER_LINEAR, cv2.BORDER_CONSTANT),
-            ('gt', cv2.INTER_NEAREST, cv2.BORDER_REPLICATE),
+        for key, mode, border, fill in (
+            ('img', cv2.INTER_LINEAR, cv2.BORDER_CONSTANT, 0),
+            ('gt', cv2.INTER_NEAREST, cv2.BORDER_REPLICATE, 0),
+            ('grid', cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, OUTSIDE),
         ):
             if key in results:
-                out = cv2.remap(results[key], dx, dy, mode, borderMode=border)
+                out = cv2.remap(
+                    results[key], dx, dy, mode, borderMode=border, borderValue=(fill,) * 4
+                )
                 results[key] = with_channels(out, results[key])
         return results

@@ -10,6 +10,7 @@ import math
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
+from PIL import Image, ImageEnhance
 
 from ...registry import TRANSFORMS
 from .base import check_range, sample_rng, with_channels
@@ -31,6 +32,18 @@ def mean_grey(img: np.ndarray) -> int:
     if img.ndim == 3 and img.shape[2] == 3:
         img = cv2.transform(img, _LUMA)
     return int(cv2.sumElems(img)[0] / (img.shape[0] * img.shape[1]) + 0.5)
+
+
+def scale_saturation(img: np.ndarray, factor: float) -> np.ndarray:
+    """Move every colour of an RGB uint8 image away from its grey, as Pillow does."""
+    return np.asarray(ImageEnhance.Color(Image.fromarray(img)).enhance(factor))
+
+
+def turn_hue(img: np.ndarray, turn: float) -> np.ndarray:
+    """Turn the hue of an RGB uint8 image by a part of the circle, as torchvision does."""
+    hsv = np.array(Image.fromarray(img).convert('HSV'))
+    hsv[..., 0] += np.int32(turn * 255).astype(np.uint8)
+    return np.asarray(Image.fromarray(hsv, 'HSV').convert('RGB'))
 
 
 def gaussian_blur(img: np.ndarray, sigma: float, max_taps: int) -> np.ndarray:
@@ -86,6 +99,65 @@ class RandomContrast(BaseTransform):
         factor = sample_rng(results).uniform(*self.factors)
         results[self.key] = blend_levels(results[self.key], mean_grey(results[self.key]), factor)
         return results
+
+
+@TRANSFORMS.register_module()
+class ColorJitter(BaseTransform):
+    """Change brightness, contrast, saturation and hue in a random order, as torchvision does.
+
+    The factors of the first three are drawn from max(0, 1 - v) ... 1 + v for a strength v, the
+    turn of the hue from -v ... v of the circle. All are drawn for every image; saturation and hue
+    do nothing to a grey one.
+
+    Args:
+        brightness: strength v.
+        contrast: strength v.
+        saturation: strength v.
+        hue: strength v, at most 0.5.
+        key: which image of the sample.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        key: str = 'img',
+    ) -> None:
+        strengths = dict(brightness=brightness, contrast=contrast, saturation=saturation)
+        self.ranges = {}
+        for name, value in strengths.items():
+            if value < 0:
+                raise ValueError(f'{name} = {value}: give a strength of 0 or more.')
+            self.ranges[name] = (max(0.0, 1.0 - value), 1.0 + value)
+        if not 0 <= hue <= 0.5:
+            raise ValueError(f'hue = {hue}: give a strength from 0 to 0.5.')
+        self.ranges['hue'] = (-float(hue), float(hue))
+        self.key = key
+
+    def transform(self, results: dict) -> dict:
+        """Draw the order and the four numbers; apply them."""
+        rng = sample_rng(results)
+        order = rng.permutation(len(self.ranges))
+        drawn = [(name, rng.uniform(*bounds)) for name, bounds in self.ranges.items()]
+        img = results[self.key]
+        for index in order:
+            name, value = drawn[index]
+            if self.ranges[name][0] < self.ranges[name][1]:
+                img = self._change(img, name, value)
+        results[self.key] = img
+        return results
+
+    @staticmethod
+    def _change(img: np.ndarray, name: str, value: float) -> np.ndarray:
+        if name == 'brightness':
+            return blend_levels(img, 0, value)
+        if name == 'contrast':
+            return blend_levels(img, mean_grey(img), value)
+        if img.ndim == 2 or img.shape[2] == 1:
+            return img
+        return scale_saturation(img, value) if name == 'saturation' else turn_hue(img, value)
 
 
 @TRANSFORMS.register_module()

@@ -53,8 +53,11 @@ class PackSemiInputs(_Pack):
     """Name a training sample's views as the papers do.
 
     A labelled sample gives `x_w` (C, H, W) and `y` (H, W); an unlabelled one `u_w`, and where the
-    pipeline made them `u_s`, `u_s2` (C, H, W) and `box` (4,). Images and masks are uint8, the box
-    is int64 [x, y, w, h] in pixels of a square of side `box_size`, which goes into the metainfo.
+    pipeline made them `u_s`, `u_s2` (C, H, W), `box` and `box2` (4,). Images and masks are uint8,
+    a box is int64 [x, y, w, h] in pixels of a square whose side goes into the metainfo, as
+    `box_size` and `box2_size`. Both kinds have, where the pipeline made them, the `grid` of
+    `TrackGeometry` as int32 (H, W) and cached feature `maps` (L,), named `x_grid`, `x_maps`,
+    `u_grid` and `u_maps`.
 
     Args:
         meta_keys: what the data sample tells about the image.
@@ -66,19 +69,26 @@ class PackSemiInputs(_Pack):
         Raises:
             ValueError: the pipeline made no image, or no mask for a labelled sample.
         """
+        inputs, sizes = {}, {}
         img = image_tensor(_need(results, 'img', 'LoadImage'))
         if results['labelled']:
-            gt = torch.from_numpy(_need(results, 'gt', 'LoadMask').copy())
-            return dict(inputs={'x_w': img, 'y': gt}, data_samples=self._sample(results))
-        inputs = {'u_w': img}
-        for view, key in (('u_s', 'img_strong'), ('u_s2', 'img_strong2')):
-            if key in results:
-                inputs[view] = image_tensor(results[key])
-        if 'box' not in results:
-            return dict(inputs=inputs, data_samples=self._sample(results))
-        inputs['box'] = torch.from_numpy(results['box'])
-        sample = self._sample(results, box_size=results['box_size'])
-        return dict(inputs=inputs, data_samples=sample)
+            gt = _need(results, 'gt', 'LoadMask')
+            inputs.update(x_w=img, y=torch.from_numpy(gt.copy()))
+        else:
+            inputs['u_w'] = img
+            for view, key in (('u_s', 'img_strong'), ('u_s2', 'img_strong2')):
+                if key in results:
+                    inputs[view] = image_tensor(results[key])
+            for key in ('box', 'box2'):
+                if key in results:
+                    inputs[key] = torch.from_numpy(results[key])
+                    sizes[f'{key}_size'] = results[f'{key}_size']
+        kind = 'x' if results['labelled'] else 'u'
+        if 'grid' in results:
+            inputs[f'{kind}_grid'] = torch.from_numpy(results['grid'].astype(np.int32))
+        if 'maps' in results:
+            inputs[f'{kind}_maps'] = torch.from_numpy(np.array(results['maps']))
+        return dict(inputs=inputs, data_samples=self._sample(results, **sizes))
 
 
 @TRANSFORMS.register_module()

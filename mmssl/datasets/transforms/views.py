@@ -1,4 +1,4 @@
-"""Further views of a sample: strongly changed copies of the weak image, and the paste box."""
+"""Further views of a sample: strongly changed copies of the weak image, and the paste boxes."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,31 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
-from .base import check_range, sample_rng
+from .base import check_prob, check_range, sample_rng
+
+
+@TRANSFORMS.register_module()
+class RandomApply(BaseTransform):
+    """Run transforms with some probability, all of them or none.
+
+    The gate is drawn first; the transforms draw nothing where it is closed.
+
+    Args:
+        transforms: configs of the transforms, run in this order.
+        prob: probability to run them.
+    """
+
+    def __init__(self, transforms: Sequence[dict], prob: float = 0.5) -> None:
+        self.transforms = [TRANSFORMS.build(cfg) for cfg in transforms]
+        self.prob = check_prob(prob)
+
+    def transform(self, results: dict) -> dict:
+        """Draw the gate; run the transforms."""
+        if sample_rng(results).random() >= self.prob:
+            return results
+        for transform in self.transforms:
+            results = transform(results)
+        return results
 
 
 @TRANSFORMS.register_module()
@@ -61,15 +85,18 @@ def draw_box(
 
 @TRANSFORMS.register_module()
 class RandomPasteBox(BaseTransform):
-    """Draw the rectangle in which a labelled image is pasted over this one.
+    """Draw the rectangle in which another image is pasted over this one.
 
     Adds `box`, int64 (4,) as [x, y, w, h] in pixels of a square whose side is `box_size`. The
-    model scales it to each network's own size.
+    model scales it to each network's own size. With another `key`, such as 'box2' for the second
+    strong view, the entries are `box2` and `box2_size`.
 
     Args:
         size: side of the square in pixels.
         area: range of the rectangle's share of the square.
         ratio: range of height / width.
+        prob: probability of a box; without one it is [0, 0, 0, 0].
+        key: where the box goes.
     """
 
     def __init__(
@@ -77,6 +104,8 @@ class RandomPasteBox(BaseTransform):
         size: int,
         area: tuple[float, float] = (0.02, 0.4),
         ratio: tuple[float, float] = (0.3, 1 / 0.3),
+        prob: float = 1.0,
+        key: str = 'box',
     ) -> None:
         self.size = int(size)
         self.area = check_range('area', area, 0, 1)
@@ -87,10 +116,15 @@ class RandomPasteBox(BaseTransform):
                 f'A box of {largest} of the area and a ratio in {self.ratio} does not fit into the '
                 'square: area < 1 and area < ratio < 1 / area are needed.'
             )
+        self.prob = check_prob(prob)
+        self.key = key
 
     def transform(self, results: dict) -> dict:
-        """Draw the box."""
-        box = draw_box(sample_rng(results), self.size, self.area, self.ratio)
-        results['box'] = np.array(box, dtype=np.int64)
-        results['box_size'] = self.size
+        """Draw the box, then the gate unless the box is certain."""
+        rng = sample_rng(results)
+        box = draw_box(rng, self.size, self.area, self.ratio)
+        if self.prob < 1 and rng.random() >= self.prob:
+            box = (0, 0, 0, 0)
+        results[self.key] = np.array(box, dtype=np.int64)
+        results[f'{self.key}_size'] = self.size
         return results
