@@ -43,6 +43,9 @@ class SemiSegmentor(BaseModel):
         ValueError: if `teachers` or `primary` names a student that does not exist.
     """
 
+    together: tuple[tuple[str, ...], ...] = ()
+    """Views that share one forward pass in a network with batch statistics."""
+
     def __init__(
         self,
         students: Mapping[str, dict],
@@ -88,6 +91,11 @@ class SemiSegmentor(BaseModel):
         self._is_init = True
 
     @property
+    def image_students(self) -> list[str]:
+        """Names of the students that segment images; all of them by default."""
+        return list(self.students)
+
+    @property
     def iter(self) -> int:
         """Iteration under way, counted from 0."""
         return MessageHub.get_current_instance().get_info('iter', 0)
@@ -104,8 +112,8 @@ class SemiSegmentor(BaseModel):
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
-            return {name: student(inputs[name], mode='tensor')
-                    for name, student in self.students.items()}
+            return {name: self.students[name](inputs[name], mode='tensor')
+                    for name in self.image_students}
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', found {mode!r}")
 
     def loss(self, inputs: dict, data_samples=None) -> dict[str, Tensor]:
@@ -117,8 +125,9 @@ class SemiSegmentor(BaseModel):
         """
         batch = dict(inputs)
         views = {'x_w': batch['x_w'], **self.student_views(batch)}
-        batch['logits'] = {name: self.forward_views(name, {v: x[name] for v, x in views.items()})
-                           for name in self.students}
+        batch['logits'] = {
+            name: self.forward_views(name, {v: x[name] for v, x in views.items() if name in x})
+            for name in self.students}
         sup = self.sup_loss(batch)
         unsup = self.unsup_loss(batch)
         weight = self.ramp(self.iter, self.max_iters)
@@ -129,13 +138,16 @@ class SemiSegmentor(BaseModel):
         return {'loss': total, **logged, 'weight': total.detach().new_tensor(weight)}
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return what the students see next to `x_w`; by default nothing."""
+        """Return what the students see next to `x_w`, view to student to images.
+
+        By default nothing. A view may be missing for a student; `x_w` itself may be replaced.
+        """
         return {}
 
     def sup_loss(self, batch: dict) -> dict[str, Tensor]:
-        """Return the supervised term of every student, `sup_<name>`."""
+        """Return the supervised term of every student that sees `x_w`, `sup_<name>`."""
         return {f'sup_{name}': self.criterion(logits['x_w'], self.label_space.encode(
-            batch['y'][name])) for name, logits in batch['logits'].items()}
+            batch['y'][name])) for name, logits in batch['logits'].items() if 'x_w' in logits}
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return the unsupervised terms; by default none."""
@@ -145,17 +157,23 @@ class SemiSegmentor(BaseModel):
         """Return a student's logits on several views.
 
         All views go through one call where the network treats every image by itself; a network
-        with batch statistics sees one view after the other, as the published codes do.
+        with batch statistics sees one view after the other, or those of a group in `together`
+        at once, as the published code of the method does.
         """
-        student = self.students[name]
+        student, logits = self.students[name], {}
         same_size = len({x.shape[1:] for x in views.values()}) == 1
-        if len(views) > 1 and same_size and not has_batch_statistics(student):
-            joint = student(torch.cat(list(views.values())), mode='tensor')
-            parts = joint.split([len(x) for x in views.values()])
+        if same_size and not has_batch_statistics(student):
+            groups = [tuple(views)]
         else:
-            parts = [student(x, mode='tensor') for x in views.values()]
-        return {view: self.to_label_size(name, logits)
-                for view, logits in zip(views, parts, strict=True)}
+            joined = {view for group in self.together for view in group}
+            groups = [*self.together, *((view,) for view in views if view not in joined)]
+        for group in groups:
+            group = [view for view in group if view in views]
+            if group:
+                joint = student(torch.cat([views[view] for view in group]), mode='tensor')
+                parts = self.to_label_size(name, joint).split([len(views[v]) for v in group])
+                logits.update(zip(group, parts, strict=True))
+        return logits
 
     def to_label_size(self, name: str, logits: Tensor) -> Tensor:
         """Resize logits bilinearly to the student's label size, where it has one."""
@@ -167,6 +185,16 @@ class SemiSegmentor(BaseModel):
     def teacher_prob(self, name: str, x: Tensor) -> Tensor:
         """Return a teacher's class probabilities (N, C, H, W) on its own view."""
         logits = self.to_label_size(name, self.teachers[name](x, mode='tensor'))
+        return self.label_space.prob(logits)
+
+    @torch.no_grad()
+    def student_prob(self, name: str, x: Tensor) -> Tensor:
+        """Return a student's class probabilities (N, C, H, W) in eval mode, without dropout."""
+        student = self.students[name]
+        was_training = student.training
+        student.eval()
+        logits = self.to_label_size(name, student(x, mode='tensor'))
+        student.train(was_training)
         return self.label_space.prob(logits)
 
     @torch.no_grad()
@@ -188,7 +216,7 @@ class SemiSegmentor(BaseModel):
         A prediction is the most probable class at the network's input size, brought to the size
         of the sample's label (else of its original image) on the corner-aligned nearest grid.
         """
-        names = [self.primary] + [name for name in self.students if name != self.primary]
+        names = [self.primary, *(n for n in self.image_students if n != self.primary)]
         for name in names:
             classes = self.predict_logits(inputs, name).argmax(1).to(torch.uint8)
             for one, sample in zip(classes, data_samples, strict=True):

@@ -2,5 +2,6 @@
 
 from .lora_medsam import LoRAMedSAM
 from .unet import UNet
+from .unet_encoder import UNetEncoder
 
-__all__ = ['LoRAMedSAM', 'UNet']
+__all__ = ['LoRAMedSAM', 'UNet', 'UNetEncoder']

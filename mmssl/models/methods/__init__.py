@@ -1,7 +1,9 @@
 """One file for every published method."""
 
 from .fixmatch import FixMatch
+from .mcsd import MCSD
 from .sup_only import SupOnly
 from .synfoc import SynFoC
+from .unimatch import UniMatch
 
-__all__ = ['FixMatch', 'SupOnly', 'SynFoC']
+__all__ = ['FixMatch', 'MCSD', 'SupOnly', 'SynFoC', 'UniMatch']

@@ -1,0 +1,102 @@
+"""MCSD: diffusion features and two strong views guide a U-Net."""
+
+import torch
+from torch import Tensor
+
+from mmssl.models.methods.unimatch import UniMatch
+from mmssl.registry import MODELS
+
+
+@MODELS.register_module()
+class MCSD(UniMatch):
+    """Multi-consistency semi-supervised segmentation via diffusion models.
+
+    The authors' repository (yunzhuC/MCSD) holds networks and the features' extraction, but no
+    training; this is a reconstruction on UniMatch, from which its code descends. Network A sees
+    images, network B the features phi of a frozen denoiser (`DiffusionFeatureNeck`) on the same
+    weak view. In the notation of `UniMatch`, with A's pseudo-label of the weak view::
+
+        DIC (image level)    w_i sum_s M(A(s), yhat, W) over two strong views with CutMix
+        DFM (feature level)  w_f M(B(phi(u_w)), argmax p, [max p >= tau])
+        L = w_x L_x + DIC + DFM
+
+    Features are computed from the weak view itself, or read from a cache of the unaugmented slice
+    and moved by the weak view's geometry (`u_maps` and `u_grid` in the batch).
+
+    Args:
+        neck: the diffusion features; None leaves DFM out (then network B is not needed).
+        image_level: whether to use DIC.
+        feature_student: name of network B.
+        label_features: train B on the labelled slices too (`w_x L_x(B(phi(x_w)), y)`); as
+            published, B only follows A.
+        inference: `a` predicts from network A alone, without diffusion model; `mean` from the mean
+            of both networks' probabilities.
+        **kwargs: of `UniMatch`; `feature_dropout` is off.
+
+    Raises:
+        ValueError: an option is unknown, or network B and the neck do not come together.
+    """
+
+    def __init__(
+        self,
+        *args,
+        neck: dict | None = None,
+        image_level: bool = True,
+        feature_student: str = 'feature_unet',
+        label_features: bool = False,
+        inference: str = 'a',
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **{'feature_dropout': None, **kwargs})
+        if inference not in ('a', 'mean') or (inference == 'mean' and neck is None):
+            raise ValueError(f"inference={inference!r}: choose 'a', or 'mean' with a neck.")
+        if (feature_student in self.students) != (neck is not None):
+            raise ValueError(
+                f'The diffusion features need both `neck` and a student "{feature_student}"; '
+                f'neck is {neck}, the students are {list(self.students)}.'
+            )
+        if not image_level:
+            self.weights['image'] = 0.0
+        self.neck = MODELS.build(neck) if neck else None
+        self.feature_student = feature_student
+        self.label_features = label_features
+        self.inference = inference
+
+    @property
+    def image_students(self) -> list[str]:
+        """Names of the students that see images: all but network B."""
+        return [name for name in self.students if name != self.feature_student]
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return the views of UniMatch for A, and the features for B."""
+        views = super().student_views(batch)
+        views['x_w'] = {name: batch['x_w'][name] for name in self.image_students}
+        if self.neck is not None:
+            views['u_f'] = {self.feature_student: self.features(batch, 'u', slice(0, None, 2))}
+            if self.label_features:
+                views['x_w'][self.feature_student] = self.features(batch, 'x', slice(None))
+        return views
+
+    def features(self, batch: dict, kind: str, which: slice) -> Tensor:
+        """Return the features of labelled (`x`) or unlabelled (`u`) weak views, (N, D, H, W)."""
+        maps = batch.get(f'{kind}_maps')
+        if maps is not None:
+            return self.neck.from_maps(maps[which], batch[f'{kind}_grid'][which])
+        return self.neck(batch[f'{kind}_w'][self.primary][which])
+
+    def feature_loss(self, name: str, batch: dict) -> dict[str, Tensor]:
+        """Return B's term; it follows the primary network A."""
+        if self.neck is None or name != self.primary:
+            return {}
+        term = self.unsup_criterion(batch['logits'][self.feature_student]['u_f'], *batch['target'])
+        return {'feature': self.weights['feature'] * term}
+
+    @torch.no_grad()
+    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
+        """Return scores of the classes (N, C, H, W), see `SemiSegmentor.predict_logits`."""
+        scores = super().predict_logits(inputs, name, teacher)
+        if self.inference == 'a' or name != self.primary:
+            return scores
+        features = {self.feature_student: self.neck(inputs[name])}
+        other = super().predict_logits(features, self.feature_student)
+        return ((scores.softmax(1) + other.softmax(1)) / 2).log()

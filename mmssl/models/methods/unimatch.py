@@ -1,0 +1,151 @@
+"""UniMatch: two strong views and a perturbed feature stream follow one weak view."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.registry import MODELS, THRESHOLDS
+
+STRONG = {'u_s': 'box', 'u_s2': 'box2'}
+"""The strong views, and the entry of the batch that holds each one's CutMix boxes."""
+
+
+@MODELS.register_module()
+class UniMatch(SemiSegmentor):
+    """UniMatch on medical slices (CVPR 2023), as in the code released for ACDC.
+
+    Yang et al., Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segmentation,
+    https://arxiv.org/abs/2208.09910.
+
+    The unlabelled images of a batch are pairs: u at even positions, and the partner u' behind it.
+    With p = A(u_w) of the training pass and p' = A(u'_w) in eval mode, for each strong view s::
+
+        s     = CutMix(u_s, u'_s, box)
+        yhat  = CutMix(argmax p, argmax p', box),   W = [CutMix(max p, max p', box) >= tau]
+        L     = w_x L_x + w_i sum_s M(A(s), yhat, W) + w_f M(A_drop(u_w), argmax p, [max p >= tau])
+
+    M is the Dice loss over the pixels that count (0 if there is none) and A_drop the network with
+    channels of every feature map dropped. The published weights are the default. No teacher.
+
+    Args:
+        threshold: pixels that count.
+        unsup_criterion: M.
+        weights: w_x (`sup`), w_i (`image`) and w_f (`feature`).
+        feature_dropout: rate of the dropped channels; None leaves the feature stream out.
+
+    Raises:
+        ValueError: a weight has another name.
+    """
+
+    together = (('x_w', 'u_w'), ('u_s', 'u_s2'))
+
+    def __init__(
+        self,
+        *args,
+        threshold: dict | None = None,
+        unsup_criterion: dict | None = None,
+        weights: Mapping[str, float] | None = None,
+        feature_dropout: float | None = 0.5,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **{'ramp': dict(type='ConstantRamp'), **kwargs})
+        fixed = dict(type='FixedThreshold', value=0.95, strict=False)
+        self.threshold = THRESHOLDS.build(threshold or fixed)
+        masked_dice = dict(type='DiceCELoss', ce_weight=0, mask_background=True, eps=1e-5)
+        self.unsup_criterion = MODELS.build(unsup_criterion or masked_dice)
+        self.weights = {'sup': 0.5, 'image': 0.125, 'feature': 0.25}
+        if unknown := set(weights or {}) - set(self.weights):
+            raise ValueError(f'weights has {sorted(unknown)}; known are {list(self.weights)}')
+        self.weights.update(weights or {})
+        self.feature_dropout = feature_dropout
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return the weak view of u and its strong views with boxes of u' in them."""
+        u_w = pairs(batch, 'u_w', self.image_students)
+        views = {'u_w': {name: u for name, (u, _) in u_w.items()}}
+        if not self.weights['image']:
+            return views
+        batch['partner'] = {name: self.label_space.decide(self.student_prob(name, partner))
+                            for name, (_, partner) in u_w.items()}
+        for view, key in STRONG.items():
+            both = pairs(batch, view, self.image_students)
+            views[view] = {name: paste(u, partner, self.inside(batch, key, u.shape[-2:]))
+                           for name, (u, partner) in both.items()}
+        return views
+
+    def inside(self, batch: dict, key: str, size: tuple[int, int]) -> Tensor:
+        """Return the masks (N, 1, H, W) of the boxes of every u."""
+        side = batch['u_w'][self.primary].shape[-1]
+        return resize_mask(box_mask(batch[key][0::2], side), size)
+
+    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a student's logits, and under `u_f` those of u_w with dropped channels.
+
+        The clean and the dropped features of x_w and u_w go through the decoder together.
+        """
+        if self.feature_dropout is None or 'u_w' not in views:
+            return super().forward_views(name, views)
+        weak = {view: views[view] for view in ('x_w', 'u_w')}
+        strong = {view: x for view, x in views.items() if view not in weak}
+        features = self.students[name].extract_feat(torch.cat(list(weak.values())))
+        dropped = [torch.cat([f, F.dropout2d(f, self.feature_dropout)]) for f in features]
+        joint = self.to_label_size(name, self.students[name].decode_head(dropped))
+        n_x, n_u = len(weak['x_w']), len(weak['u_w'])
+        x_w, u_w, _, u_f = joint.split([n_x, n_u, n_x, n_u])
+        logits = super().forward_views(name, strong) if strong else {}
+        return {'x_w': x_w, 'u_w': u_w, 'u_f': u_f, **logits}
+
+    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return the weighted supervised terms."""
+        terms = super().sup_loss(batch)
+        return {key: self.weights['sup'] * term for key, term in terms.items()}
+
+    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return the weighted terms of the strong views and of the feature stream."""
+        terms, batch['curves'] = {}, {}
+        for name in self.image_students:
+            logits = batch['logits'][name]
+            confidence, label = self.label_space.decide(
+                self.label_space.prob(logits['u_w'].detach()))
+            batch['target'] = label, self.threshold(confidence).float()
+            batch['curves']['mask'] = batch['target'][1].mean()
+            for view, key in STRONG.items():
+                if view not in logits:
+                    continue
+                inside = self.inside(batch, key, label.shape[-2:])
+                partner_confidence, partner_label = batch['partner'][name]
+                mask = self.threshold(paste(confidence, partner_confidence, inside)).float()
+                term = self.unsup_criterion(
+                    logits[view], paste(label, partner_label, inside), mask)
+                terms[f'image_{name}_{view}'] = self.weights['image'] * term
+            terms.update(self.feature_loss(name, batch))
+        return terms
+
+    def feature_loss(self, name: str, batch: dict) -> dict[str, Tensor]:
+        """Return the term of the feature stream that follows the weak view's target."""
+        logits = batch['logits'][name].get('u_f')
+        if logits is None:
+            return {}
+        term = self.unsup_criterion(logits, *batch['target'])
+        return {f'feature_{name}': self.weights['feature'] * term}
+
+
+def pairs(batch: dict, view: str, students: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return for every student the images u (even positions) and their partners (odd ones).
+
+    Raises:
+        ValueError: the batch has no such view, or an odd number of unlabelled images.
+    """
+    if view not in batch:
+        raise ValueError(f'The batch has no view "{view}": add a StrongView for it, and '
+                         f'RandomPasteBox for {list(STRONG.values())}, to unlabelled_pipeline.')
+    images = {name: batch[view][name] for name in students}
+    count = len(next(iter(images.values())))
+    if count % 2:
+        raise ValueError(f'The unlabelled images are mixed in pairs, but there are {count} on a '
+                         'process: make num_unlabelled an even number for each.')
+    return {name: (x[0::2], x[1::2]) for name, x in images.items()}
