@@ -1,0 +1,1 @@
+"""Denoising diffusion models and the features that their decoders give."""
