@@ -78,6 +78,42 @@ def test_probability_is_honoured(cfg):
     assert 0.38 < np.mean(changed) < 0.62
 
 
+@pytest.mark.parametrize('cfg', [*WEAK, dict(type='RandomRotFlipRotate', rot_flip_prob=0)])
+def test_grid_tells_where_the_mask_comes_from(cfg):
+    img, gt = smooth_image(), smooth_image()[..., 0] // 16
+    gate = dict(rotate_prob=1.0) if 'rot_flip_prob' in cfg else dict(prob=1.0)
+    outside = []
+    for seed in range(8):
+        out = run([dict(type='TrackGeometry'), dict(cfg, **gate)], dict(img=img, gt=gt), seed)
+        grid = out['grid'].astype(int)
+        assert out['grid'].dtype == np.float32 and (out['grid'] == grid).all()
+        inside = grid >= 0
+        assert (gt.ravel()[grid[inside]] == out['gt'][inside]).all()
+        assert (grid[~inside] == -1).all() and grid.max() < gt.size
+        outside.append((~inside).mean())
+        untracked = run([dict(cfg, **gate)], dict(img=img, gt=gt), seed)
+        assert (untracked['img'] == out['img']).all() and (untracked['gt'] == out['gt']).all()
+    moves_out = cfg['type'] not in ('RandomScaleCrop', 'RandomHorizontalFlip')
+    assert max(outside) < 0.5 and (max(outside) > 0.01) == moves_out
+
+
+def test_grid_follows_a_chain_and_starts_as_numbers():
+    img, gt = smooth_image(), smooth_image()[..., 0] // 16
+    start = run([dict(type='TrackGeometry')], dict(img=img, gt=gt))['grid']
+    assert (start == np.arange(SIZE * SIZE).reshape(SIZE, SIZE)).all()
+    for seed in range(8):
+        out = run([dict(type='TrackGeometry'), *WEAK], dict(img=img, gt=gt), seed)
+        inside = out['grid'] >= 0
+        where = out['grid'][inside].astype(int)
+        assert (gt.ravel()[where] == out['gt'][inside]).all()
+
+
+def test_grid_of_a_huge_image_is_refused():
+    img = np.broadcast_to(np.uint8(0), (4097, 4096, 1))
+    with pytest.raises(ValueError, match='"a.png" of 4097x4096 has too many pixels'):
+        TRANSFORMS.build(dict(type='TrackGeometry'))(dict(img=img, name='a.png'))
+
+
 def test_missing_generator_is_named():
     transform = TRANSFORMS.build(WEAK[0])
     with pytest.raises(ValueError, match=r'Sample "03_11\.png" has no random generator'):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 from scipy.ndimage import correlate1d
+from torchvision.transforms import functional as F
 
 from mmssl.datasets.transforms.intensity import gaussian_blur, mean_grey
 from mmssl.registry import TRANSFORMS
@@ -42,6 +43,51 @@ def test_mean_grey_of_colours_is_pillows():
         img = images(seed)[1]
         grey = np.asarray(Image.fromarray(img).convert('L'))
         assert mean_grey(img) == int(grey.mean() + 0.5)
+
+
+JITTER = dict(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)
+
+
+def jittered(img, rng):
+    """torchvision's ColorJitter with the draws of `rng`."""
+    order, picture = rng.permutation(4), pillow(img)
+    factors = [rng.uniform(0.5, 1.5) for _ in range(3)] + [rng.uniform(-0.25, 0.25)]
+    for index in order:
+        change = getattr(F, f'adjust_{list(JITTER)[index]}')
+        picture = change(picture, factors[index])
+    return np.asarray(picture).reshape(img.shape)
+
+
+def test_jitter_equals_torchvision_to_the_bit():
+    transform = TRANSFORMS.build(dict(type='ColorJitter', **JITTER))
+    for seed in range(60):
+        for img in images(seed):
+            out = transform(dict(img=img, rng=np.random.default_rng(seed)))['img']
+            assert (out == jittered(img, np.random.default_rng(seed))).all()
+
+
+def test_jitter_leaves_out_what_has_no_strength():
+    grey, colour = images(1)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        out = TRANSFORMS.build(dict(type='ColorJitter'))(dict(img=colour, rng=rng))
+        assert out['img'] is colour
+        hue = TRANSFORMS.build(dict(type='ColorJitter', saturation=0.5, hue=0.25))
+        assert hue(dict(img=grey, rng=rng))['img'] is grey
+        assert (hue(dict(img=colour, rng=rng))['img'] != colour).any()
+
+
+def test_jitter_factor_is_never_negative():
+    transform = TRANSFORMS.build(dict(type='ColorJitter', brightness=3.0, key='view'))
+    assert transform.ranges['brightness'] == (0.0, 4.0)
+    out = transform(dict(view=images(0)[0], rng=np.random.default_rng(0)))
+    assert set(out) == {'view', 'rng'}
+
+
+@pytest.mark.parametrize(('name', 'value'), [('contrast', -0.1), ('hue', 0.6)])
+def test_jitter_refuses_impossible_strengths(name, value):
+    with pytest.raises(ValueError, match=f'{name} = {value}: give'):
+        TRANSFORMS.build({'type': 'ColorJitter', name: value})
 
 
 @pytest.mark.parametrize('sigma', [0.1, 0.35, 0.5, 1.0, 1.6, 2.0])

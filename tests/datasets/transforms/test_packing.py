@@ -44,6 +44,35 @@ def test_unlabelled_sample_shows_no_mask(arrays):
     assert out['data_samples'].metainfo == dict(META, labelled=False, box_size=8)
 
 
+@pytest.mark.parametrize(('labelled', 'kind'), [(True, 'x'), (False, 'u')])
+def test_grid_and_maps_are_named_by_kind(arrays, labelled, kind):
+    grid = np.arange(64, dtype=np.float32).reshape(8, 8)
+    grid[0] = -1
+    maps = np.arange(5, dtype=np.float16)
+    maps.flags.writeable = False
+    results = dict(META, labelled=labelled, img=arrays[0], gt=arrays[1], grid=grid, maps=maps)
+    inputs = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)['inputs']
+    others = {'x_w', 'y'} if labelled else {'u_w'}
+    assert set(inputs) == others | {f'{kind}_grid', f'{kind}_maps'}
+    assert inputs[f'{kind}_grid'].dtype == torch.int32
+    assert (inputs[f'{kind}_grid'].numpy() == grid).all()
+    assert inputs[f'{kind}_maps'].dtype == torch.float16
+    inputs[f'{kind}_maps'].zero_()
+    assert maps.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_both_boxes_are_packed_with_their_sizes(arrays):
+    results = dict(
+        META, labelled=False, img=arrays[0], box=np.array([1, 2, 3, 4]), box_size=8,
+        box2=np.array([0, 0, 0, 0]), box2_size=16,
+    )  # fmt: skip
+    out = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)
+    assert out['inputs']['box'].tolist() == [1, 2, 3, 4]
+    assert out['inputs']['box2'].tolist() == [0, 0, 0, 0]
+    info = out['data_samples'].metainfo
+    assert (info['box_size'], info['box2_size']) == (8, 16)
+
+
 def test_views_are_optional(arrays):
     results = dict(META, labelled=False, img=arrays[0])
     assert set(TRANSFORMS.build(dict(type='PackSemiInputs'))(results)['inputs']) == {'u_w'}

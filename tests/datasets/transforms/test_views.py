@@ -43,6 +43,33 @@ def test_view_starts_from_its_source():
     assert (out['img_strong2'] == 100).all()
 
 
+def test_apply_runs_all_or_nothing():
+    img = np.full((4, 4, 1), 50, np.uint8)
+    double = dict(type='RandomBrightness', low=2.0, high=2.0)
+    apply = TRANSFORMS.build(dict(type='RandomApply', transforms=[double, double], prob=0.3))
+    samples = (dict(img=img, rng=np.random.default_rng(seed)) for seed in range(600))
+    levels = [apply(sample)['img'][0, 0, 0] for sample in samples]
+    assert set(levels) == {50, 200}
+    assert np.mean(np.array(levels) == 200) == pytest.approx(0.3, abs=0.05)
+
+
+def test_closed_gate_draws_only_itself():
+    jitter = dict(type='ColorJitter', brightness=0.5)
+    closed = TRANSFORMS.build(dict(type='RandomApply', transforms=[jitter], prob=0.0))
+    rng, other = np.random.default_rng(1), np.random.default_rng(1)
+    closed(dict(img=np.zeros((4, 4, 1), np.uint8), rng=rng))
+    other.random()
+    assert rng.bit_generator.state == other.bit_generator.state
+
+
+@pytest.mark.parametrize(
+    'cfg', [dict(type='RandomApply', transforms=[]), dict(type='RandomPasteBox', size=64)]
+)
+def test_impossible_probability_is_refused(cfg):
+    with pytest.raises(ValueError, match='prob = 1.5: give'):
+        TRANSFORMS.build(dict(cfg, prob=1.5))
+
+
 def test_box_follows_the_published_rule():
     size, rng = 384, np.random.default_rng(0)
     boxes = np.array([draw_box(rng, size, (0.02, 0.4), (0.3, 1 / 0.3)) for _ in range(4000)])
@@ -72,6 +99,31 @@ def test_box_goes_into_the_sample():
     assert first['box'].shape == (4,)
     assert first['box_size'] == 64
     assert (first['box'] == again['box']).all()
+
+
+def test_box_draws_by_default_are_those_of_the_box_alone():
+    rng, other = np.random.default_rng(3), np.random.default_rng(3)
+    out = TRANSFORMS.build(dict(type='RandomPasteBox', size=64))(dict(rng=rng))
+    assert tuple(out['box']) == draw_box(other, 64, (0.02, 0.4), (0.3, 1 / 0.3))
+    assert rng.bit_generator.state == other.bit_generator.state
+
+
+def test_box_of_some_images_under_its_own_name():
+    always = TRANSFORMS.build(dict(type='RandomPasteBox', size=64))
+    sometimes = TRANSFORMS.build(dict(type='RandomPasteBox', size=64, prob=0.5, key='box2'))
+    never = TRANSFORMS.build(dict(type='RandomPasteBox', size=64, prob=0.0))
+    drawn = 0
+    for seed in range(400):
+        rng, other = np.random.default_rng(seed), np.random.default_rng(seed)
+        out = sometimes(dict(rng=rng))
+        assert set(out) == {'rng', 'box2', 'box2_size'} and out['box2_size'] == 64
+        assert out['box2'].dtype == np.int64
+        if out['box2'].any():
+            drawn += 1
+            assert (out['box2'] == always(dict(rng=np.random.default_rng(seed)))['box']).all()
+        assert never(dict(rng=other))['box'].tolist() == [0, 0, 0, 0]
+        assert rng.bit_generator.state == other.bit_generator.state  # whatever the gate
+    assert drawn / 400 == pytest.approx(0.5, abs=0.07)
 
 
 @pytest.mark.parametrize(
