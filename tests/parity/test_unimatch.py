@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter
 
