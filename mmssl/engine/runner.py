@@ -72,9 +72,12 @@ class SemiRunner(CheckpointMixin, Runner):
     def build_param_scheduler(self, scheduler):
         """Build the schedulers; a dict may name some of the optimisers only.
 
+        `end='max_iters'` in a scheduler's config is the length of the training.
+
         Raises:
             ValueError: a scheduler is given for an optimiser that does not exist.
         """
+        scheduler = self._fill_in_end(scheduler)
         named = isinstance(scheduler, dict) and 'type' not in scheduler
         if named and not isinstance(self.optim_wrapper, OptimWrapperDict):
             raise ValueError(
@@ -90,6 +93,17 @@ class SemiRunner(CheckpointMixin, Runner):
                 )
             scheduler = {name: scheduler.get(name, []) for name in self.optim_wrapper.keys()}
         return super().build_param_scheduler(scheduler)
+
+    def _fill_in_end(self, scheduler):
+        if isinstance(scheduler, list | tuple):
+            return [self._fill_in_end(one) for one in scheduler]
+        if not isinstance(scheduler, dict):
+            return scheduler
+        if scheduler.get('end') == 'max_iters':
+            return {**scheduler, 'end': self.max_iters}
+        if 'type' in scheduler:
+            return scheduler
+        return {name: self._fill_in_end(one) for name, one in scheduler.items()}
 
     @staticmethod
     def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False):
