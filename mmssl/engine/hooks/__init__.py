@@ -2,6 +2,7 @@
 
 from mmssl.engine.hooks.checkpoint_hook import CheckpointHook
 from mmssl.engine.hooks.diagnostic_hook import DiagnosticHook
+from mmssl.engine.hooks.diffusion_hook import DiffusionHook
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.engine.hooks.loss_guard_hook import LossGuardHook
 from mmssl.engine.hooks.progress_hook import ProgressHook
@@ -14,6 +15,7 @@ from mmssl.engine.hooks.visualization_hook import SegVisualizationHook
 __all__ = [
     'CheckpointHook',
     'DiagnosticHook',
+    'DiffusionHook',
     'EMATeacherHook',
     'LossGuardHook',
     'ProgressHook',
