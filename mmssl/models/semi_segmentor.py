@@ -29,7 +29,8 @@ class SemiSegmentor(BaseModel):
     called `batch['logits'][student][view]` holds the students' logits.
 
     Args:
-        students: name to config of a segmentor (any mmsegmentation segmentor).
+        students: name to config of a segmentor (any mmsegmentation segmentor); None drops one
+            that a config inherits.
         teachers: names of the students that have an EMA teacher.
         sup_loss: loss of logits (N, C, H, W) and label (N, H, W), and a mask where a method
             passes one.
@@ -58,6 +59,7 @@ class SemiSegmentor(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        students = {name: cfg for name, cfg in students.items() if cfg is not None}
         preprocessor = dict(data_preprocessor or {}, students=list(students))
         preprocessor.setdefault('type', 'SemiDataPreprocessor')
         super().__init__(MODELS.build(preprocessor), init_cfg)

@@ -120,3 +120,9 @@ def test_prediction_has_the_size_of_the_label_for_every_student():
 def test_unknown_student_names_are_refused(kwargs, word):
     with pytest.raises(ValueError, match=word):
         supervised(**kwargs)
+
+
+def test_none_drops_an_inherited_student():
+    model = build(dict(type='SupOnly', students=dict(a=segmentor(), b=None)))
+    assert list(model.students) == ['a']
+    assert model.data_preprocessor.students == ('a',)
