@@ -1,0 +1,3 @@
+# Ablation: the diffusion features alone (DFM), no strong views.
+_base_ = './acdc.py'
+model = dict(image_level=False)

@@ -1,0 +1,9 @@
+# UniMatch on ACDC: 7 labelled patients, 300 epochs of 98 batches of 12 + 12 + 12 slices.
+_base_ = [
+    '../_base_/datasets/acdc.py',
+    '../_base_/models/unimatch.py',
+    '../_base_/schedules/ssl4mis.py',
+]
+# 12 unlabelled slices and the 12 that are mixed into them
+train_dataloader = dict(batch_sampler=dict(num_labelled=12, num_unlabelled=24))
+train_cfg = dict(max_iters=29400)
