@@ -2,15 +2,13 @@
 
 Each `Scanner` is one domain with its own contrast, noise, bias field, resolution and shape
 statistics. `generate_case` draws one volume, `write_phantom` a whole data set in the layout
-`<root>/<domain>/{train,test}/{image,mask}/CC_SS.png` (CC case, SS slice).
+`<root>/<domain>/{train,test}/{image,mask}/CC_SS.png` (CC case, SS slice). `phantom_volumes.py`
+writes volumes instead.
 """
 
-import json
-import shutil
-import uuid
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -18,9 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from mmssl.datasets.phantom_anatomy import SCANNERS, Anatomy, Scanner
+from mmssl.datasets.phantom_files import write_once
 
 GENERATOR_VERSION = 1
-SETTINGS_FILE = 'settings.json'
 SPLITS = ('train', 'test')
 MASK_VALUES = {1: (0, 255), 2: (0, 128, 255)}
 """Grey value of each class id in the mask files, for one part and for two."""
@@ -43,21 +41,28 @@ class PhantomSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'domains', tuple(self.domains))
-        unknown = [d for d in self.domains if d not in SCANNERS]
-        if unknown or not self.domains or len(set(self.domains)) < len(self.domains):
-            raise ValueError(
-                f'domains {list(self.domains)} must be different ones of {list(SCANNERS)}'
-            )
-        if self.classes not in MASK_VALUES:
-            raise ValueError(f'classes is {self.classes}; choose one of {list(MASK_VALUES)}')
-        if self.size < 32:
-            raise ValueError(f'size is {self.size} px; choose at least 32')
-        for key in ('train_cases', 'train_slices', 'test_cases', 'test_slices'):
-            if not 1 <= getattr(self, key) <= 100:
-                raise ValueError(f'{key} is {getattr(self, key)}; choose 1 to 100')
-        if self.seed < 0:
-            raise ValueError(f'seed is {self.seed}; choose 0 or more')
+        check_settings(self)
+
+
+def check_settings(settings: object) -> None:
+    """Check the settings of a phantom, whatever its layout, and make its domains a tuple.
+
+    Raises:
+        ValueError: a scanner is unknown, or a number is out of its range.
+    """
+    domains = tuple(settings.domains)
+    object.__setattr__(settings, 'domains', domains)
+    if not domains or not set(domains) <= set(SCANNERS) or len(set(domains)) < len(domains):
+        raise ValueError(f'domains {list(domains)} must be different ones of {list(SCANNERS)}')
+    if settings.classes not in MASK_VALUES:
+        raise ValueError(f'classes is {settings.classes}; choose one of {list(MASK_VALUES)}')
+    if settings.size < 32:
+        raise ValueError(f'size is {settings.size} px; choose at least 32')
+    for key in (item.name for item in fields(settings)):
+        if key.endswith(('cases', 'slices')) and not 1 <= getattr(settings, key) <= 100:
+            raise ValueError(f'{key} is {getattr(settings, key)}; choose 1 to 100')
+    if settings.seed < 0:
+        raise ValueError(f'seed is {settings.seed}; choose 0 or more')
 
 
 def _acquire(signal: np.ndarray, scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
@@ -80,12 +85,38 @@ def _acquire(signal: np.ndarray, scanner: Scanner, rng: np.random.Generator) -> 
     return image
 
 
-def generate_case(
-    scanner: str | Scanner, seed: int | list[int], slices: int = 6, size: int = 96, classes: int = 1
+def draw_case(
+    scanner: str | Scanner, seed: int | list[int], slices: int, size: int, reach: float = 0.7
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one case: consecutive slices of one anatomy, seen by one scanner.
 
-    Every slice shows the organ.
+    Args:
+        scanner: A name in `SCANNERS`, or a scanner of your own.
+        seed: The case's seed; the scanner's name is added to it.
+        slices: Number of slices Z, spread over the heights from -reach to reach.
+        size: Height and width in pixels.
+        reach: How far the volume goes along the organ, whose ends lie between 0.8 and 1.6; the
+            first and the last slice show none of it where the organ is shorter.
+
+    Returns:
+        The grey values, float (Z, size, size) of 0 to 255, and its zones, uint8 (0 background,
+        1 the organ's outer, 2 its inner zone).
+    """
+    scanner = SCANNERS[scanner] if isinstance(scanner, str) else scanner
+    rng = np.random.default_rng([*np.atleast_1d(seed), zlib.crc32(scanner.name.encode())])
+    anatomy = Anatomy(scanner, rng, (slices, size, size))
+    heights = np.linspace(-reach, reach, slices) if slices > 1 else [0.0]
+    planes = [anatomy.render(index, z) for index, z in enumerate(heights)]
+    signal, zones = (np.stack(part) for part in zip(*planes, strict=True))
+    image = _acquire(signal, scanner, rng)
+    image = np.clip(image / np.percentile(image, 99.7), 0, 255 / scanner.white)
+    return (scanner.white * image**scanner.gamma).clip(0, 255), zones.astype(np.uint8)
+
+
+def generate_case(
+    scanner: str | Scanner, seed: int | list[int], slices: int = 6, size: int = 96, classes: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one case as 8-bit images of which every slice shows the organ.
 
     Args:
         scanner: A name in `SCANNERS`, or a scanner of your own.
@@ -102,16 +133,8 @@ def generate_case(
         >>> volume.shape, np.unique(labels).tolist()
         ((3, 64, 64), [0, 1])
     """
-    scanner = SCANNERS[scanner] if isinstance(scanner, str) else scanner
-    rng = np.random.default_rng([*np.atleast_1d(seed), zlib.crc32(scanner.name.encode())])
-    anatomy = Anatomy(scanner, rng, (slices, size, size))
-    heights = np.linspace(-0.7, 0.7, slices) if slices > 1 else [0.0]
-    planes = [anatomy.render(index, z) for index, z in enumerate(heights)]
-    signal, zones = (np.stack(part) for part in zip(*planes, strict=True))
-    image = _acquire(signal, scanner, rng)
-    image = np.clip(image / np.percentile(image, 99.7), 0, 255 / scanner.white)
-    volume = np.rint(scanner.white * image**scanner.gamma).clip(0, 255).astype(np.uint8)
-    return volume, np.minimum(zones, classes).astype(np.uint8)
+    grey, zones = draw_case(scanner, seed, slices, size)
+    return np.rint(grey).astype(np.uint8), np.minimum(zones, classes).astype(np.uint8)
 
 
 def _cases(settings: PhantomSettings) -> Iterator[tuple[str, str, int, int]]:
@@ -123,7 +146,7 @@ def _cases(settings: PhantomSettings) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _write(root: Path, settings: PhantomSettings, progress: bool) -> None:
-    """Write the whole data set under `root`, the settings last."""
+    """Write all images and masks under `root`."""
     values = np.array(MASK_VALUES[settings.classes], np.uint8)
     cases = list(_cases(settings))
     for domain, split, case, slices in tqdm(
@@ -137,46 +160,12 @@ def _write(root: Path, settings: PhantomSettings, progress: bool) -> None:
             for index, plane in enumerate(planes):
                 path = folder / f'{case:02d}_{index:02d}.png'
                 path.write_bytes(cv2.imencode('.png', plane)[1].tobytes())
-    text = json.dumps(_record(settings), indent=2)
-    (root / SETTINGS_FILE).write_text(text + '\n')
 
 
-def _record(settings: PhantomSettings) -> dict:
+def record(settings: object, **extra: object) -> dict:
     """Return what the settings file says."""
-    record = {'generator_version': GENERATOR_VERSION, **asdict(settings)}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}
-
-
-def _is_complete(root: Path, settings: PhantomSettings) -> bool:
-    """Say whether `root` holds this very data set; raise if it holds something else."""
-    file = root / SETTINGS_FILE
-    if not root.exists():
-        return False
-    if not file.is_file():
-        if root.is_dir() and not any(root.iterdir()):
-            return False
-        raise FileExistsError(f'{root} exists and is no phantom data set; choose another folder')
-    try:
-        found = json.loads(file.read_text())
-    except json.JSONDecodeError:
-        raise ValueError(f'{file} is damaged; write the phantom anew (--overwrite)') from None
-    wanted = _record(settings)
-    changed = [
-        f'{key} {found.get(key)} instead of {value}'
-        for key, value in wanted.items()
-        if found.get(key) != value
-    ]
-    if changed:
-        raise ValueError(
-            f'{root} holds a phantom with {", ".join(changed)}; choose another folder, or write '
-            'it anew (--overwrite)'
-        )
-    for domain, split, case, slices in _cases(settings):
-        for index in range(slices):
-            path = root / domain / split / 'image' / f'{case:02d}_{index:02d}.png'
-            if not path.is_file():
-                raise FileNotFoundError(f'{path} is gone; write the phantom anew (--overwrite)')
-    return True
+    values = {'generator_version': GENERATOR_VERSION, **extra, **asdict(settings)}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def write_phantom(
@@ -204,27 +193,12 @@ def write_phantom(
         FileNotFoundError: `root` holds this phantom, but an image of it is gone.
         FileExistsError: `root` holds something else; it is never overwritten.
     """
-    root, settings = Path(root).absolute(), settings or PhantomSettings()
-    try:
-        if _is_complete(root, settings):
-            return False
-    except (ValueError, FileNotFoundError):
-        if not overwrite:
-            raise
-    partial = root.with_name(f'.{root.name}.{uuid.uuid4().hex[:8]}')
-    old = partial.with_suffix('.old')
-    try:
-        partial.mkdir(parents=True)
-        _write(partial, settings, progress)
-        if root.exists():
-            root.rename(old)
-        try:
-            partial.rename(root)
-        except OSError:
-            if old.exists():
-                old.rename(root)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return True
+    settings = settings or PhantomSettings()
+    images = (
+        f'{domain}/{split}/image/{case:02d}_{index:02d}.png'
+        for domain, split, case, slices in _cases(settings)
+        for index in range(slices)
+    )
+    return write_once(
+        Path(root), record(settings), images, lambda to: _write(to, settings, progress), overwrite
+    )
