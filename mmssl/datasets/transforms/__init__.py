@@ -1,5 +1,6 @@
 """Transforms of the pipelines: loading, geometry, intensity, views, packing."""
 
+from .features import LoadDiffusionFeatures
 from .geometry import (
     RandomElastic,
     RandomHorizontalFlip,
@@ -16,6 +17,7 @@ from .views import RandomApply, RandomPasteBox, StrongView
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
+    'LoadDiffusionFeatures',
     'LoadImage',
     'LoadMask',
     'PackSemiInputs',
