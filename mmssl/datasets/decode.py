@@ -1,20 +1,23 @@
 """From files to arrays: images as uint8 HWC, masks as uint8 HW of class ids.
 
-A reader is chosen by the file's suffix, so that another format is one entry in `READERS`.
+A reader of pictures is chosen by the file's suffix, so that another format is one entry in
+`READERS`; HDF5 and NIfTI, whose files can hold many slices, are read by `volumes`.
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from .errors import DataError
+from .label_map import LabelMap
+from .volumes import VOLUME_SUFFIXES, holds_volumes, read_slice, volume_limits
+
+__all__ = ['DataError', 'LabelMap', 'READERS', 'decode_image', 'decode_mask', 'read_array']
+
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-
-
-class DataError(ValueError):
-    """A fault in a data file; the message names the file, the value found and the fix."""
 
 
 def _check_png(data: bytes, path: str) -> None:
@@ -81,35 +84,76 @@ READERS: dict[str, Callable[[str], np.ndarray]] = {
 }
 
 
-def read_array(path: str) -> np.ndarray:
-    """Read a file with the reader of its suffix.
+def known_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of all files that can be read."""
+    return (*READERS, *VOLUME_SUFFIXES)
+
+
+def split_suffix(file: str) -> tuple[str, str]:
+    """Split a file name into its name and its suffix, `.nii.gz` being one suffix.
+
+    Example:
+        >>> split_suffix('patient001_frame01.nii.gz')
+        ('patient001_frame01', '.nii.gz')
+    """
+    if file.lower().endswith('.nii.gz'):
+        return file[:-7], file[-7:]
+    path = Path(file)
+    return file[: len(file) - len(path.suffix)], path.suffix
+
+
+def read_array(path: str, key: str, index: int | None = None) -> np.ndarray:
+    """Read a picture, (H, W) or (H, W, 3), or a slice (H, W) of an HDF5 or NIfTI file.
+
+    Args:
+        path: the file.
+        key: name of the dataset in an HDF5 file.
+        index: number of the slice where the file is a volume.
 
     Raises:
-        DataError: no reader is known for the suffix.
+        DataError: the file is broken, or no reader is known for its suffix.
     """
+    if holds_volumes(path):
+        return read_slice(path, key, index)
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
-        raise DataError(f'{path}: no reader for "{suffix}" (known: {", ".join(READERS)}).')
+        raise DataError(f'{path}: no reader for "{suffix}" (known: {", ".join(known_suffixes())}).')
     return READERS[suffix](path)
 
 
-def decode_image(path: str, channels: int = 1) -> np.ndarray:
+def decode_image(
+    path: str,
+    channels: int = 1,
+    key: str = 'image',
+    index: int | None = None,
+    value_range: tuple[float, float] | str | None = None,
+) -> np.ndarray:
     """Read an image as uint8 (H, W, C), colour order RGB.
 
     Args:
         path: the file.
         channels: 1 (colour becomes luma, ITU-R 601) or 3 (grey is repeated).
+        key: name of the dataset in an HDF5 file.
+        index: number of the slice where the file is a volume.
+        value_range: the intensities that become 0 and 255, see `scale_to_uint8`; pictures of
+            8 bit are taken as they are.
 
     Raises:
-        DataError: the file is broken or not of 8 bit.
+        DataError: the file is broken, or not of 8 bit and no range is given.
     """
     if channels not in (1, 3):
         raise ValueError(f'channels must be 1 or 3, not {channels!r}.')
-    image = read_array(path)
+    image = read_array(path, key, index)
+    if value_range is not None and (holds_volumes(path) or image.dtype != np.uint8):
+        if value_range == 'volume':
+            limits = volume_limits(path, key) if holds_volumes(path) else None
+            value_range = limits or (image.min(), image.max())
+        image = scale_to_uint8(image, value_range, path)
     if image.dtype != np.uint8:
         raise DataError(
             f'{path} has type {image.dtype} (values {image.min()} to {image.max()}); images are '
-            'of 8 bit. Convert it, choosing the range of intensities yourself.'
+            'of 8 bit. Say which intensities become 0 and 255: value_range=(0, 1) or "volume" '
+            '(smallest and largest of the file).'
         )
     if image.ndim == 2:
         image = image[..., None]
@@ -120,132 +164,62 @@ def decode_image(path: str, channels: int = 1) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
 
 
-def _key_values(key: int | str | Sequence[int]) -> tuple[int, ...]:
-    """Return a label map's key as (value,), (low, high) or (red, green, blue)."""
-    if isinstance(key, str):
-        key = [int(part) for part in key.replace('-', ',').split(',')]
-    values = (key,) if isinstance(key, int | np.integer) else tuple(key)
-    if len(values) > 3 or not all(0 <= int(value) <= 65535 for value in values):
-        raise ValueError(
-            f'Label map key {key!r} is not a value, a range (low, high) or a colour (r, g, b).'
-        )
-    return tuple(int(value) for value in values)
+def scale_to_uint8(
+    image: np.ndarray, value_range: tuple[float, float], path: str = 'the image'
+) -> np.ndarray:
+    """Map intensities to 0..255: floor(255 (x - low) / (high - low)), clipped.
 
-
-class LabelMap:
-    """What the values of a mask file mean: value, range of values or colour -> class id.
-
-    Keys are single values (`128`), ranges with both ends included (`(1, 128)` or `'1-128'`), or
-    colours (`(255, 0, 0)` or `'255,0,0'`); colours do not mix with the other two. A value that
-    is not listed is an error.
+    The fraction is cut off, not rounded, as by `(255 * x).astype(uint8)` in UniMatch's code.
 
     Args:
-        mapping: key -> class id; 0 is the background.
-        nearest: take the nearest listed value instead of raising, for masks that went through
-            a lossy format.
+        image: the intensities.
+        value_range: (low, high); an image of one value becomes 0 where both are equal.
+        path: the file, for messages.
+
+    Raises:
+        DataError: the image holds NaN or infinity, or most of it lies above the range.
 
     Example:
-        >>> fundus = LabelMap({0: 1, 128: 2, 255: 0})
-        >>> fundus(np.array([[0, 128, 255]], np.uint8)).tolist()
-        [[1, 2, 0]]
+        >>> scale_to_uint8(np.array([[-1, 0, 0.5, 1]]), (0, 1)).tolist()
+        [[0, 0, 127, 255]]
     """
-
-    def __init__(self, mapping: Mapping, nearest: bool = False) -> None:
-        keys = [_key_values(key) for key in mapping]
-        if not keys:
-            raise ValueError('The label map is empty.')
-        self.colour = len(keys[0]) == 3
-        if any((len(key) == 3) != self.colour for key in keys):
-            raise ValueError(f'The label map mixes colours with values: {dict(mapping)}.')
-        self.entries = list(zip(keys, (int(item) for item in mapping.values()), strict=True))
-        self.nearest = nearest
-        self.num_classes = max(item for _, item in self.entries) + 1
-        if self.colour:
-            self._table = None
-        else:
-            self._table = self._lookup_table()
-
-    def __repr__(self) -> str:
-        """Show the entries as they are written in a config."""
-        parts = []
-        for key, item in self.entries:
-            name = f'{key[0]}' if len(key) == 1 else '-'.join(map(str, key))
-            parts.append(f'{key if self.colour else name} -> {item}')
-        return ', '.join(parts)
-
-    @classmethod
-    def build(cls, spec: 'LabelMap | Mapping') -> 'LabelMap':
-        """Make a label map from itself, a plain mapping or `dict(mapping=..., nearest=True)`."""
-        if isinstance(spec, cls):
-            return spec
-        return cls(**spec) if 'mapping' in spec else cls(spec)
-
-    def _lookup_table(self) -> np.ndarray:
-        """Return class ids for values 0..65535, -1 where none is listed."""
-        table = np.full(65536, -1, np.int16)
-        for key, item in self.entries:
-            low, high = key[0], key[-1]
-            if high < low or (table[low : high + 1] >= 0).any():
-                raise ValueError(f'Label map range {key} is empty or overlaps another one.')
-            table[low : high + 1] = item
-        if self.nearest:
-            listed = np.flatnonzero(table >= 0)
-            middles = (listed[1:] + listed[:-1]) / 2
-            table = table[listed[np.searchsorted(middles, np.arange(65536))]]
-        return table
-
-    def __call__(self, mask: np.ndarray, path: str = 'the mask') -> np.ndarray:
-        """Turn a mask as stored, (H, W) or (H, W, 3), into class ids, uint8 (H, W).
-
-        Raises:
-            DataError: a value is not listed, or the mask is coloured and the map is not.
-        """
-        if self.colour:
-            return self._map_colours(mask, path)
-        if mask.ndim == 3:
-            if not (mask == mask[..., :1]).all():
-                raise DataError(
-                    f'Mask {path} is coloured, the label map lists single values ({self}). '
-                    'List colours instead: label_map={(255, 0, 0): 1, ...}.'
-                )
-            mask = mask[..., 0]
-        if mask.dtype not in (np.uint8, np.uint16):
-            raise DataError(f'Mask {path} has type {mask.dtype}; masks hold whole numbers.')
-        classes = self._table[mask]
-        if classes.min() < 0:
-            self._refuse(np.unique(mask[classes < 0]), path)
-        return classes.astype(np.uint8)
-
-    def _map_colours(self, mask: np.ndarray, path: str) -> np.ndarray:
-        if mask.ndim == 2:
-            mask = np.repeat(mask[..., None], 3, axis=2)
-        if self.nearest:
-            listed = np.array([key for key, _ in self.entries], np.int32)
-            distance = np.abs(mask[:, :, None].astype(np.int32) - listed).sum(-1)
-            ids = np.array([item for _, item in self.entries], np.uint8)
-            return ids[distance.argmin(-1)]
-        weights = np.array([65536 * 65536, 65536, 1], np.uint64)
-        code = (mask * weights).sum(-1)
-        classes = np.full(mask.shape[:2], -1, np.int16)
-        for key, item in self.entries:
-            classes[code == (np.array(key, np.uint64) * weights).sum()] = item
-        if classes.min() < 0:
-            self._refuse(np.unique(mask[classes < 0], axis=0), path)
-        return classes.astype(np.uint8)
-
-    def _refuse(self, values: np.ndarray, path: str) -> None:
-        shown = ', '.join(str(value) for value in values[:8].tolist())
-        more = f' and {len(values) - 8} more' if len(values) > 8 else ''
+    low, high = (float(value) for value in value_range)
+    if not np.isfinite(image).all():
+        raise DataError(f'{path} holds NaN or infinity. Replace these values.')
+    if np.count_nonzero(image > high) > image.size / 2:
         raise DataError(
-            f'Mask {path} has value {shown}{more}, which the label map does not list ({self}). '
-            'Add it to label_map, write a range such as "1-128", or set nearest=True.'
+            f'{path} has values {image.min():g} to {image.max():g}, most of them above '
+            f'value_range = ({low:g}, {high:g}). Set value_range to the intensities of the file, '
+            'or "volume" for its smallest and largest.'
         )
+    if image.dtype not in (np.float32, np.float64):
+        image = image.astype(np.float64)
+    if high <= low:
+        return np.zeros(image.shape, np.uint8)
+    return np.clip((image - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+
+
+def _whole_numbers(mask: np.ndarray, path: str) -> np.ndarray:
+    """Return label values as uint16, whatever numeric type a file has them in."""
+    if mask.dtype in (np.uint8, np.uint16):
+        return mask
+    with np.errstate(invalid='ignore'):
+        whole = mask.astype(np.uint16)
+    wrong = mask[whole != mask]
+    if wrong.size:
+        raise DataError(
+            f'Mask {path} has value {wrong.flat[0]}; labels are whole numbers from 0 to 65535. '
+            'Correct the file; a mask must not be interpolated.'
+        )
+    return whole
 
 
 def decode_mask(
     paths: str | Sequence[str],
     label_map: LabelMap,
     shape: tuple[int, int] | None = None,
+    key: str = 'label',
+    index: int | None = None,
 ) -> np.ndarray:
     """Read the mask of one image as class ids, uint8 (H, W).
 
@@ -255,6 +229,8 @@ def decode_mask(
         paths: one file or several.
         label_map: what the values mean.
         shape: height and width of the image in pixels; None does not compare.
+        key: name of the dataset in an HDF5 file.
+        index: number of the slice where the file is a volume.
 
     Raises:
         DataError: a file is broken, of another size than the image, or has an unlisted value.
@@ -262,7 +238,9 @@ def decode_mask(
     paths = [paths] if isinstance(paths, str) else list(paths)
     merged = None
     for path in paths:
-        stored = read_array(path)
+        stored = read_array(path, key, index)
+        if holds_volumes(path):
+            stored = _whole_numbers(stored, path)
         if shape is not None and stored.shape[:2] != tuple(shape):
             raise DataError(
                 f'Mask {path} is {stored.shape[0]}x{stored.shape[1]}, its image '

@@ -1,16 +1,16 @@
 """What one domain holds: its images, the part of the split in use, and their masks."""
 
 import os
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from mmengine.logging import print_log
-
-from .layout import DomainLayout, Sample, find_images, find_masks
-from .splits import DomainNames, choose_labelled, hold_out, split_names
-
-_REPORTED: set[str] = set()
+from .domain_names import DomainNames
+from .errors import DataError
+from .labelled import choose_labelled
+from .layout import DomainLayout, Place, Sample
+from .listing import find_images, find_masks, in_words
+from .splits import PARTS, hold_out, keep_patients_apart, split_names
+from .volumes import holds_volumes, volume_shape
 
 
 @dataclass(frozen=True)
@@ -20,23 +20,32 @@ class DomainIndex:
     Attributes:
         domain: name of the domain.
         layout: how its files are laid out.
-        images: name -> path of every image in the folder.
-        mask_folder: where its masks are.
-        pool: the images of the part in use.
-        total: number of images in the part before any was held out for validation.
+        files: file name without suffix -> path of every image in the folders.
+        mask_folders: where its masks are.
+        images: name -> sample without mask, of the images of the part.
+        pool: the names of the part in use, those held out for validation apart.
+        total: number of images in the part before any was held out.
     """
 
     domain: str
     layout: DomainLayout
-    images: dict[str, str]
-    mask_folder: str
+    files: dict[str, str]
+    mask_folders: list[list[str]]
+    images: dict[str, Sample]
     pool: DomainNames
     total: int
+
+    @property
+    def held_out(self) -> set[str]:
+        """Return what lists may call the images of the part that are not in use."""
+        kept = set(self.pool.names)
+        held = [sample for name, sample in self.images.items() if name not in kept]
+        return {called for s in held for called in (s.name, _stem(s), s.volume, s.case)}
 
     def choose(self, labelled: dict, total: int) -> list[str]:
         """Return the names of the labelled images, see `choose_labelled`."""
         rule = {key: value for key, value in labelled.items() if key != 'domain'}
-        return choose_labelled(self.pool, rule, total)
+        return choose_labelled(self.pool, rule, total, self.held_out)
 
     def samples(self, names: Sequence[str], with_masks: Collection[str]) -> list[Sample]:
         """Return the samples of some images, those of `with_masks` with their masks.
@@ -46,47 +55,60 @@ class DomainIndex:
 
         Raises:
             FileNotFoundError: an image has no mask, or a mask no image.
+            DataError: image and mask are volumes of different shapes.
         """
         with_masks = set(with_masks)
-        masks = self._masks(with_masks) if with_masks else {}
-        case_of = dict(zip(self.pool.names, self.pool.cases, strict=True))
-        return [
-            Sample(
-                self.domain,
-                name,
-                case_of[name],
-                self.layout.case_of(name, self.domain)[1],
-                self.images[name],
-                masks[name] if name in with_masks else None,
-            )
-            for name in names
-        ]
+        masks = self._masks({_stem(self.images[name]) for name in with_masks})
+        found = []
+        for name in names:
+            sample = self.images[name]
+            if name in with_masks:
+                sample = sample._replace(mask_paths=masks[_stem(sample)])
+            found.append(sample)
+        return found
 
     def _masks(self, wanted: set[str]) -> dict[str, tuple[str, ...]]:
-        masks = find_masks(self.mask_folder, self.layout, self.domain)
-        missing = [name for name in self.images if name in wanted and name not in masks]
-        orphans = sorted(name for name in masks if name not in self.images)
+        """Return the masks of some image files."""
+        if not wanted:
+            return {}
+        masks = find_masks(self.mask_folders, self.layout, self.domain)
+        missing = [name for name in self.files if name in wanted and name not in masks]
+        orphans = sorted(name for name in masks if name not in self.files)
         if missing:
-            file = os.path.basename(self.images[missing[0]])
+            file = os.path.basename(self.files[missing[0]])
             looked = self.layout.mask_name.replace('{name}', missing[0])
             more = f', nor for {len(missing) - 1} more' if len(missing) > 1 else ''
             other = f'; {masks[orphans[0]][0]} is a mask without image' if orphans else ''
             raise FileNotFoundError(
                 f'Domain "{self.domain}" has no mask for image {file}{more} '
-                f'(looked for {os.path.join(self.mask_folder, looked)}.*{other}). Add the mask.'
+                f'(looked for {os.path.join(in_words(self.mask_folders), looked)}.*{other}). '
+                'Add the mask.'
             )
         if orphans:
             raise FileNotFoundError(
                 f'Domain "{self.domain}" has a mask without image: {masks[orphans[0]][0]} '
                 f'({len(orphans)} in all). Add the image or remove the mask.'
             )
+        volumes = {_stem(s): s.img_path for s in self.images.values() if s.index is not None}
+        for name in wanted & set(volumes):
+            self._compare_shapes(volumes[name], masks[name])
         return masks
+
+    def _compare_shapes(self, image: str, masks: tuple[str, ...]) -> None:
+        expected = volume_shape(image, self.layout.image_key)
+        for mask in masks:
+            found = volume_shape(mask, self.layout.mask_key)
+            if found != expected:
+                raise DataError(
+                    f'Mask {mask} has shape {found}, its image {image} {expected} (slices, '
+                    'height, width). Replace one of the two.'
+                )
 
 
 def index_domain(
     data_root: str, domain: str, layout: DomainLayout, mode: str, holdout: dict | None
 ) -> DomainIndex:
-    """List the images of one domain for one mode; no file is opened.
+    """List the images of one domain for one mode; of volumes the header is read, no pixel.
 
     Args:
         data_root: folder that holds the domains.
@@ -107,66 +129,110 @@ def index_domain(
             f'Domain "{domain}" has no validation part: give holdout=dict(fraction=0.2) here and '
             'in training, or say in the split what val holds.'
         )
-    folder = layout.split.get(part, part) if layout.split['type'] == 'folder' else ''
-    image_folder, mask_folder = (
-        os.path.join(data_root, pattern.format(domain=domain, split=folder))
-        for pattern in (layout.image_dir, layout.mask_dir)
+    split = layout.split.get(part, part) if layout.split['type'] == 'folder' else ''
+    folders = layout.folders('image_dir', data_root, domain, split)
+    files = find_images(folders, layout, domain)
+    pool = _pool(data_root, domain, layout, files, in_words(folders))
+    chosen = split_names(pool, layout.split, part)
+    _check_folders(data_root, domain, layout)
+    images = _expand(domain, layout, {name: files[name] for name in chosen})
+    pool = DomainNames(
+        domain,
+        tuple(images),
+        tuple(sample.case for sample in images.values()),
+        data_root,
+        tuple((_stem(sample), sample.volume) for sample in images.values()),
+        pool.folder,
     )
-    images = find_images(image_folder, layout, domain)
-    cases = tuple(layout.case_of(name, domain)[0] for name in images)
-    pool = DomainNames(domain, tuple(images), cases, data_root)
-    pool = pool.keep(split_names(pool, layout.split, part))
-    total = len(pool.names)
     if holdout:
         held = set(hold_out(pool, holdout))
         pool = pool.keep([name for name in pool.names if (name in held) == (mode == 'val')])
-    return DomainIndex(domain, layout, images, mask_folder, pool, total)
+    masks = layout.folders('mask_dir', data_root, domain, split)
+    return DomainIndex(domain, layout, files, masks, images, pool, len(images))
 
 
-def compare_counts(metainfo: dict, mode: str, found: Sequence[DomainIndex]) -> str | None:
-    """Return how the number of images differs from the published one, None if it does not.
-
-    `metainfo['published_counts']` holds for 'train' and 'test' the images of each domain, or one
-    total, which is compared if all of its domains are in use.
-    """
-    published = metainfo['published_counts'].get(mode)
-    counts = {index.domain: index.total for index in found}
-    if published is None:
-        return None
-    if isinstance(published, int):
-        if set(counts) != set(metainfo['published_counts'].get('train', counts)):
-            return None
-        counts, published = {'all domains': sum(counts.values())}, {'all domains': published}
-    differing = [
-        f'{name} {count} (published: {published[name]})'
-        for name, count in counts.items()
-        if published.get(name, count) != count
-    ]
-    if not differing:
-        return None
-    return (
-        f'{metainfo["dataset_name"]}: the number of {mode} images differs from the published one: '
-        + ', '.join(differing)
-        + '. Results may not be comparable.'
+def _pool(
+    data_root: str, domain: str, layout: DomainLayout, files: dict[str, str], folder: str
+) -> DomainNames:
+    """Return the files by name; where lists choose among them, a name need not fit the pattern."""
+    places = {name: layout.place_of(name) for name in files}
+    if layout.split['type'] != 'list':
+        for name, place in places.items():
+            _fitting(name, place, domain, layout)
+    found = [place or Place(name, name, None) for name, place in places.items()]
+    return DomainNames(
+        domain,
+        tuple(files),
+        tuple(place.case for place in found),
+        data_root,
+        tuple((place.volume,) for place in found),
+        folder,
     )
 
 
-def warn_once(message: str | None) -> None:
-    """Log a warning, but the same one only once in a process."""
-    if message and message not in _REPORTED:
-        _REPORTED.add(message)
-        print_log(message, logger='current', level=30)
+def _fitting(name: str, place: Place | None, domain: str, layout: DomainLayout) -> Place:
+    if place is None:
+        raise ValueError(
+            f'Domain "{domain}": the name "{name}" does not fit '
+            f'case_pattern = r"{layout.case_pattern}". Change one of the two.'
+        )
+    return place
 
 
-def summary(metainfo: dict, mode: str, samples: Sequence[Sample]) -> str:
-    """Return one line that says how many images of which domain there are."""
+def _expand(domain: str, layout: DomainLayout, files: dict[str, str]) -> dict[str, Sample]:
+    """Return name -> sample without mask: one for a file with a slice, several for a volume."""
+    images: dict[str, Sample] = {}
+    for name, path in files.items():
+        case, volume, number = _fitting(name, layout.place_of(name), domain, layout)
+        shape: tuple[int, ...] = ()
+        if number is None and holds_volumes(path):
+            shape = volume_shape(path, layout.image_key)
+        if len(shape) < 3:
+            images[name] = Sample(domain, name, case, number, path, None, volume)
+            continue
+        for index in range(shape[0]):
+            one = f'{name}_slice_{index + 1}'
+            sample = Sample(domain, one, case, str(index + 1), path, None, volume, index)
+            images.setdefault(one, sample)
+    _check_volumes(images.values())
+    return images
 
-    def listing(labelled: bool) -> str:
-        counts = Counter(sample.domain for sample in samples if sample.labelled == labelled)
-        shown = ', '.join(f'{name} {counts[name]}' for name in counts)
-        return f'{sum(counts.values())}' + f' ({shown})' * bool(shown)
 
-    name = metainfo['dataset_name']
-    if mode == 'train':
-        return f'{name} train images: {listing(True)} labelled, {listing(False)} unlabelled'
-    return f'{name} {mode} images: {listing(True)}'
+def _check_volumes(samples: Iterable[Sample]) -> None:
+    """Refuse a volume file beside other files of the same volume."""
+    files: dict[str, dict[str, bool]] = {}
+    for sample in samples:
+        files.setdefault(sample.volume, {})[sample.img_path] = sample.index is not None
+    for volume, found in files.items():
+        if len(found) > 1 and any(found.values()):
+            first, second = sorted(found)[:2]
+            raise ValueError(
+                f'{first} and {second} both belong to volume "{volume}", and one of them holds '
+                'all of its slices. Choose one with image_dir, image_name or the lists, or tell '
+                'them apart by a group "volume" in case_pattern.'
+            )
+
+
+def _check_folders(data_root: str, domain: str, layout: DomainLayout) -> None:
+    """Compare the patients of the folders of a split, if asked for: cases may count anew in each.
+
+    Raises:
+        ValueError: a patient is in two folders.
+    """
+    split = layout.split
+    if split['type'] != 'folder' or not split.get('check_patients'):
+        return
+    cases = {}
+    for part in PARTS:
+        folders = layout.folders('image_dir', data_root, domain, split.get(part, part))
+        if any(os.path.isdir(name) for group in folders for name in group):
+            files = find_images(folders, layout, domain)
+            cases[part] = _pool(data_root, domain, layout, files, '').cases
+    keep_patients_apart(domain, cases)
+
+
+def _stem(sample: Sample) -> str:
+    """Return the name of a sample's file."""
+    if sample.index is None:
+        return sample.name
+    return sample.name[: -len(f'_slice_{sample.index + 1}')]

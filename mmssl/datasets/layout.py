@@ -1,25 +1,29 @@
-"""Where the images and masks of one domain lie, and which file belongs to which."""
+"""Where the images and masks of one domain lie, and what their names mean."""
 
+import glob
 import os
 import re
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from .decode import READERS, LabelMap
+from .decode import LabelMap, known_suffixes
+from .volumes import HDF5_SUFFIXES
 
-KNOWN_SUFFIXES = tuple(READERS)
+KNOWN_SUFFIXES = known_suffixes()
 
 
 class Sample(NamedTuple):
-    """One image of a data set.
+    """One image of a data set: a file, or a slice of a file that holds a volume.
 
     Attributes:
         domain: name of the scanner, site or class of images.
-        name: file name without suffix.
-        case: patient or volume, as the case pattern finds it in the name.
-        slice: position in the case, or None.
+        name: file name without suffix, followed by `_slice_<n>` (from 1) for a slice of a volume.
+        case: patient, as the case pattern finds it in the name.
+        slice: position in the volume, or None.
         img_path: image file.
         mask_paths: mask files, None where the mask must not be opened.
+        volume: what is stacked again for a score by volume; a case can have several.
+        index: number of the slice in its file, from 0; None where the file holds one image.
     """
 
     domain: str
@@ -28,6 +32,8 @@ class Sample(NamedTuple):
     slice: str | None
     img_path: str
     mask_paths: tuple[str, ...] | None
+    volume: str = ''
+    index: int | None = None
 
     @property
     def labelled(self) -> bool:
@@ -35,36 +41,60 @@ class Sample(NamedTuple):
         return self.mask_paths is not None
 
 
+class Place(NamedTuple):
+    """What the case pattern finds in a name: patient, volume and slice."""
+
+    case: str
+    volume: str
+    slice: str | None
+
+
 @dataclass(frozen=True)
 class DomainLayout:
     """How the files of a domain are laid out and what they mean; the options of a data config.
 
+    Images are pictures, or HDF5 and NIfTI files with a slice (2-D) or a volume (3-D) each; every
+    slice of a volume is an image.
+
     Attributes:
-        image_dir: folder of the images below the data root; `{domain}` and `{split}` are filled
-            in (`{split}` only with a split of type 'folder').
+        image_dir: folder of the images below the data root, or several, of which those that are
+            there are used (of two files of one name the first counts); `{domain}` and `{split}`
+            are filled in (`{split}` only with a split of type 'folder'), `*` stands for anything.
         mask_dir: folder of the masks, may be the same one.
+        image_name: which files are images, by their name without suffix; `*` stands for anything.
         mask_name: name of a mask without suffix; `{name}` is the image's, `*` stands for
             anything, so that one image can have several masks (`'{name}_mask*'`).
         image_suffixes: suffixes of image files.
-        mask_suffixes: suffixes of mask files.
+        mask_suffixes: suffixes of mask files. HDF5 files can hold both: where folder, name and
+            suffix of image and mask are the same, the mask is another dataset of the file.
+        image_key: name of an image's dataset in an HDF5 file.
+        mask_key: name of a mask's dataset in an HDF5 file.
         split: which names are for training and which for testing, see `splits.split_names`.
-        case_pattern: regular expression for the name of an image with a group `case` and, if
-            wanted, `slice`; None makes every image its own case.
+        case_pattern: regular expression for the name of an image with a group `case` (patient)
+            and, if wanted, `volume` (of the case, by default all of it) and `slice`; None makes
+            every image its own case. A file whose name has a slice is not taken for a volume.
         label_map: mask value, range or colour -> class id, see `LabelMap`.
+        value_range: intensities that become 0 and 255, `(low, high)` or 'volume' for the smallest
+            and largest of each file; needed where images are not pictures of 8 bit.
         channels: 1 or 3.
-        spacing: pixel size (row, column) in mm, or None.
+        spacing: pixel size (row, column) or (slice, row, column) in mm, or None; what a NIfTI
+            or HDF5 file says of itself goes before.
     """
 
-    image_dir: str = '{domain}/{split}/image'
-    mask_dir: str = '{domain}/{split}/mask'
+    image_dir: str | tuple[str, ...] = '{domain}/{split}/image'
+    mask_dir: str | tuple[str, ...] = '{domain}/{split}/mask'
+    image_name: str = '*'
     mask_name: str = '{name}'
     image_suffixes: tuple[str, ...] = KNOWN_SUFFIXES
     mask_suffixes: tuple[str, ...] = KNOWN_SUFFIXES
+    image_key: str = 'image'
+    mask_key: str = 'label'
     split: dict = field(default_factory=lambda: dict(type='folder'))
     case_pattern: str | None = None
     label_map: LabelMap | dict | None = None
+    value_range: tuple[float, float] | str | None = None
     channels: int = 1
-    spacing: tuple[float, float] | None = None
+    spacing: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without looking at files."""
@@ -77,22 +107,36 @@ class DomainLayout:
             )
         by_folder = self.split.get('type') == 'folder'
         for option in ('image_dir', 'mask_dir'):
-            value = getattr(self, option)
-            if ('{split}' in value) != by_folder:
-                raise ValueError(
-                    f'{option} = "{value}" does not go with split type '
-                    f'"{self.split.get("type")}": '
-                    + ('put {split} into it.' if by_folder else 'leave {split} out of it.')
-                )
-        same_files = self.mask_name == '{name}' and set(self.mask_suffixes) & set(
-            self.image_suffixes
-        )
-        if self.shared_folder and same_files:
+            for value in as_tuple(getattr(self, option)):
+                if ('{split}' in value) != by_folder:
+                    raise ValueError(
+                        f'{option} = "{value}" does not go with split type '
+                        f'"{self.split.get("type")}": '
+                        + ('put {split} into it.' if by_folder else 'leave {split} out of it.')
+                    )
+        common = set(self.mask_suffixes) & set(self.image_suffixes) - set(HDF5_SUFFIXES)
+        if self.shared_folder and self.mask_name == '{name}' and common:
             raise ValueError(
                 f'Images and masks share "{self.image_dir}": tell them apart with mask_name '
                 '(such as "{name}_mask*") or with image_suffixes and mask_suffixes.'
             )
+        self._check_numbers()
         object.__setattr__(self, 'label_map', LabelMap.build(self.label_map))
+
+    def _check_numbers(self) -> None:
+        if self.value_range not in (None, 'volume'):
+            pair = () if isinstance(self.value_range, str) else tuple(self.value_range)
+            if len(pair) != 2 or not pair[0] < pair[1]:
+                raise ValueError(
+                    f'value_range = {self.value_range!r}: give (low, high) with low < high, '
+                    '"volume", or None for pictures of 8 bit.'
+                )
+        if self.spacing is not None and (
+            len(self.spacing) not in (2, 3) or not all(size > 0 for size in self.spacing)
+        ):
+            raise ValueError(
+                f'spacing = {self.spacing}: give (row, column) or (slice, row, column) in mm.'
+            )
 
     @classmethod
     def build(cls, *options: dict) -> 'DomainLayout':
@@ -126,7 +170,11 @@ class DomainLayout:
     @property
     def shared_folder(self) -> bool:
         """Whether images and masks lie in one folder."""
-        return os.path.normpath(self.image_dir) == os.path.normpath(self.mask_dir)
+        images, masks = (
+            [os.path.normpath(folder) for folder in as_tuple(option)]
+            for option in (self.image_dir, self.mask_dir)
+        )
+        return images == masks
 
     @property
     def mask_regex(self) -> re.Pattern:
@@ -134,74 +182,37 @@ class DomainLayout:
         pattern = re.escape(self.mask_name).replace(r'\*', '.*')
         return re.compile(pattern.replace(r'\{name\}', '(?P<name>.+?)', 1))
 
-    def case_of(self, name: str, domain: str) -> tuple[str, str | None]:
-        """Return case and slice of an image's name.
+    def folders(self, option: str, data_root: str, domain: str, split: str) -> list[list[str]]:
+        """Return for each entry of `image_dir` or `mask_dir` the folders it stands for.
 
-        Raises:
-            ValueError: the case pattern does not fit.
+        They need not be there, except where `*` stands for their names.
+
+        Args:
+            option: 'image_dir' or 'mask_dir'.
+            data_root: folder that holds the domains.
+            domain: what `{domain}` stands for.
+            split: what `{split}` stands for.
         """
+        found: list[list[str]] = []
+        for pattern in as_tuple(getattr(self, option)):
+            folder = os.path.join(
+                glob.escape(data_root) if '*' in pattern else data_root,
+                pattern.format(domain=domain, split=split),
+            )
+            found.append(sorted(glob.glob(folder)) if '*' in pattern else [folder])
+        return found
+
+    def place_of(self, name: str) -> Place | None:
+        """Return case, volume and slice of an image's name, None where the pattern does not fit."""
         if self.case_pattern is None:
-            return name, None
+            return Place(name, name, None)
         match = re.fullmatch(self.case_pattern, name)
         if match is None:
-            raise ValueError(
-                f'Domain "{domain}": the name "{name}" does not fit '
-                f'case_pattern = r"{self.case_pattern}". Change one of the two.'
-            )
+            return None
         groups = match.groupdict()
-        return groups['case'], groups.get('slice')
+        return Place(groups['case'], groups.get('volume') or groups['case'], groups.get('slice'))
 
 
-def _names(folder: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return (name, path) of the files in a folder, sorted by file name; opens no file."""
-    files = sorted(file for file in os.listdir(folder) if not file.startswith('.'))
-    pairs = (os.path.splitext(file) + (file,) for file in files)
-    return [
-        (name, os.path.join(folder, file))
-        for name, suffix, file in pairs
-        if suffix.lower() in suffixes
-    ]
-
-
-def find_images(folder: str, layout: DomainLayout, domain: str) -> dict[str, str]:
-    """Return name -> path of the images in a folder, sorted by file name.
-
-    Raises:
-        FileNotFoundError: the folder is missing or has no image.
-        ValueError: two images have the same name.
-    """
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f'Domain "{domain}": there is no folder {folder}.')
-    found: dict[str, str] = {}
-    for name, path in _names(folder, tuple(layout.image_suffixes)):
-        if layout.shared_folder and layout.mask_name != '{name}':
-            if layout.mask_regex.fullmatch(name):
-                continue
-        if name in found:
-            raise ValueError(
-                f'Domain "{domain}": {found[name]} and {path} have the same name. Remove one.'
-            )
-        found[name] = path
-    if not found:
-        raise FileNotFoundError(
-            f'Domain "{domain}": no image in {folder} '
-            f'(looked for {", ".join(layout.image_suffixes)}).'
-        )
-    return found
-
-
-def find_masks(folder: str, layout: DomainLayout, domain: str) -> dict[str, tuple[str, ...]]:
-    """Return image name -> mask paths of a folder; files are listed, not opened.
-
-    Raises:
-        FileNotFoundError: the folder is missing.
-    """
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f'Domain "{domain}": there is no folder of masks {folder}.')
-    found: dict[str, tuple[str, ...]] = {}
-    for name, path in _names(folder, tuple(layout.mask_suffixes)):
-        match = layout.mask_regex.fullmatch(name)
-        if match is not None:
-            key = match['name']
-            found[key] = (*found.get(key, ()), path)
-    return found
+def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return one value or several as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -11,12 +11,15 @@ from torch.utils.data import Dataset
 from ..registry import DATASETS, TRANSFORMS
 from ..structures import Draw
 from .cache import SampleCache
-from .decode import DataError
-from .domain_index import DomainIndex, compare_counts, index_domain, summary, warn_once
+from .counts import compare_counts, summary, warn_once
+from .domain_index import DomainIndex, index_domain
+from .errors import DataError
+from .labelled import KEYS, choose_in_all
 from .layout import DomainLayout, Sample
 from .metainfo import build_metainfo
 
 MODES = ('train', 'val', 'test')
+ALL = 'all'
 
 
 @DATASETS.register_module()
@@ -33,7 +36,8 @@ class MixedDomainDataset(Dataset):
             out by leaving out its name.
         mode: 'train' (labelled and unlabelled images), 'val' or 'test' (all with masks).
         labelled: which training images have labels: `dict(domain=..., num=20)`; `num`, `ratio`,
-            `cases`, `list` and `seed` as in `splits.choose_labelled`.
+            `cases`, `list` and `seed` as in `choose_labelled`. `domain='all'` chooses among the
+            images of all domains; with one domain it need not be named.
         unlabelled_domains: domains of the unlabelled pool; None takes all.
         holdout: training images kept for validation, by case: `dict(fraction=0.2)` or
             `dict(cases=[...])`, of `domains='labelled'` (default), `'all'` or a list.
@@ -123,15 +127,15 @@ class MixedDomainDataset(Dataset):
             )
         named = {'unlabelled_domains': pool or ()}
         if self.labelled:
-            unknown = set(self.labelled) - {'domain', 'num', 'ratio', 'list', 'cases', 'seed'}
+            unknown = set(self.labelled) - set(KEYS)
             if unknown:
                 raise ValueError(
-                    f'labelled has an unknown key "{min(unknown)}" '
-                    '(known: domain, num, ratio, list, cases, seed).'
+                    f'labelled has an unknown key "{min(unknown)}" (known: {", ".join(KEYS)}).'
                 )
             if len(self.domains) == 1:
                 self.labelled.setdefault('domain', self.domains[0])
-            named['labelled.domain'] = (self.labelled.get('domain'),)
+            if self.labelled.get('domain') != ALL:
+                named['labelled.domain'] = (self.labelled.get('domain'),)
         if self.holdout and not isinstance(self.holdout.get('domains', 'labelled'), str):
             named['holdout.domains'] = self.holdout['domains']
         for option, names in named.items():
@@ -169,7 +173,8 @@ class MixedDomainDataset(Dataset):
             if not os.path.isdir(os.path.join(self.data_root, name)):
                 self._check_known('overrides', name)
         found = [self._index(domain) for domain in self._needed_domains()]
-        self.samples = [sample for index in found for sample in self._choose(index, found)]
+        chosen = self._choose_labelled(found) if self.mode == 'train' else None
+        self.samples = [sample for index in found for sample in self._samples(index, chosen)]
         flags = np.array([sample.labelled for sample in self.samples])
         self.labelled_indices = np.flatnonzero(flags)
         self.unlabelled_indices = np.flatnonzero(~flags)
@@ -185,7 +190,7 @@ class MixedDomainDataset(Dataset):
 
     def _holdout_domains(self) -> list[str]:
         chosen = (self.holdout or {}).get('domains', 'labelled')
-        if chosen == 'all':
+        if chosen == ALL:
             return self.domains
         if chosen != 'labelled':
             return [name for name in self.domains if name in chosen]
@@ -194,7 +199,7 @@ class MixedDomainDataset(Dataset):
                 'holdout takes its images from the labelled domain: give labelled=dict(domain=...) '
                 'as in training, or holdout=dict(domains=[...]).'
             )
-        return [self.labelled['domain']]
+        return self.domains if self.labelled['domain'] == ALL else [self.labelled['domain']]
 
     def _index(self, domain: str) -> DomainIndex:
         """List one domain's images, naming the way out if that fails."""
@@ -202,22 +207,28 @@ class MixedDomainDataset(Dataset):
         try:
             return index_domain(self.data_root, domain, self.layouts[domain], self.mode, holdout)
         except (FileNotFoundError, ValueError) as error:
-            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+            known = (FileNotFoundError, DataError, ValueError)
+            kind = next(kind for kind in known if isinstance(error, kind))
             raise kind(f'{error} {self.leave_out(domain)}'.strip()) from None
 
-    def _choose(self, index: DomainIndex, found: list[DomainIndex]) -> list[Sample]:
+    def _choose_labelled(self, found: list[DomainIndex]) -> dict[str, list[str]]:
+        """Return domain -> names of its labelled training images."""
+        total = sum(index.total for index in found)
+        domain = self.labelled['domain']
+        if domain == ALL:
+            return choose_in_all([index.pool for index in found], self.labelled, total)
+        return {i.domain: i.choose(self.labelled, total) for i in found if i.domain == domain}
+
+    def _samples(self, index: DomainIndex, chosen: dict[str, list[str]] | None) -> list[Sample]:
         """Return a domain's samples, masks attached where they may be read."""
         try:
-            if self.mode != 'train':
+            if chosen is None:
                 return index.samples(index.pool.names, with_masks=index.pool.names)
-            total = sum(other.total for other in found)
-            chosen: list[str] = []
-            if index.domain == self.labelled['domain']:
-                chosen = index.choose(self.labelled, total)
-            pool = index.pool.names if index.domain in self.unlabelled_domains else chosen
-            return index.samples(pool, with_masks=chosen)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f'{error} {self.leave_out(index.domain)}') from None
+            own = chosen.get(index.domain, [])
+            pool = index.pool.names if index.domain in self.unlabelled_domains else own
+            return index.samples(pool, with_masks=own)
+        except (FileNotFoundError, DataError) as error:
+            raise type(error)(f'{error} {self.leave_out(index.domain)}'.strip()) from None
 
     def leave_out(self, domain: str) -> str:
         """Say how to do without a domain."""
@@ -250,6 +261,11 @@ class MixedDomainDataset(Dataset):
             case=sample.case,
             slice=sample.slice,
             name=sample.name,
+            volume=sample.volume,
+            index=sample.index,
+            image_key=layout.image_key,
+            mask_key=layout.mask_key,
+            value_range=layout.value_range,
             spacing=layout.spacing,
             labelled=labelled,
         )

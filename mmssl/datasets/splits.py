@@ -1,117 +1,55 @@
-"""Which images are for training, validation and testing, and which of them are labelled."""
+"""Which images are for training, validation and testing."""
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from mmengine.logging import print_log
 
-from .layout import KNOWN_SUFFIXES
+from .domain_names import DomainNames, read_list
 
-
-@dataclass(frozen=True)
-class DomainNames:
-    """The sorted names of one domain's images, and what a rule may ask about them.
-
-    Attributes:
-        domain: name of the domain.
-        names: sorted names of its images.
-        cases: case of each name.
-        data_root: folder below which list files are looked for.
-    """
-
-    domain: str
-    names: tuple[str, ...]
-    cases: tuple[str, ...]
-    data_root: str
-
-    def of_cases(self, chosen: Sequence[str]) -> list[str]:
-        """Return the names that belong to the chosen cases.
-
-        Raises:
-            ValueError: a case is not there.
-        """
-        chosen = [str(case) for case in chosen]
-        missing = [case for case in chosen if case not in self.cases]
-        if missing:
-            known = ', '.join(sorted(set(self.cases))[:12])
-            raise ValueError(
-                f'Domain "{self.domain}" has no case "{missing[0]}" (it has {known}, ...).'
-            )
-        return [n for n, case in zip(self.names, self.cases, strict=True) if case in chosen]
-
-    def keep(self, names: Sequence[str]) -> 'DomainNames':
-        """Return the same domain with fewer names."""
-        wanted = set(names)
-        pairs = [p for p in zip(self.names, self.cases, strict=True) if p[0] in wanted]
-        kept, cases = zip(*pairs, strict=True) if pairs else ((), ())
-        return DomainNames(self.domain, kept, cases, self.data_root)
+PARTS = ('train', 'val', 'test')
+OPTIONS = ('type', 'seed', 'merge_val_test', 'check_patients')
 
 
-def read_list(entries: str | Sequence[str], pool: DomainNames) -> list[str]:
-    """Return the names of a list that belong to a domain.
-
-    Args:
-        entries: a text file below the data root (`{domain}` is filled in) with one name a line,
-            or the names themselves. `domain/name` belongs to that domain alone; a suffix is
-            dropped.
-        pool: the domain's images.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a name is not among the domain's images.
-    """
-    source = 'the list in the config'
-    if isinstance(entries, str):
-        source = os.path.join(pool.data_root, entries.format(domain=pool.domain))
-        if not os.path.isfile(source):
-            raise FileNotFoundError(f'Domain "{pool.domain}": there is no list file {source}.')
-        with open(source, encoding='utf-8') as file:
-            entries = [line.strip() for line in file]
-    names = []
-    for entry in entries:
-        if not entry or entry.startswith('#'):
-            continue
-        domain, _, name = entry.rpartition('/')
-        if domain not in ('', pool.domain):
-            continue
-        stem, suffix = os.path.splitext(name)
-        names.append(stem if suffix.lower() in KNOWN_SUFFIXES else name)
-    missing = sorted(set(names) - set(pool.names))
-    if missing:
-        raise ValueError(
-            f'Domain "{pool.domain}" has no image "{missing[0]}", which {source} names '
-            f'({len(missing)} missing in all). Correct the list; in a list for several domains '
-            'write domain/name.'
-        )
-    return list(pool.keep(names).names)
+def _by_list(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
+    found = {part: read_list(spec[part], pool) for part in PARTS if part in spec}
+    return {part: list(pool.keep(names).names) for part, names in found.items()}
 
 
-def _by_list(pool: DomainNames, value: str | Sequence[str], part: str) -> list[str]:
-    return read_list(value, pool)
+def _by_slice(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
+    return {part: list(pool.names[slice(*spec[part])]) for part in PARTS if part in spec}
 
 
-def _by_slice(pool: DomainNames, value: Sequence[int | None], part: str) -> list[str]:
-    return list(pool.names[slice(*value)])
+def _shares(items: Sequence[str], spec: dict) -> dict[str, list[str]]:
+    """Give int(share * n) items to each part: train the first, test the last, val before test."""
+    counts = {part: int(spec[part] * len(items)) for part in PARTS if part in spec}
+    stop = len(items) - counts.get('test', 0)
+    places = {
+        'train': (0, counts.get('train', 0)),
+        'val': (stop - counts.get('val', 0), stop),
+        'test': (stop, len(items)),
+    }
+    return {part: list(items[slice(*places[part])]) for part in counts}
 
 
-def _by_fraction(pool: DomainNames, value: float, part: str) -> list[str]:
-    """Take int(value * n) names: the last ones, for a training part the first ones."""
-    count = int(value * len(pool.names))
-    start = 0 if part == 'train' else len(pool.names) - count
-    return list(pool.names[start : start + count])
+def _by_fraction(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
+    return _shares(pool.names, spec)
 
 
-def _by_case(pool: DomainNames, value: float | Sequence[str], part: str) -> list[str]:
-    """Take the cases named, or a fraction of the sorted cases as `_by_fraction` does."""
-    if not isinstance(value, int | float):
-        return pool.of_cases(value)
-    cases = tuple(sorted(set(pool.cases)))
-    chosen = _by_fraction(DomainNames(pool.domain, cases, cases, ''), value, part)
-    return pool.of_cases(chosen)
+def _by_case(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
+    """Take the cases named, or shares of the sorted cases; with a seed, of the shuffled ones."""
+    cases = sorted(set(pool.cases))
+    if spec.get('seed') is not None:
+        order = np.random.default_rng(spec['seed']).permutation(len(cases))
+        cases = [cases[index] for index in order]
+    shares = {part: spec[part] for part in PARTS if isinstance(spec.get(part), int | float)}
+    named = {part: spec[part] for part in PARTS if part in spec and part not in shares}
+    taken = {str(case) for part in named for case in named[part]}
+    chosen = {**_shares([case for case in cases if case not in taken], shares), **named}
+    return {part: pool.of_cases(chosen[part]) for part in PARTS if part in chosen}
 
 
-SPLITS: dict[str, Callable] = {
+SPLITS: dict[str, Callable[[DomainNames, dict], dict[str, list[str]]]] = {
     'list': _by_list,
     'slice': _by_slice,
     'fraction': _by_fraction,
@@ -126,11 +64,14 @@ def split_names(pool: DomainNames, spec: dict, part: str) -> list[str]:
     is not given holds what the others leave:
 
     - `dict(type='folder')`: each part has its folder (its name is the part's, or `train='tr'`);
-    - `dict(type='list', train='{domain}/train.txt', test=[...])`: list files or names;
+    - `dict(type='list', train='{domain}/train.txt', test=[...])`: list files or names, of
+      images, volumes or cases;
     - `dict(type='slice', test=(3, None, 4))`: start, stop, step in the sorted names;
     - `dict(type='fraction', test=0.2)`: the last int(0.2 n) of the sorted names;
-    - `dict(type='case', test=0.2)` or `test=['00', '07']`: a fraction of the sorted cases (the
-      last ones) or the cases named.
+    - `dict(type='case', val=0.1, test=0.2)` or `test=['00', '07']`: shares of the sorted cases
+      (test the last ones, val those before) or the cases named; `seed=0` shuffles the cases.
+
+    `merge_val_test=True` makes validation and test one set, as UniMatch's code on ACDC does.
 
     Args:
         pool: the domain's images (with 'folder', those of the part's folder).
@@ -138,8 +79,8 @@ def split_names(pool: DomainNames, spec: dict, part: str) -> list[str]:
         part: 'train', 'val' or 'test'.
 
     Raises:
-        ValueError: the rule is not known, says nothing, gives an image to two parts, or leaves
-            a part without images.
+        ValueError: the rule is not known, says nothing, gives an image or a patient to two
+            parts, or leaves a part without images.
     """
     kind = spec.get('type')
     if kind == 'folder':
@@ -147,9 +88,30 @@ def split_names(pool: DomainNames, spec: dict, part: str) -> list[str]:
     if kind not in SPLITS:
         known = ', '.join(['folder', *SPLITS])
         raise ValueError(f'Split type "{kind}" is not known (known: {known}).')
-    given = {key: SPLITS[kind](pool, spec[key], key) for key in spec if key != 'type'}
-    if not given or set(given) - {'train', 'val', 'test'}:
-        raise ValueError(f'Split {spec} must say what train, val or test hold, nothing else.')
+    if not set(spec) & set(PARTS) or set(spec) - {*PARTS, *OPTIONS}:
+        raise ValueError(
+            f'Split {spec} must say what train, val or test hold, nothing else but '
+            f'{", ".join(OPTIONS[1:])}.'
+        )
+    given = SPLITS[kind](pool, spec)
+    _keep_apart(pool, given)
+    taken = {name for names in given.values() for name in names}
+    rest = [name for name in pool.names if name not in taken]
+    parts = {key: given.get(key, rest) for key in PARTS if key != 'val' or 'val' in given}
+    if spec.get('check_patients', True):
+        keep_patients_apart(pool.domain, {k: pool.keep(n).cases for k, n in parts.items()})
+    chosen = parts.get(part, rest)
+    if spec.get('merge_val_test') and part != 'train':
+        chosen = _merged(pool, parts)
+    if not chosen:
+        raise ValueError(
+            f'Domain "{pool.domain}": the split {spec} leaves no image for {part} '
+            f'({len(pool.names)} in all).'
+        )
+    return chosen
+
+
+def _keep_apart(pool: DomainNames, given: dict[str, list[str]]) -> None:
     taken: dict[str, str] = {}
     for key, names in given.items():
         for name in names:
@@ -159,13 +121,42 @@ def split_names(pool: DomainNames, spec: dict, part: str) -> list[str]:
                     f'and to {key}. Keep the parts apart.'
                 )
             taken[name] = key
-    chosen = given[part] if part in given else [n for n in pool.names if n not in taken]
-    if not chosen:
-        raise ValueError(
-            f'Domain "{pool.domain}": the split {spec} leaves no image for {part} '
-            f'({len(pool.names)} in all).'
-        )
-    return chosen
+
+
+def keep_patients_apart(domain: str, cases: dict[str, Sequence[str]]) -> None:
+    """Check that no patient has images in two parts of a split.
+
+    Args:
+        domain: name of the domain, for the message.
+        cases: part -> the cases of its images.
+
+    Raises:
+        ValueError: a patient is in two parts; the message names both.
+    """
+    seen: dict[str, str] = {}
+    for part, found in cases.items():
+        for case in dict.fromkeys(found):
+            if case in seen:
+                raise ValueError(
+                    f'Domain "{domain}": patient "{case}" is in two parts of the split, '
+                    f'{seen[case]} and {part}, so that test images would be known from training. '
+                    'Correct the lists or split by case; or, if case_pattern finds no patients, '
+                    'set check_patients=False in split.'
+                )
+            seen[case] = part
+
+
+def _merged(pool: DomainNames, parts: dict[str, list[str]]) -> list[str]:
+    if 'val' not in parts:
+        raise ValueError(f'Domain "{pool.domain}": merge_val_test needs a split that names val.')
+    print_log(
+        f'{pool.domain}: validation and test are ONE set here, val + test (merge_val_test, as in '
+        "UniMatch's code): the checkpoint is chosen on the images that it is scored on, so the "
+        'numbers are optimistic and compare only with others of this protocol.',
+        logger='current',
+        level=30,
+    )
+    return list(pool.keep({*parts['val'], *parts['test']}).names)
 
 
 def hold_out(pool: DomainNames, spec: dict) -> list[str]:
@@ -192,52 +183,3 @@ def hold_out(pool: DomainNames, spec: dict) -> list[str]:
             f'{len(set(chosen))} for validation leaves none to train on.'
         )
     return pool.of_cases(chosen)
-
-
-def choose_labelled(pool: DomainNames, spec: dict, total: int) -> list[str]:
-    """Return the names of the labelled images, sorted.
-
-    Args:
-        pool: the training images of the labelled domain.
-        spec: one of `num` (the first N of the sorted names), `ratio` (N = int(total * ratio)),
-            `list` (a list file or names) and `cases` (a number of first cases, or their names);
-            none takes the whole domain. With `seed`, N images (or cases) are drawn instead of
-            taking the first.
-        total: number of training images of all domains.
-
-    Raises:
-        ValueError: more labels are asked for than there are, or none.
-    """
-    given = [key for key in ('num', 'ratio', 'list', 'cases') if spec.get(key) is not None]
-    if len(given) > 1:
-        raise ValueError(
-            f'labelled = {spec}: give only one of {", ".join(given)}, and None for the others.'
-        )
-    if not given:
-        return list(pool.names)
-    kind, value = given[0], spec[given[0]]
-    if kind == 'list':
-        chosen = read_list(value, pool)
-    elif kind == 'cases' and not isinstance(value, int):
-        chosen = pool.of_cases(value)
-    elif kind == 'cases':
-        chosen = pool.of_cases(_first(sorted(set(pool.cases)), value, spec, pool, 'cases'))
-    else:
-        count = int(total * value) if kind == 'ratio' else value
-        chosen = _first(pool.names, count, spec, pool, 'training images')
-    if not chosen:
-        raise ValueError(f'labelled = {spec} chooses no image of domain "{pool.domain}".')
-    return chosen
-
-
-def _first(items: Sequence[str], count: int, spec: dict, pool: DomainNames, what: str) -> list[str]:
-    """Return the first `count` items, or as many drawn with the seed, in sorted order."""
-    if count > len(items):
-        raise ValueError(
-            f'labelled = {spec} asks for {count} {what}, but domain "{pool.domain}" has '
-            f'{len(items)}. Ask for at most {len(items)}.'
-        )
-    if spec.get('seed') is None:
-        return list(items[:count])
-    drawn = np.random.default_rng(spec['seed']).permutation(len(items))[:count]
-    return [items[index] for index in sorted(drawn)]

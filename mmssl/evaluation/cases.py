@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,23 +50,39 @@ def pixel_spacing(sample: Mapping, shape: Sequence[int]) -> tuple[float, ...]:
     return (*map(float, spacing[:-2]), *map(float, scaled))
 
 
-def stack_case(items: Sequence[dict]) -> dict:
-    """Stack the slices of one case in their order.
+def slice_position(item: Mapping) -> list:
+    """Return the place of a slice in its volume: its number in the file, else in the name."""
+    index = item.get('index')
+    return natural_key(item['slice'] if index is None else index)
+
+
+def stack_slices(items: Sequence[dict], per: str) -> dict:
+    """Stack the slices of one case or volume by their number, whatever order they come in.
 
     Args:
-        items: slices with `case`, `slice`, `shape`, `spacing`, `students` and packed `maps`.
+        items: slices with `domain`, `case` or `volume`, `slice`, `index`, `shape`, `spacing`,
+            `students` and packed `maps`.
+        per: 'case' or 'volume', what is stacked.
 
     Returns:
         The first slice's entries, with `maps` as volumes (D, H, W).
 
     Raises:
-        ValueError: if the slices have no order, differ in size, or lack the spacing between them.
+        ValueError: if the slices have no order or the same number, differ in size, or lack the
+            spacing between them.
     """
-    items = sorted(items, key=lambda item: natural_key(item['slice']))
+    items = sorted(items, key=slice_position)
     first = items[0]
-    label = f'Case {first["case"]} of domain {first["domain"]}'
-    if len(items) > 1 and any(item['slice'] is None for item in items):
+    label = f'{per.capitalize()} {first[per]} of domain {first["domain"]}'
+    unnumbered = any(item['slice'] is None and item.get('index') is None for item in items)
+    if len(items) > 1 and unnumbered:
         raise ValueError(f"{label} has slices without a number; use per='slice'.")
+    for item, after in pairwise(items):
+        if slice_position(item) == slice_position(after):
+            raise ValueError(
+                f'{label} has two slices numbered {item["slice"]}, {item["key"]} and '
+                f'{after["key"]}. Tell its volumes apart by a group "volume" in case_pattern.'
+            )
     if len({item['shape'] for item in items}) > 1:
         shapes = sorted({item['shape'] for item in items})
         raise ValueError(f'{label} has slices of different sizes {shapes}.')

@@ -13,7 +13,7 @@ from mmengine.logging import MessageHub, print_log
 
 from mmssl.registry import METRICS
 
-from .cases import natural_key, pack_map, pixel_spacing, stack_case
+from .cases import natural_key, pack_map, pixel_spacing, stack_slices
 from .domain_table import SELECTIONS, average, flat_metrics, format_domain_table, table_notes
 from .files import write_json
 from .published import published_dsc
@@ -32,7 +32,9 @@ class DomainMetric(BaseMetric):
     so neither the number of processes nor a sampler's padding changes a result.
 
     Args:
-        per: `slice`, or `case`: the slices of a case stacked by their order, scored as a volume.
+        per: `slice`; or `volume`, the slices of a volume stacked by their number and scored as
+            one, at their own size where the pipeline has no `ResizeMaskTo`; or `case`, the same
+            with all slices of a case.
         unit: `pixel` (at the size of the truth under evaluation), or `mm` by the spacing that the
             samples carry, rescaled to that size.
         empty: see `binary_metrics`.
@@ -67,7 +69,7 @@ class DomainMetric(BaseMetric):
     ) -> None:
         super().__init__(**kwargs)
         choices = {
-            'per': (per, ('slice', 'case')),
+            'per': (per, ('slice', 'case', 'volume')),
             'unit': (unit, ('pixel', 'mm')),
             'selection': (selection, (None, *SELECTIONS)),
         }
@@ -88,7 +90,7 @@ class DomainMetric(BaseMetric):
         """Queue a batch of samples with truth and predictions for scoring."""
         for sample in data_samples:
             item = self._read(sample)
-            if self.per == 'case' or not self.num_workers:
+            if self.per != 'slice' or not self.num_workers:
                 self.results.append(self._finish_item(item))
                 continue
             if self._pool is None:
@@ -113,12 +115,16 @@ class DomainMetric(BaseMetric):
             if maps[student].shape != maps['gt'].shape:
                 raise ValueError(f'Sample {name}: the prediction of "{student}" has shape '
                                  f'{maps[student].shape}, the truth {maps["gt"].shape}.')
-        info = {k: sample.get(k) for k in ('domain', 'case', 'slice', 'name')}
+        info = {k: sample.get(k) for k in ('domain', 'case', 'volume', 'slice', 'index', 'name')}
+        if info['volume'] is None:
+            info['volume'] = info['case']
+        if info['index'] is not None:  # the slices of one file
+            name = f'{name}#{info["index"]}'
         spacing = pixel_spacing(sample, maps['gt'].shape) if self.unit == 'mm' else None
         return {'key': str(name), **info, 'spacing': spacing, 'maps': maps}
 
     def _finish_item(self, item: dict) -> dict:
-        """Score a slice, or compress it until its case is complete."""
+        """Score a slice, or compress it until its case or volume is complete."""
         maps = item.pop('maps')
         item['shape'] = maps['gt'].shape
         if self.per == 'slice':
@@ -177,8 +183,8 @@ class DomainMetric(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Average the scores of all images, print the table, write the file."""
         shapes = {tuple(item['shape']) for item in results}
-        if self.per == 'case':
-            results = self._score_cases(results)
+        if self.per != 'slice':
+            results = self._score_stacks(results)
         meta = self.dataset_meta or {}
         averages = average(results, self.metrics, meta.get('domains', ()))
         published = published_dsc(self.published, meta.get('dataset_name'))
@@ -190,14 +196,14 @@ class DomainMetric(BaseMetric):
             self._write(averages, results, published, protocol)
         return flat_metrics(averages)
 
-    def _score_cases(self, slices: list[dict]) -> list[dict]:
-        cases: dict[tuple, list[dict]] = {}
+    def _score_stacks(self, slices: list[dict]) -> list[dict]:
+        groups: dict[tuple, list[dict]] = {}
         for item in slices:
-            cases.setdefault((item['domain'], str(item['case'])), []).append(item)
-        stacks = [stack_case(items) for items in cases.values()]
+            groups.setdefault((item['domain'], str(item[self.per])), []).append(item)
+        stacks = [stack_slices(items, self.per) for items in groups.values()]
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             scores = list(pool.map(lambda s: self._score(s['maps'], s['spacing']), stacks))
-        kept = ('key', 'domain', 'case', 'name', 'shape')
+        kept = ('key', 'domain', 'case', 'volume', 'name', 'shape')
         return [{**{k: stack[k] for k in kept}, 'scores': score}
                 for stack, score in zip(stacks, scores, strict=True)]
 
@@ -214,7 +220,7 @@ class DomainMetric(BaseMetric):
         return f'{text}; checkpoint: {SELECTIONS[self.selection]}' if self.selection else text
 
     def _write(self, averages: dict, results: list, published: dict, protocol: str) -> None:
-        kept = ('key', 'name', 'domain', 'case', 'slice')
+        kept = ('key', 'name', 'domain', 'case', 'volume', 'slice', 'index')
         images = [{**{k: item[k] for k in kept if k in item}, 'scores': item['scores']}
                   for item in results]
         hub = MessageHub.get_current_instance()

@@ -1,30 +1,35 @@
 import pytest
 from fake_files import slices
 
-from mmssl.datasets.splits import DomainNames, choose_labelled, hold_out, read_list, split_names
+from mmssl.datasets.domain_names import DomainNames, read_list
+from mmssl.datasets.labelled import choose_labelled
+from mmssl.datasets.splits import hold_out, split_names
 
 
-def pool(tmp_path='', cases=5, per_case=4):
+def pool(tmp_path='', cases=5, per_case=4, patients=True):
     names = slices(cases, per_case)
-    return DomainNames('A', tuple(names), tuple(name[:2] for name in names), str(tmp_path))
+    of_names = tuple(name[:2] if patients else name for name in names)
+    return DomainNames('A', tuple(names), of_names, str(tmp_path))
 
 
 def test_slice_and_its_complement():
-    names = pool().names
+    loose = pool(patients=False)
+    names = loose.names
     spec = dict(type='slice', test=(3, None, 4))
-    assert split_names(pool(), spec, 'test') == list(names[3::4])
-    assert split_names(pool(), spec, 'train') == [n for n in names if n not in names[3::4]]
+    assert split_names(loose, spec, 'test') == list(names[3::4])
+    assert split_names(loose, spec, 'train') == [n for n in names if n not in names[3::4]]
     spec = dict(type='slice', train=(0, 10), val=(10, 12))
-    assert split_names(pool(), spec, 'test') == list(names[12:])
+    assert split_names(loose, spec, 'test') == list(names[12:])
 
 
 def test_fraction_takes_the_last_names():
-    names = pool().names
+    loose = pool(patients=False)
+    names = loose.names
     spec = dict(type='fraction', test=0.29)
-    assert split_names(pool(), spec, 'test') == list(names[-5:])  # int(0.29 * 20)
-    assert split_names(pool(), spec, 'train') == list(names[:-5])
+    assert split_names(loose, spec, 'test') == list(names[-5:])  # int(0.29 * 20)
+    assert split_names(loose, spec, 'train') == list(names[:-5])
     spec = dict(type='fraction', train=0.5)
-    assert split_names(pool(), spec, 'train') == list(names[:10])
+    assert split_names(loose, spec, 'train') == list(names[:10])
 
 
 def test_by_case_keeps_cases_together():
@@ -41,8 +46,9 @@ def test_list_files(tmp_path):
     (tmp_path / 'A').mkdir()
     (tmp_path / 'A/test.txt').write_text('# comment\n00_01.png\n\n00_00\n')
     spec = dict(type='list', test='{domain}/test.txt')
-    assert split_names(pool(tmp_path), spec, 'test') == ['00_00', '00_01']
-    assert len(split_names(pool(tmp_path), spec, 'train')) == 18
+    loose = pool(tmp_path, patients=False)
+    assert split_names(loose, spec, 'test') == ['00_00', '00_01']
+    assert len(split_names(loose, spec, 'train')) == 18
     (tmp_path / 'all.txt').write_text('A/00_02.jpg\nB/77_77\n')
     assert read_list('all.txt', pool(tmp_path)) == ['00_02']
     assert read_list(['00_03'], pool()) == ['00_03']

@@ -179,7 +179,7 @@ def test_bad_samples_and_options_are_named():
     unordered = samples(2, 0, slice_=None)
     with pytest.raises(ValueError, match='slices without a number'):
         run(unordered, per='case')
-    for option in ({'per': 'volume'}, {'unit': 'cm'}, {'selection': 'best'}, {'empty': 'x'}):
+    for option in ({'per': 'patient'}, {'unit': 'cm'}, {'selection': 'best'}, {'empty': 'x'}):
         with pytest.raises(ValueError, match='choose one of'):
             DomainMetric(**option)
     with pytest.raises(ValueError, match='test set is empty'):

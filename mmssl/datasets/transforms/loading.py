@@ -7,7 +7,9 @@ from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from ...registry import TRANSFORMS
+from ...structures import nearest_index
 from ..decode import LabelMap, decode_image, decode_mask
+from ..volumes import file_spacing, holds_volumes
 
 _FILTERS = {
     'nearest': Image.Resampling.NEAREST,
@@ -38,6 +40,9 @@ def resize_uint8(image: np.ndarray, size: tuple[int, int], interpolation: str) -
 class LoadImage(BaseTransform):
     """Read `img_path` into `img`, uint8 (H, W, C), and note its size as `ori_shape`.
 
+    Of an HDF5 or NIfTI file it reads slice `index` of dataset `image_key`, scales it by
+    `value_range`, and notes the file's own `spacing`, if any; the data set gives the three.
+
     Args:
         channels: 1 for grey images, 3 for RGB; by default that of the data set, found in
             `results['channels']`, and 1 without one.
@@ -48,8 +53,13 @@ class LoadImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Read the image."""
+        path, key = results['img_path'], results.get('image_key') or 'image'
         channels = self.channels or results.get('channels') or 1
-        results['img'] = decode_image(results['img_path'], channels)
+        results['img'] = decode_image(
+            path, channels, key, results.get('index'), results.get('value_range')
+        )
+        if holds_volumes(path):
+            results['spacing'] = file_spacing(path, key) or results.get('spacing')
         results['ori_shape'] = results['img'].shape[:2]
         return results
 
@@ -84,37 +94,60 @@ class LoadMask(BaseTransform):
                 'LoadMask.'
             )
         results['gt'] = decode_mask(
-            results['mask_paths'], LabelMap.build(label_map), results.get('ori_shape')
+            results['mask_paths'],
+            LabelMap.build(label_map),
+            results.get('ori_shape'),
+            results.get('mask_key') or 'label',
+            results.get('index'),
         )
         return results
+
+
+def zoom_nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize (H, W) or (H, W, C) to `size` as `scipy.ndimage.zoom(order=0)` does.
+
+    Example:
+        >>> zoom_nearest(np.arange(6).reshape(2, 3), (2, 5)).tolist()
+        [[0, 1, 1, 2, 2], [3, 4, 4, 5, 5]]
+    """
+    rows, columns = (
+        nearest_index(old, new).numpy() for old, new in zip(image.shape, size, strict=False)
+    )
+    return image[rows[:, None], columns]
 
 
 @TRANSFORMS.register_module()
 class ResizeSquare(BaseTransform):
     """Resize `img`, and `gt` if there, to a square; the aspect ratio is ignored.
 
-    The pixels are Pillow's, which are those of the published pipelines. This part of a pipeline
-    is deterministic and cached, so its speed counts once per image.
+    The pixels are Pillow's, which are those of the published pipelines, or, with 'zoom', the
+    nearest ones of `scipy.ndimage.zoom(order=0)`, for the mask too: SSL4MIS's on ACDC. This part
+    of a pipeline is deterministic and cached, so its speed counts once per image.
 
     Args:
         size: side of the square in pixels.
-        interpolation: filter for the image ('nearest', 'box', 'bilinear', 'bicubic', 'lanczos');
-            masks are always resized to the nearest pixel.
+        interpolation: filter for the image ('nearest', 'box', 'bilinear', 'bicubic', 'lanczos',
+            'zoom'); masks are always resized to the nearest pixel.
     """
 
     def __init__(self, size: int, interpolation: str = 'bilinear') -> None:
-        if interpolation not in _FILTERS:
+        if interpolation not in (*_FILTERS, 'zoom'):
             raise ValueError(
-                f'interpolation = "{interpolation}" is unknown; choose one of {sorted(_FILTERS)}.'
+                f'interpolation = "{interpolation}" is unknown; choose one of '
+                f'{sorted([*_FILTERS, "zoom"])}.'
             )
         self.size = (int(size), int(size))
         self.interpolation = interpolation
 
     def transform(self, results: dict) -> dict:
         """Resize image and mask."""
-        results['img'] = resize_uint8(results['img'], self.size, self.interpolation)
-        if 'gt' in results:
-            results['gt'] = resize_uint8(results['gt'], self.size, 'nearest')
+        for key, mode in (('img', self.interpolation), ('gt', 'nearest')):
+            if key not in results:
+                continue
+            if self.interpolation == 'zoom':
+                results[key] = zoom_nearest(results[key], self.size)
+            else:
+                results[key] = resize_uint8(results[key], self.size, mode)
         return results
 
 

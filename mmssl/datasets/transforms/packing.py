@@ -10,7 +10,10 @@ from mmengine.structures import PixelData
 from ...compat import import_mmseg
 from ...registry import TRANSFORMS
 
-META_KEYS = ('domain', 'case', 'slice', 'name', 'img_path', 'labelled', 'ori_shape', 'spacing')
+META_KEYS = (
+    'domain', 'case', 'volume', 'slice', 'index', 'name', 'img_path', 'labelled', 'ori_shape',
+    'spacing',
+)  # fmt: skip
 
 
 @cache

@@ -5,8 +5,8 @@ import torch
 from mmssl.registry import TRANSFORMS
 
 META = dict(
-    domain='UCL', case='03', slice='11', name='03_11.png', img_path='UCL/03_11.png',
-    ori_shape=(20, 30), spacing=None,
+    domain='UCL', case='03', volume='03', slice='11', index=None, name='03_11.png',
+    img_path='UCL/03_11.png', ori_shape=(20, 30), spacing=None,
 )  # fmt: skip
 
 

@@ -1,0 +1,93 @@
+"""Which of the training images have labels."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from .domain_names import DomainNames, read_list
+
+KEYS = ('domain', 'num', 'ratio', 'list', 'cases', 'seed')
+
+
+def choose_labelled(
+    pool: DomainNames, spec: dict, total: int, skip: Collection[str] = ()
+) -> list[str]:
+    """Return the names of the labelled images, sorted.
+
+    Args:
+        pool: the training images that can have labels.
+        spec: one of `num` (the first N of the sorted names), `ratio` (N = int(total * ratio)),
+            `cases` (a number of first cases, a share of them as int(share * n), or their names)
+            and `list` (a list file or names); none takes all. `list` beside one of the others
+            gives the order in which the first are taken. With `seed`, images (or cases) are drawn
+            instead. `num=0` leaves everything unlabelled.
+        total: number of training images of all domains.
+        skip: what the list may name although it is not in the pool (held-out images).
+
+    Raises:
+        ValueError: more labels are asked for than there are, or, except by `num=0`, none.
+    """
+    given = [key for key in ('num', 'ratio', 'cases') if spec.get(key) is not None]
+    if len(given) > 1:
+        raise ValueError(
+            f'labelled = {spec}: give only one of {", ".join(given)}, and None for the others.'
+        )
+    order = pool.names if spec.get('list') is None else read_list(spec['list'], pool, skip)
+    if not given:
+        chosen: Sequence[str] = order
+    elif given == ['cases']:
+        chosen = pool.of_cases(_chosen_cases(pool, spec, order))
+    else:
+        value = spec[given[0]]
+        count = int(total * value) if given == ['ratio'] else value
+        chosen = _first(order, count, spec, pool, 'training images')
+    if not chosen and 0 not in (spec.get('num'), spec.get('cases')):
+        raise ValueError(f'labelled = {spec} chooses no image of domain "{pool.domain}".')
+    return list(pool.keep(chosen).names)
+
+
+def choose_in_all(pools: Sequence[DomainNames], spec: dict, total: int) -> dict[str, list[str]]:
+    """Return domain -> names of the labelled images, chosen among those of all domains.
+
+    The rules are those of `choose_labelled`; names and cases are `domain/name`, so that cases of
+    two domains count as two.
+    """
+    pairs = [(pool, name) for pool in pools for name in pool.names]
+    together = DomainNames(
+        'all',
+        tuple(f'{pool.domain}/{name}' for pool, name in pairs),
+        tuple(f'{pool.domain}/{pool.case_of[name]}' for pool, name in pairs),
+        pools[0].data_root,
+    )
+    rule = {key: value for key, value in spec.items() if key != 'domain'}
+    chosen = set(choose_labelled(together, rule, total))
+    return {
+        pool.domain: [name for name in pool.names if f'{pool.domain}/{name}' in chosen]
+        for pool in pools
+    }
+
+
+def _chosen_cases(pool: DomainNames, spec: dict, order: Sequence[str]) -> list[str]:
+    """Return the cases named, or the first ones: of the list, else in sorted order."""
+    value = spec['cases']
+    if not isinstance(value, int | float):
+        return [str(case) for case in value]
+    if spec.get('list') is None:
+        cases = sorted(set(pool.cases))
+    else:
+        cases = list(dict.fromkeys(pool.case_of[name] for name in order))
+    count = int(value * len(cases)) if isinstance(value, float) else value
+    return _first(cases, count, spec, pool, 'cases')
+
+
+def _first(items: Sequence[str], count: int, spec: dict, pool: DomainNames, what: str) -> list[str]:
+    """Return the first `count` items, or as many drawn with the seed."""
+    if not 0 <= count <= len(items):
+        raise ValueError(
+            f'labelled = {spec} asks for {count} {what}, but domain "{pool.domain}" has '
+            f'{len(items)}. Ask for at most {len(items)}.'
+        )
+    if spec.get('seed') is None:
+        return list(items[:count])
+    drawn = np.random.default_rng(spec['seed']).permutation(len(items))[:count]
+    return [items[index] for index in sorted(drawn)]

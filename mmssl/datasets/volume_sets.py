@@ -1,0 +1,44 @@
+"""Cardiac MRI that is scored by volume: ACDC and M&Ms, one file for each slice or each volume.
+
+Nothing but names, layouts and counts, as in `medical`.
+"""
+
+from ..registry import DATASETS
+from .mixed_domain import MixedDomainDataset
+from .volumes import HDF5_SUFFIXES
+
+HEART = dict(
+    classes=('background', 'rv', 'myo', 'lv'),
+    parts={'rv': [1], 'myo': [2], 'lv': [3]},
+    palette=[[0, 0, 0], [60, 160, 240], [90, 200, 90], [230, 60, 60]],
+)
+
+
+@DATASETS.register_module()
+class ACDC(MixedDomainDataset):
+    """ACDC in the layout of SSL4MIS: 100 patients, two volumes (end diastole, end systole) each.
+
+    `data/` or `data/slices/` has the training slices `patient001_frame01_slice_1.h5`, `data/` the
+    volumes `patient011_frame01.h5` of validation and test, with datasets `image` in 0..1 and
+    `label`; `train_slices.list` (70 patients), `val.list` (10) and `test.list` (20) name them.
+    `labelled=dict(cases=7, list='train_slices.list')` is the published subset of 10 %. Counts:
+    SSL4MIS (github.com/HiLab-git/SSL4MIS).
+    """
+
+    DOMAINS = ('ACDC',)
+    METAINFO = dict(
+        HEART,
+        dataset_name='acdc',
+        published_counts=dict(train=dict(ACDC=1312), val=dict(ACDC=210), test=dict(ACDC=380)),
+    )
+    LAYOUT = dict(
+        image_dir=('data', 'data/slices'),
+        mask_dir=('data', 'data/slices'),
+        image_suffixes=HDF5_SUFFIXES,
+        mask_suffixes=HDF5_SUFFIXES,
+        split=dict(type='list', train='train_slices.list', val='val.list', test='test.list'),
+        case_pattern=r'(?P<volume>(?P<case>patient\d+)_frame\d+)(_slice_(?P<slice>\d+))?',
+        label_map={0: 0, 1: 1, 2: 2, 3: 3},
+        value_range=(0, 1),
+        channels=1,
+    )
