@@ -73,6 +73,34 @@ def test_what_is_pasted_is_the_partner(browse, tmp_path):
     assert (pasted[box] == labelled[20:, :32][box]).all()
 
 
+def test_second_view_and_pairs(config, browse, tmp_path):
+    cfg = Config.fromfile(config)
+    dataset = cfg.train_dataloader.dataset
+    brighter = dict(type='RandomBrightness', low=1.3, high=1.3)
+    dataset.unlabelled_pipeline = [
+        dict(type='StrongView', transforms=[]),
+        dict(type='StrongView', transforms=[brighter], key='img_strong2'),
+        dict(type='RandomPasteBox', size=32),
+        dict(type='RandomPasteBox', size=32, prob=0.0, key='box2'),
+        dict(type='PackSemiInputs'),
+    ]
+    cfg.dump(config)
+    assert browse('--out-dir', str(tmp_path / 'out'), '--number', '3').returncode == 0
+    _, u, partner = (cv2.imread(str(p))[20:] for p in sorted((tmp_path / 'out').iterdir()))
+    # weak, strong, second, box, pasted, second box, second pasted, input of the U-Net; nothing
+    # is pasted into the second of a pair.
+    assert (u.shape[1], partner.shape[1]) == (8 * 36 - 4, 6 * 36 - 4)
+    panels = [u[:, 36 * number : 36 * number + 32].astype(int) for number in range(8)]
+    own = partner[:, 36:68].astype(int)  # its strong view
+    differs = (panels[1] != panels[4]).any(-1)
+    rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    assert 0 < differs.mean() < 0.9 and (panels[4][box] == own[box]).all()
+    assert (panels[3] != panels[1]).any(), 'the box has a frame'
+    for number in (5, 6):
+        assert (panels[number] == panels[2]).all(), 'there is no second box'
+
+
 def test_wrong_mask_value_is_named(browse, tmp_path):
     write_png(tmp_path / 'data/A/train/mask/00_01.png', disk_mask(inside=9))
     done = browse()

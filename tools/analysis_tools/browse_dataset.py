@@ -1,4 +1,4 @@
-"""Write what the networks will see: every view, the mask, the paste box, each network's size.
+"""Write what the networks will see: every view, the mask, the paste boxes, each network's size.
 
 Usage: python tools/analysis_tools/browse_dataset.py CONFIG [--split test] [--number 16]
 """
@@ -24,6 +24,8 @@ from mmssl.structures import resize_nearest
 
 TITLE_HEIGHT, GAP = 20, 4
 VIEWS = {'u_w': 'weak u_w', 'u_s': 'strong u_s', 'u_s2': 'strong u_s2'}
+BOXES = {'box': 'u_s', 'box2': 'u_s2'}
+"""The view into which something is pasted in each box."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -104,22 +106,46 @@ def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
 
 
 def draw_unlabelled(sample: dict, partner: dict | None, sizes: dict, palette: list) -> list:
-    """Return the panels of an unlabelled training sample; `partner` is pasted into its box."""
+    """Return the panels of an unlabelled training sample; `partner` is pasted into its boxes."""
     inputs, info = sample['inputs'], sample['data_samples'].metainfo
     panels = [(title, to_image(inputs[key])) for key, title in VIEWS.items() if key in inputs]
     last = inputs.get('u_s', inputs['u_w'])
-    if 'box' in inputs:
-        scale = last.shape[-1] / info['box_size']
-        x, y, w, h = (round(edge * scale) for edge in inputs['box'].tolist())
-        framed = to_image(last).copy()
-        cv2.rectangle(framed, (x, y), (x + w - 1, y + h - 1), (255, 220, 0), 2)
-        panels.append(('paste box', framed))
+    for key, view in BOXES.items():
+        if key not in inputs:
+            continue
+        view = view if view in inputs else 'u_w'
+        last = inputs[view]
+        box, side = inputs[key], info[f'{key}_size']
+        panels.append((f'{key} of {view}', framed(last, box, side)))
         if partner is not None:
-            mask = box_mask(inputs['box'][None], info['box_size'])
-            mask = resize_mask(mask, last.shape[-2:])
-            last = paste(last[None], partner['inputs']['x_w'][None], mask)[0]
-            panels.append(('pasted', to_image(last)))
+            mask = resize_mask(box_mask(box[None], side), last.shape[-2:])
+            patch = partner['inputs'].get(view, partner['inputs'].get('x_w'))
+            last = paste(last[None], patch[None], mask)[0]
+            panels.append((f'{view} pasted', to_image(last)))
     return panels + own_sizes(last, None, sizes, palette)
+
+
+def framed(view: torch.Tensor, box: torch.Tensor, side: int) -> np.ndarray:
+    """Return a picture of a view with a frame around its box, if it has one."""
+    picture = to_image(view).copy()
+    x, y, w, h = (round(edge * view.shape[-1] / side) for edge in box.tolist())
+    if w and h:
+        cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), (255, 220, 0), 2)
+    return picture
+
+
+def partners(labelled: list[dict], unlabelled: list[dict]) -> list[dict | None]:
+    """Return for each unlabelled sample of a batch what is pasted into it.
+
+    With a box for each of two strong views the samples are pairs, of which the second is pasted
+    into the first; otherwise a labelled sample is.
+    """
+    if unlabelled and 'box2' in unlabelled[0]['inputs']:
+        pasted = [*unlabelled[1:], None]
+        return [None if number % 2 else sample for number, sample in enumerate(pasted)]
+    if not labelled:
+        return [None] * len(unlabelled)
+    return [labelled[number % len(labelled)] for number in range(len(unlabelled))]
 
 
 def draw_test(sample: dict, sizes: dict, palette: list) -> list:
@@ -150,16 +176,17 @@ def pictures(
         {**sampler_cfg, 'dataset': dataset, 'seed': seed, 'start_iter': args.start_iter}
     )
     for draws in sampler:
-        labelled = [dataset[draw] for draw in draws if draw.labelled]
+        iteration = f'iter{draws[0].iteration:05d}'
+        labelled, unlabelled = (
+            [dataset[draw] for draw in draws if draw.labelled == kind] for kind in (True, False)
+        )
         for number, sample in enumerate(labelled):
-            what = f'iter{draws[0].iteration:05d}_labelled{number}'
-            yield what, sample['data_samples'].metainfo, draw_labelled(sample, sizes, palette)
-        for number, draw in enumerate(draw for draw in draws if not draw.labelled):
-            sample = dataset[draw]
-            partner = labelled[number % len(labelled)] if labelled else None
-            what = f'iter{draw.iteration:05d}_unlabelled{number}'
+            panels = draw_labelled(sample, sizes, palette)
+            yield f'{iteration}_labelled{number}', sample['data_samples'].metainfo, panels
+        pasted = partners(labelled, unlabelled)
+        for number, (sample, partner) in enumerate(zip(unlabelled, pasted, strict=True)):
             panels = draw_unlabelled(sample, partner, sizes, palette)
-            yield what, sample['data_samples'].metainfo, panels
+            yield f'{iteration}_unlabelled{number}', sample['data_samples'].metainfo, panels
 
 
 def check_masks(dataset: MixedDomainDataset) -> list[str]:
@@ -167,9 +194,11 @@ def check_masks(dataset: MixedDomainDataset) -> list[str]:
     faults = []
     for index in tqdm(dataset.labelled_indices, 'reading masks', leave=False):
         sample = dataset.samples[index]
-        label_map = dataset.layouts[sample.domain].label_map
+        layout = dataset.layouts[sample.domain]
         try:
-            decode_mask(sample.mask_paths, label_map)
+            decode_mask(
+                sample.mask_paths, layout.label_map, key=layout.mask_key, index=sample.index
+            )
         except (DataError, FileNotFoundError) as error:
             faults.append(f'Domain "{sample.domain}": {error}')
     return faults
