@@ -89,7 +89,7 @@ def test_second_view_and_pairs(config, browse, tmp_path):
     _, u, partner = (cv2.imread(str(p))[20:] for p in sorted((tmp_path / 'out').iterdir()))
     # weak, strong, second, box, pasted, second box, second pasted, input of the U-Net; nothing
     # is pasted into the second of a pair.
-    assert (u.shape[1], partner.shape[1]) == (8 * 36 - 4, 6 * 36 - 4)
+    assert (u.shape[1], partner.shape[1]) == (8 * 36 - 4, 4 * 36 - 4)
     panels = [u[:, 36 * number : 36 * number + 32].astype(int) for number in range(8)]
     own = partner[:, 36:68].astype(int)  # its strong view
     differs = (panels[1] != panels[4]).any(-1)

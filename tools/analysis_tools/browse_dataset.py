@@ -106,22 +106,20 @@ def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
 
 
 def draw_unlabelled(sample: dict, partner: dict | None, sizes: dict, palette: list) -> list:
-    """Return the panels of an unlabelled training sample; `partner` is pasted into its boxes."""
+    """Return the panels of an unlabelled training sample; `partner`, if any, is pasted into it."""
     inputs, info = sample['inputs'], sample['data_samples'].metainfo
     panels = [(title, to_image(inputs[key])) for key, title in VIEWS.items() if key in inputs]
     last = inputs.get('u_s', inputs['u_w'])
-    for key, view in BOXES.items():
+    for key, view in BOXES.items() if partner is not None else ():
         if key not in inputs:
             continue
         view = view if view in inputs else 'u_w'
-        last = inputs[view]
-        box, side = inputs[key], info[f'{key}_size']
+        last, box, side = inputs[view], inputs[key], info[f'{key}_size']
         panels.append((f'{key} of {view}', framed(last, box, side)))
-        if partner is not None:
-            mask = resize_mask(box_mask(box[None], side), last.shape[-2:])
-            patch = partner['inputs'].get(view, partner['inputs'].get('x_w'))
-            last = paste(last[None], patch[None], mask)[0]
-            panels.append((f'{view} pasted', to_image(last)))
+        mask = resize_mask(box_mask(box[None], side), last.shape[-2:])
+        patch = partner['inputs'].get(view, partner['inputs'].get('x_w'))
+        last = paste(last[None], patch[None], mask)[0]
+        panels.append((f'{view} pasted', to_image(last)))
     return panels + own_sizes(last, None, sizes, palette)
 
 
