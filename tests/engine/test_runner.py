@@ -55,6 +55,17 @@ def test_fine_tuning_takes_what_fits(trained, tmp_path):
     assert runner.iter == 8
 
 
+@pytest.mark.parametrize('named', [False, True])
+def test_a_schedule_can_end_with_the_training(tmp_path, named):
+    poly = [dict(type='PolyLR', power=1, begin=0, end='max_iters', by_epoch=False)]
+    cfg = config(tmp_path, max_iters=6)
+    cfg.param_scheduler = dict(unet=poly) if named else poly
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    assert runner.optim_wrapper['unet'].get_lr()['lr'] == [0]
+    assert (runner.optim_wrapper['sam'].get_lr()['lr'] == [0]) is not named
+
+
 def test_loader_with_a_batch_sampler_needs_no_more():
     cfg = dict(
         dataset=dict(type='mmssl.ToyDataset'),

@@ -9,7 +9,7 @@ from mmssl.registry import MODELS
 
 @MODELS.register_module()
 class MCSD(UniMatch):
-    """Multi-consistency semi-supervised segmentation via diffusion models.
+    """Multi-consistency for semi-supervised medical image segmentation with diffusion models.
 
     The authors' repository (yunzhuC/MCSD) holds networks and the features' extraction, but no
     training; this is a reconstruction on UniMatch, from which its code descends. Network A sees
