@@ -155,7 +155,7 @@ def differences(found: Mapping, wanted: Mapping) -> str:
 
 
 def _short(value) -> str:
-    text = f'{value}'
+    text = f'{_as_list(value)}'
     return f'{text[:12]}...' if isinstance(value, str) and len(text) > 16 else text
 
 
