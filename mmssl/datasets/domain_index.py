@@ -30,7 +30,7 @@ class DomainIndex:
     domain: str
     layout: DomainLayout
     files: dict[str, str]
-    mask_folders: list[list[str]]
+    mask_folders: list[str]
     images: dict[str, Sample]
     pool: DomainNames
     total: int
@@ -225,7 +225,7 @@ def _check_folders(data_root: str, domain: str, layout: DomainLayout) -> None:
     cases = {}
     for part in PARTS:
         folders = layout.folders('image_dir', data_root, domain, split.get(part, part))
-        if any(os.path.isdir(name) for group in folders for name in group):
+        if any(os.path.isdir(folder) for folder in folders):
             files = find_images(folders, layout, domain)
             cases[part] = _pool(data_root, domain, layout, files, '').cases
     keep_patients_apart(domain, cases)

@@ -58,8 +58,8 @@ class DomainLayout:
 
     Attributes:
         image_dir: folder of the images below the data root, or several, of which those that are
-            there are used (of two files of one name the first counts); `{domain}` and `{split}`
-            are filled in (`{split}` only with a split of type 'folder'), `*` stands for anything.
+            there are used; `{domain}` and `{split}` are filled in (`{split}` only with a split of
+            type 'folder'), `*` stands for anything.
         mask_dir: folder of the masks, may be the same one.
         image_name: which files are images, by their name without suffix; `*` stands for anything.
         mask_name: name of a mask without suffix; `{name}` is the image's, `*` stands for
@@ -182,8 +182,8 @@ class DomainLayout:
         pattern = re.escape(self.mask_name).replace(r'\*', '.*')
         return re.compile(pattern.replace(r'\{name\}', '(?P<name>.+?)', 1))
 
-    def folders(self, option: str, data_root: str, domain: str, split: str) -> list[list[str]]:
-        """Return for each entry of `image_dir` or `mask_dir` the folders it stands for.
+    def folders(self, option: str, data_root: str, domain: str, split: str) -> list[str]:
+        """Return the folders that `image_dir` or `mask_dir` stands for.
 
         They need not be there, except where `*` stands for their names.
 
@@ -193,13 +193,13 @@ class DomainLayout:
             domain: what `{domain}` stands for.
             split: what `{split}` stands for.
         """
-        found: list[list[str]] = []
+        found: list[str] = []
         for pattern in as_tuple(getattr(self, option)):
             folder = os.path.join(
                 glob.escape(data_root) if '*' in pattern else data_root,
                 pattern.format(domain=domain, split=split),
             )
-            found.append(sorted(glob.glob(folder)) if '*' in pattern else [folder])
+            found += sorted(glob.glob(folder)) if '*' in pattern else [folder]
         return found
 
     def place_of(self, name: str) -> Place | None:

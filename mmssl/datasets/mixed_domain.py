@@ -12,14 +12,15 @@ from ..registry import DATASETS, TRANSFORMS
 from ..structures import Draw
 from .cache import SampleCache
 from .counts import compare_counts, summary, warn_once
+from .decode import decode_mask
+from .domain_choice import ALL, check_domains, check_known, holdout_domains
 from .domain_index import DomainIndex, index_domain
 from .errors import DataError
-from .labelled import KEYS, choose_in_all
+from .labelled import choose_in_all
 from .layout import DomainLayout, Sample
 from .metainfo import build_metainfo
 
 MODES = ('train', 'val', 'test')
-ALL = 'all'
 
 
 @DATASETS.register_module()
@@ -95,7 +96,9 @@ class MixedDomainDataset(Dataset):
         self.holdout = dict(holdout) if holdout and mode != 'test' else None
         self.seed = seed
         self.overrides = dict(overrides or {})
-        self._check_domains(unlabelled_domains)
+        if self.labelled and len(self.domains) == 1:
+            self.labelled.setdefault('domain', self.domains[0])
+        check_domains(self.domains, mode, self.labelled, unlabelled_domains, self.holdout)
         self.unlabelled_domains = list(unlabelled_domains or self.domains)
         base = DomainLayout.build(self.LAYOUT, layout)
         self.layouts = {name: base.override(self.overrides.get(name, {})) for name in self.domains}
@@ -116,38 +119,6 @@ class MixedDomainDataset(Dataset):
         self._ready = False
         if not lazy_init:
             self.full_init()
-
-    def _check_domains(self, pool: Sequence[str] | None) -> None:
-        """Compare every domain that the config names with the list of domains."""
-        if not self.domains or len(set(self.domains)) < len(self.domains):
-            raise ValueError(f'domains = {self.domains}: give each name once, at least one.')
-        if self.mode == 'train' and not self.labelled:
-            raise ValueError(
-                'mode = "train" needs labelled=dict(domain=..., num=...): which images have labels.'
-            )
-        named = {'unlabelled_domains': pool or ()}
-        if self.labelled:
-            unknown = set(self.labelled) - set(KEYS)
-            if unknown:
-                raise ValueError(
-                    f'labelled has an unknown key "{min(unknown)}" (known: {", ".join(KEYS)}).'
-                )
-            if len(self.domains) == 1:
-                self.labelled.setdefault('domain', self.domains[0])
-            if self.labelled.get('domain') != ALL:
-                named['labelled.domain'] = (self.labelled.get('domain'),)
-        if self.holdout and not isinstance(self.holdout.get('domains', 'labelled'), str):
-            named['holdout.domains'] = self.holdout['domains']
-        for option, names in named.items():
-            for name in names:
-                self._check_known(option, name)
-
-    def _check_known(self, option: str, name: str) -> None:
-        if name not in self.domains:
-            raise ValueError(
-                f'{option} names domain "{name}", which is not known '
-                f'(known: {", ".join(self.domains)}).'
-            )
 
     @property
     def metainfo(self) -> dict:
@@ -171,7 +142,7 @@ class MixedDomainDataset(Dataset):
         for name in self.overrides:
             # A domain that is left out may keep its options.
             if not os.path.isdir(os.path.join(self.data_root, name)):
-                self._check_known('overrides', name)
+                check_known('overrides', name, self.domains)
         found = [self._index(domain) for domain in self._needed_domains()]
         chosen = self._choose_labelled(found) if self.mode == 'train' else None
         self.samples = [sample for index in found for sample in self._samples(index, chosen)]
@@ -185,25 +156,14 @@ class MixedDomainDataset(Dataset):
 
     def _needed_domains(self) -> list[str]:
         if self.mode == 'val' and self.holdout:
-            return self._holdout_domains()
+            return holdout_domains(self.domains, self.labelled, self.holdout)
         return self.domains
-
-    def _holdout_domains(self) -> list[str]:
-        chosen = (self.holdout or {}).get('domains', 'labelled')
-        if chosen == ALL:
-            return self.domains
-        if chosen != 'labelled':
-            return [name for name in self.domains if name in chosen]
-        if not self.labelled:
-            raise ValueError(
-                'holdout takes its images from the labelled domain: give labelled=dict(domain=...) '
-                'as in training, or holdout=dict(domains=[...]).'
-            )
-        return self.domains if self.labelled['domain'] == ALL else [self.labelled['domain']]
 
     def _index(self, domain: str) -> DomainIndex:
         """List one domain's images, naming the way out if that fails."""
-        holdout = self.holdout if self.holdout and domain in self._holdout_domains() else None
+        holdout = self.holdout
+        if holdout and domain not in holdout_domains(self.domains, self.labelled, holdout):
+            holdout = None
         try:
             return index_domain(self.data_root, domain, self.layouts[domain], self.mode, holdout)
         except (FileNotFoundError, ValueError) as error:
@@ -278,6 +238,24 @@ class MixedDomainDataset(Dataset):
             hint = self.leave_out(sample.domain)
             raise DataError(f'Domain "{sample.domain}": {error} {hint}'.strip()) from None
         return results
+
+    def read_mask(self, index: int) -> np.ndarray:
+        """Read the mask of a labelled sample as stored, uint8 class ids (H, W).
+
+        Raises:
+            ValueError: the sample has no label.
+            DataError: a file cannot be used; the message names domain and file.
+        """
+        sample = self.samples[index]
+        if not sample.labelled:
+            raise ValueError(f'Sample {index} ("{sample.name}") has no label.')
+        layout = self.layouts[sample.domain]
+        try:
+            return decode_mask(
+                sample.mask_paths, layout.label_map, None, layout.mask_key, sample.index
+            )
+        except (ValueError, OSError) as error:
+            raise DataError(f'Domain "{sample.domain}": {error}') from None
 
     def __getitem__(self, draw: Draw | int) -> dict:
         """Return one sample as the pipeline packs it.

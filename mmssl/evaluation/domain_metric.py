@@ -14,7 +14,7 @@ from mmengine.logging import MessageHub, print_log
 from mmssl.registry import METRICS
 
 from .cases import natural_key, pack_map, pixel_spacing, stack_slices
-from .domain_table import SELECTIONS, average, flat_metrics, format_domain_table, table_notes
+from .domain_table import SELECTIONS, average, flat_metrics, format_table, table_notes
 from .files import write_json
 from .published import published_dsc
 from .surface import binary_metrics, check_conventions, smoothed_dice
@@ -24,20 +24,21 @@ KEYS = {'DSC': 'dsc', 'Jaccard': 'jaccard', 'HD95': 'hd95', 'ASD': 'asd'}
 
 @METRICS.register_module()
 class DomainMetric(BaseMetric):
-    """Compare every student's prediction with the truth, and print the papers' domain table.
+    """Compare every student's prediction with the truth, and print the papers' table.
 
-    Each part (a union of classes) of each slice or case is scored by `binary_metrics`; the means
-    are taken over the images of a domain, then over the domains, then over the parts, as SynFoC's
-    evaluation does. Scoring runs in threads next to the network. Images are known by their path,
+    Each part (a union of classes) of each slice, volume or case is scored by `binary_metrics`; the
+    means are taken over the images of a domain, then over the domains, then over the parts, as
+    SynFoC's evaluation does. One domain gives a table of structures, several one of domains.
+    Scoring runs in threads next to the network. Images are known by their path and slice number,
     so neither the number of processes nor a sampler's padding changes a result.
 
     Args:
         per: `slice`; or `volume`, the slices of a volume stacked by their number and scored as
             one, at their own size where the pipeline has no `ResizeMaskTo`; or `case`, the same
             with all slices of a case.
-        unit: `pixel` (at the size of the truth under evaluation), or `mm` by the spacing that the
-            samples carry, rescaled to that size.
-        empty: see `binary_metrics`.
+        unit: `pixel` (at the size of the truth under evaluation; in a volume the step between
+            slices counts 1), or `mm` by the spacing that the samples carry, rescaled to that size.
+        empty: `worst` (MiDSS, SynFoC), `zero` (SSL4MIS) or `nan`, see `binary_metrics`.
         both_empty: see `binary_metrics`.
         worst: see `binary_metrics`.
         smoothed: report `SmoothedDSC` too, by which SynFoC's released code selects.
@@ -190,8 +191,9 @@ class DomainMetric(BaseMetric):
         published = published_dsc(self.published, meta.get('dataset_name'))
         published = {s: p for s, p in published.items() if s in averages}
         protocol = self._protocol(shapes)
-        table = format_domain_table(averages, published, primary=next(iter(averages)))
-        print_log('\n' + table + '\n' + table_notes(published, protocol), 'current')
+        table = format_table(averages, published, primary=next(iter(averages)))
+        notes = table_notes(published, protocol, next(iter(averages.values()))['domains'])
+        print_log(f'\n{table}\n{notes}', 'current')
         if self.out_file:
             self._write(averages, results, published, protocol)
         return flat_metrics(averages)
@@ -209,7 +211,8 @@ class DomainMetric(BaseMetric):
 
     def _protocol(self, shapes: set[tuple]) -> str:
         size = 'x'.join(map(str, next(iter(shapes)))) if len(shapes) == 1 else 'their own size'
-        unit = 'mm' if self.unit == 'mm' else 'pixels'
+        grid = 'pixels' if self.per == 'slice' else 'voxels, the step between slices counting 1'
+        unit = 'mm' if self.unit == 'mm' else grid
         worst = f'{self.conventions["worst"]:g}'
         empty = {'worst': f'overlap 0 and distances {worst}', 'zero': 'overlap and distances 0',
                  'nan': 'overlap 0, distances left out'}[self.conventions['empty']]

@@ -68,12 +68,12 @@ def flat_metrics(averages: Mapping[str, dict]) -> dict[str, float]:
     return flat
 
 
-def format_domain_table(
+def format_table(
     averages: Mapping[str, dict],
     published: Mapping[str, dict] | None = None,
     primary: str | None = None,
 ) -> str:
-    """Write the domain table: a row for each student and part, a column for each test domain.
+    """Write the table that papers print: by structure for one test domain, else by domain.
 
     Args:
         averages: result of `average`.
@@ -82,37 +82,49 @@ def format_domain_table(
     """
     published = {s: p for s, p in (published or {}).items() if s in averages}
     first = next(iter(averages.values()))
-    metrics = [m for m in first['mean'] if m != 'DSC']
-    header = ['student', 'part', *first['domains'], '|', 'DSC', *metrics]
+    domains = list(first['domains']) if len(first['domains']) > 1 else []
+    others = [m for m in first['mean'] if m != 'DSC']
+    header = ['student', 'part', *domains, *['|'] * bool(domains), 'DSC', *others]
     rows = [header + ['|', 'published DSC'] * bool(published)]
     for student, entry in averages.items():
         name = student + '*' * (student == primary and len(averages) > 1)
-        numbers = published.get(student, {})
+        known = published.get(student, {})
+        alone = len(entry['parts']) == 1
         for part, means in entry['parts'].items():
-            line = [d['parts'][part]['DSC'] for d in entry['domains'].values()]
-            alone = len(entry['parts']) == 1
-            known = numbers.get('parts', {}).get(part) or (numbers.get('dsc') if alone else None)
-            rows.append([name, part, *_numbers(line, means), *_beside(published, known, means)])
-        if len(entry['parts']) > 1:
-            line = [d['mean']['DSC'] for d in entry['domains'].values()]
-            known = numbers.get('dsc')
-            means = entry['mean']
-            rows.append([name, 'mean', *_numbers(line, means), *_beside(published, known, means)])
+            line = [entry['domains'][domain]['parts'][part]['DSC'] for domain in domains]
+            value = known.get('parts', {}).get(part) or (known.get('dsc') if alone else None)
+            rows.append([name, part, *_numbers(line, means), *_beside(published, value, means)])
+        if not alone:
+            line = [entry['domains'][domain]['mean']['DSC'] for domain in domains]
+            beside = _beside(published, known.get('dsc'), entry['mean'])
+            rows.append([name, 'mean', *_numbers(line, entry['mean']), *beside])
     return align(rows)
 
 
-def table_notes(published: Mapping[str, dict], protocol: str) -> str:
-    """Return the lines under the table: what the published column is, and the protocol."""
-    lines = ['Columns are TEST domains, DSC in %; right of the bar, means over the domains.']
+def table_notes(
+    published: Mapping[str, dict], protocol: str, domains: Mapping[str, dict]
+) -> str:
+    """Return the lines under the table: what the columns are, and the protocol.
+
+    Args:
+        published: result of `published_dsc`.
+        protocol: how the numbers came about.
+        domains: the test domains, as in the result of `average`.
+    """
+    alone = len(domains) == 1
+    if alone:
+        lines = [f'Test set: {next(iter(domains))}. DSC and Jaccard in %.']
+    else:
+        lines = ['Columns are TEST domains, DSC in %; right of the bar, means over the domains.']
     if published:
         one = next(iter(published.values()))
-        lines.append(
-            f'Published: labels from {one["labelled_domain"]} ({one["labels"]} images), mean over '
-            'the test sets of all domains.'
-        )
-        lines.append(
-            'The columns of the published table are LABELLED domains, so only this mean compares.'
-        )
+        source = f'Published: labels from {one["labelled_domain"]} ({one["labels"]} images)'
+        lines.append(source + ('.' if alone else ', mean over the test sets of all domains.'))
+        if not alone:
+            lines.append(
+                'The columns of the published table are LABELLED domains, so only this mean '
+                'compares.'
+            )
     return '\n'.join([*lines, f'Protocol: {protocol}'])
 
 
@@ -146,7 +158,8 @@ def _number(value: float) -> str:
 
 def _numbers(domains: Sequence[float], means: Mapping[str, float]) -> list[str]:
     others = [_number(v) for m, v in means.items() if m != 'DSC']
-    return [*map(_number, domains), '|', _number(means['DSC']), *others]
+    bar = ['|'] * bool(domains)
+    return [*map(_number, domains), *bar, _number(means['DSC']), *others]
 
 
 def _beside(published: Mapping, known: float | None, means: Mapping[str, float]) -> list[str]:

@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from mmssl.compat import import_mmseg
 from mmssl.evaluation import DomainMetric, binary_metrics
 from mmssl.evaluation import domain_metric as module
-from mmssl.evaluation.domain_table import average, format_domain_table
+from mmssl.evaluation.domain_table import average, format_table
 
 META = dict(
     classes=('background', 'cup', 'rim'),
@@ -212,7 +212,7 @@ def test_table_stands_beside_the_published_numbers():
     averages = average(items, ('DSC', 'HD95'), ['Domain2', 'Domain1'])
     published = {'sam': {'dsc': 89.37, 'parts': {'cup': 85.44, 'disc': 93.29},
                          'labelled_domain': 'Domain1', 'labels': 20}}
-    lines = format_domain_table(averages, published, 'sam').splitlines()
+    lines = format_table(averages, published, 'sam').splitlines()
     assert lines[0].split() == ['student', 'part', 'Domain2', 'Domain1', '|', 'DSC', 'HD95', '|',
                                 'published', 'DSC']
     assert len(lines) == 7
