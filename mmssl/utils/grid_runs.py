@@ -212,8 +212,8 @@ class _Progress:
         self.seconds = [job.seconds() for job, s in zip(jobs, states, strict=True) if s == 'done']
         self.seconds = [seconds for seconds in self.seconds if seconds]
         on = states.count('started') + states.count('trained')
-        say(f'{self.total} runs: {self.number} done before, {on} to go on with, '
-            f'{self.total - self.number - on} to start')
+        say(f'{self.total} run{"s" * (self.total != 1)}: {self.number} done before, '
+            f'{on} to go on with, {self.total - self.number - on} to start')
 
     def started(self, run: _Run) -> None:
         """Announce a run."""

@@ -11,8 +11,9 @@ from mmssl.utils.spread_table import LOWER_IS_BETTER, MEAN, UNITS, Row, columns
 def plot_sweep(rows: Sequence[Row], names: Sequence[str], metric: str, out: str | Path) -> Path:
     """Draw a metric against the varied values, with the spread over the runs, as one PNG.
 
-    One varied setting gives lines with error bars: the mean and, where there are several, the
-    parts; two give a heat map; more give a bar for each combination.
+    One varied setting gives points with error bars, joined where its values are numbers, for the
+    mean and, where there are several, for the parts; two give a heat map; more give a bar for each
+    combination.
 
     Args:
         rows: the settings with their runs; those without a run are left empty.
@@ -68,8 +69,11 @@ def _lines(figure, axes, rows, names, metric) -> None:
             x, mean, spread = zip(*points, strict=True)
             axes.errorbar(x, mean, yerr=spread, label=cell[1], capsize=4, marker='o',
                           color='black' if main else None, lw=2.2 if main else 1.2,
-                          ls='-' if numeric else '--', alpha=1 if main else 0.8, markersize=4)
+                          ls='-' if numeric else 'none', alpha=1 if main else 0.8, markersize=4)
+    if numeric and min(where) > 0 and max(where) > 20 * min(where):
+        axes.set_xscale('log')
     axes.set_xticks(where, labels)
+    axes.minorticks_off()
     axes.set_xlabel(names[0])
     axes.set_ylabel(UNITS.get(metric, metric))
     axes.grid(alpha=0.3)

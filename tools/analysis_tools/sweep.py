@@ -79,6 +79,9 @@ class Sweep:
         self.axes = parse_axes(args.vary)
         self.base = parse_options(args.cfg_options)
         self.seeds = parse_seeds(args.seeds)
+        self.gpus = [None] if args.gpus is None else args.gpus.split(',')
+        if '' in self.gpus:
+            raise ValueError(f'--gpus "{args.gpus}" must be as in 0,1,2')
         keys = [key for axis in self.axes for key in next(iter(axis.values.values()))]
         cfg = check_keys(args.config, self.base, keys)
         checkpoint = best_key(cfg, args.student) if args.checkpoint == 'best' else 'last'
@@ -128,9 +131,7 @@ class Sweep:
         return scores
 
     def write(self) -> list[Path]:
-        """Write table.md, table.csv, results.json and the plot; nothing where no run is done."""
-        from mmssl.visualization.sweep_plot import plot_sweep
-
+        """Write table.md, table.csv and results.json; nothing where no run is done."""
         rows = self.rows()
         if not any(row.runs for row in rows):
             return []
@@ -149,12 +150,12 @@ class Sweep:
                  'results.json': json.dumps(content, indent=1)}
         for name, text in files.items():
             write_atomic(self.folder / name, text)
-        plot = self.folder / f'{self.args.metric}.png'
-        return [*(self.folder / name for name in files),
-                plot_sweep(rows, self.names, self.args.metric, plot)]
+        return [self.folder / name for name in files]
 
     def show(self) -> None:
-        """Write the files and print the table."""
+        """Write the files, draw the plot and print the table."""
+        from mmssl.visualization.sweep_plot import plot_sweep
+
         files = self.write()
         if not files:
             print('No run is done yet, so there is no table.')
@@ -164,6 +165,8 @@ class Sweep:
         if len(columns(rows)) > 1:
             table = detail(rows, self.names, self.args.metric)
             print(f'{self.args.metric}\n{align(table, left)}\n')
+        plot = self.folder / f'{self.args.metric}.png'
+        files.append(plot_sweep(rows, self.names, self.args.metric, plot))
         print('Wrote', *files, sep='\n  ')
 
 
@@ -205,7 +208,8 @@ def dry_run(sweep: Sweep) -> None:
         print(f'[{number}/{len(sweep.jobs)}] {job.name}: {state}'
               f'{f" ({job.change()})" if state == "other" else ""}')
         if state != 'done':
-            print('   ', shlex.join(job.train_command()))
+            command = job.test_command() if state == 'trained' else job.train_command()
+            print('   ', shlex.join(command))
 
 
 def main(argv: Sequence[str] | None = None, tools: Path = TOOLS) -> None:
@@ -226,8 +230,7 @@ def main(argv: Sequence[str] | None = None, tools: Path = TOOLS) -> None:
             for job in jobs:
                 job.check()
         else:
-            gpus = args.gpus.split(',') if args.gpus else [None]
-            failed = run_jobs(jobs, gpus, args.overwrite, print, lambda job: sweep.write())
+            failed = run_jobs(jobs, sweep.gpus, args.overwrite, print, lambda job: sweep.write())
     except KeyboardInterrupt:
         sweep.show()
         done = sum(job.state() == 'done' for job in jobs)

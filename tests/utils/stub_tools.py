@@ -1,0 +1,65 @@
+"""Programs in the place of train.py and test.py that need no time, and a config for them.
+
+The config's `fake` says what a training does: `fail`, or `wait` that many seconds before it ends.
+Scores are 10 * fake.x + seed percent. Every start is a line of `calls.txt` in the work folder.
+"""
+
+import textwrap
+
+COMMON = """
+    import os, signal, sys, time
+    from pathlib import Path
+    words = sys.argv[1:]
+    work = Path(words[words.index('--work-dir') + 1])
+    given = dict(w.split('=', 1) for w in words if '=' in w and not w.startswith('-'))
+    work.mkdir(parents=True, exist_ok=True)
+    def note(text):
+        with (work / 'calls.txt').open('a') as file:
+            file.write(text + os.linesep)
+"""
+TRAIN = COMMON + """
+    note('train ' + os.environ.get('CUDA_VISIBLE_DEVICES', '-') + (' amp' * ('--amp' in words)))
+    assert '--resume' in words and Path(words[0]).exists()
+    if given.get('fake.fail') == 'True':
+        print('first line')
+        sys.exit('error: the disk is full')
+    if float(given.get('fake.wait', 0)) and not (work / 'half').exists():
+        (work / 'half').touch()
+        try:
+            time.sleep(float(given['fake.wait']))
+        except KeyboardInterrupt:
+            note('ctrl-c')
+            sys.exit(130)
+    (work / 'iter_9.pth').touch()
+    (work / 'best_unet_DSC_iter_4.pth').touch()
+    (work / 'last_checkpoint').write_text('/elsewhere/iter_9.pth')
+"""
+TEST = COMMON + """
+    import json
+    note('test ' + words[1])
+    dsc = 10 * float(given.get('fake.x', 1)) + float(given.get('randomness.seed', 0))
+    def scores(dsc):
+        return {'DSC': dsc, 'Jaccard': dsc / 2, 'HD95': 100 - dsc, 'ASD': None}
+    parts = {'cup': scores(dsc - 1), 'disc': scores(dsc + 1)}
+    entry = {'mean': scores(dsc), 'parts': parts,
+             'domains': {'A': {'mean': scores(dsc), 'parts': parts, 'count': 2}}}
+    content = {'students': {'unet': entry, 'sam': {**entry, 'mean': scores(1.0)}},
+               'protocol': {'text': 'per case'}}
+    Path(words[words.index('--out') + 1]).write_text(json.dumps(content))
+"""
+CONFIG = """
+fake = dict(x=1, y=0, fail=False, wait=0, groups=[1, 2])
+model = dict(type='Any', neck=dict(blocks=(2, 4)))
+randomness = dict(seed=0)
+train_dataloader = dict(num_workers=2)
+test_evaluator = dict(unit='pixel')
+default_hooks = dict(checkpoint=dict(save_best=['unet/DSC', 'sam/DSC']))
+"""
+
+
+def write_stubs(folder):
+    """Write the two programs and `config.py`; return the folder."""
+    for name, text in (('train.py', TRAIN), ('test.py', TEST)):
+        (folder / name).write_text(textwrap.dedent(text))
+    (folder / 'config.py').write_text(CONFIG)
+    return folder
