@@ -43,6 +43,7 @@ class MixedDomainDataset(Dataset):
         holdout: training images kept for validation, by case: `dict(fraction=0.2)` or
             `dict(cases=[...])`, of `domains='labelled'` (default), `'all'` or a list.
         prepare: transforms that draw nothing (load, resize); their result can be cached.
+        head: transforms that come next in every pipeline, so that a config can add some.
         pipeline: the other transforms.
         labelled_pipeline: takes its place for samples drawn with a label.
         unlabelled_pipeline: takes its place for samples drawn without.
@@ -76,6 +77,7 @@ class MixedDomainDataset(Dataset):
         unlabelled_domains: Sequence[str] | None = None,
         holdout: dict | None = None,
         prepare: Sequence[dict] = (),
+        head: Sequence[dict] = (),
         pipeline: Sequence[dict] = (),
         labelled_pipeline: Sequence[dict] | None = None,
         unlabelled_pipeline: Sequence[dict] | None = None,
@@ -109,6 +111,7 @@ class MixedDomainDataset(Dataset):
             type(self).__name__.lower(),
         )
         self.prepare = [TRANSFORMS.build(step) for step in prepare]
+        self.head = [TRANSFORMS.build(step) for step in head]
         self.pipeline = [TRANSFORMS.build(step) for step in pipeline]
         self.pipelines = {
             labelled: self.pipeline if own is None else [TRANSFORMS.build(step) for step in own]
@@ -279,6 +282,6 @@ class MixedDomainDataset(Dataset):
         results['labelled'] = draw.labelled
         stream = [self.seed or 0, draw.iteration, draw.slot, 0 if draw.labelled else 1]
         results['rng'] = np.random.default_rng(stream)
-        for step in self.pipelines[draw.labelled]:
+        for step in (*self.head, *self.pipelines[draw.labelled]):
             results = step(results)
         return results

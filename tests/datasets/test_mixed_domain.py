@@ -192,6 +192,14 @@ def test_pipelines_of_the_two_kinds(root):
     assert all(torch.equal(plain, dataset[d]['inputs']['x_w']) for d in draws)
 
 
+def test_head_comes_first_in_both_pipelines(root):
+    plain, headed = build(root), build(root, head=[dict(type='TrackGeometry')])
+    assert 'x_grid' not in plain[0]['inputs']
+    for index, kind in ((0, 'x'), (len(headed) - 1, 'u')):
+        grid = headed[index]['inputs'][f'{kind}_grid']
+        assert grid.shape == headed[index]['inputs'][f'{kind}_w'].shape[1:]
+
+
 def test_metainfo_by_default_and_given(root):
     info = build(root).metainfo
     assert info['classes'] == ('background', 'class1') and info['parts'] == {'class1': [1]}

@@ -15,7 +15,7 @@ strong_view = [
     dict(
         type='RandomApply',
         prob=0.5,
-        transforms=[dict(type='GaussianBlur', sigma=(0.1, 2.0), kernel=1.0)],
+        transforms=[dict(type='GaussianBlur', sigma=(0.1, 1.0), kernel=1.0)],
     ),
 ]
 weak_view = [

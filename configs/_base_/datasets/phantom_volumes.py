@@ -35,7 +35,6 @@ strong_view = [
     ),
 ]
 weak_view = [
-    dict(type='TrackGeometry'),
     dict(type='RandomRotFlipRotate', rot_flip_prob=0.5, rotate_prob=0.5, degrees=20),
 ]
 
