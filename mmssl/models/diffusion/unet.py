@@ -69,12 +69,14 @@ def load_unet(path: str | Path, in_channels: int | None = None) -> nn.Module:
     try:
         unet, info = UNet2DModel.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False,
-            output_loading_info=True)
+            ignore_mismatched_sizes=True, output_loading_info=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f'{folder / WEIGHTS} cannot be loaded: {error}') from error
-    wrong = {k: info[k] for k in ('missing_keys', 'unexpected_keys', 'mismatched_keys') if info[k]}
-    if wrong:
-        raise ValueError(f'{folder / WEIGHTS} does not fit its {CONFIG}: {wrong}')
+        text = ' '.join(str(error).split())[:300]
+        raise ValueError(f'{folder / WEIGHTS} cannot be loaded: {text}') from error
+    for kind in ('missing', 'unexpected', 'mismatched'):
+        if keys := info[f'{kind}_keys']:
+            raise ValueError(f'{folder / WEIGHTS} does not fit its {CONFIG}: {len(keys)} {kind} '
+                             f'tensors, the first is {keys[0]}')
     return unet.eval().requires_grad_(False)
 
 
@@ -97,7 +99,10 @@ def _read_config(path: str | Path) -> tuple[Path, dict]:
                 f'{folder} has its weights only as pickle ({pickled[0]}), which can run code when '
                 f'loaded; save them as {WEIGHTS} (unet.save_pretrained(folder))')
         raise FileNotFoundError(f'{folder} has no {WEIGHTS}')
-    return folder, json.loads((folder / CONFIG).read_text())
+    try:
+        return folder, json.loads((folder / CONFIG).read_text())
+    except ValueError as error:
+        raise ValueError(f'{folder / CONFIG} is not JSON: {error}') from None
 
 
 def read_extra(path: str | Path) -> dict:
