@@ -196,7 +196,7 @@ def scale_to_uint8(
         image = image.astype(np.float64)
     if high <= low:
         return np.zeros(image.shape, np.uint8)
-    return np.clip((image - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+    return np.clip((image - low) / (high - low) * 255, 0, 255).astype(np.uint8)
 
 
 def _whole_numbers(mask: np.ndarray, path: str) -> np.ndarray:

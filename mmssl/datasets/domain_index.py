@@ -142,7 +142,7 @@ def index_domain(
         tuple(sample.case for sample in images.values()),
         data_root,
         tuple((_stem(sample), sample.volume) for sample in images.values()),
-        pool.folder,
+        f'the {part} part of {pool.folder}',
     )
     if holdout:
         held = set(hold_out(pool, holdout))

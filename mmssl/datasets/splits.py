@@ -20,9 +20,9 @@ def _by_slice(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
     return {part: list(pool.names[slice(*spec[part])]) for part in PARTS if part in spec}
 
 
-def _shares(items: Sequence[str], spec: dict) -> dict[str, list[str]]:
-    """Give int(share * n) items to each part: train the first, test the last, val before test."""
-    counts = {part: int(spec[part] * len(items)) for part in PARTS if part in spec}
+def _shares(items: Sequence[str], spec: dict, total: int) -> dict[str, list[str]]:
+    """Give int(share * total) items to a part: train the first, test the last, val before test."""
+    counts = {part: int(spec[part] * total) for part in PARTS if part in spec}
     stop = len(items) - counts.get('test', 0)
     places = {
         'train': (0, counts.get('train', 0)),
@@ -33,7 +33,7 @@ def _shares(items: Sequence[str], spec: dict) -> dict[str, list[str]]:
 
 
 def _by_fraction(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
-    return _shares(pool.names, spec)
+    return _shares(pool.names, spec, len(pool.names))
 
 
 def _by_case(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
@@ -45,7 +45,8 @@ def _by_case(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
     shares = {part: spec[part] for part in PARTS if isinstance(spec.get(part), int | float)}
     named = {part: spec[part] for part in PARTS if part in spec and part not in shares}
     taken = {str(case) for part in named for case in named[part]}
-    chosen = {**_shares([case for case in cases if case not in taken], shares), **named}
+    rest = [case for case in cases if case not in taken]
+    chosen = {**_shares(rest, shares, len(cases)), **named}
     return {part: pool.of_cases(chosen[part]) for part in PARTS if part in chosen}
 
 

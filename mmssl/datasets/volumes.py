@@ -7,6 +7,7 @@ be read from threads and from forked workers.
 
 import os
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -159,7 +160,7 @@ def _broken(path: str, kind: str) -> Iterator[None]:
     """Turn what a reader raises half-way through a file into one clear error."""
     try:
         yield
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise DataError(f'{path} cannot be read as {kind} ({error}). Copy it again.') from None
 
 
@@ -168,13 +169,14 @@ def _nifti(path: str) -> tuple[Any, tuple[int, ...]]:
     import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} does not exist.')
     try:
         with _broken(path, 'NIfTI'):
             image = nibabel.Nifti1Image.from_filename(path)
-    except (ImageFileError, HeaderDataError) as error:
+    except (ImageFileError, HeaderDataError, WrapStructError) as error:
         raise DataError(f'{path} cannot be opened as NIfTI ({error}). Copy it again.') from None
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:

@@ -74,3 +74,66 @@ def prostate(root: Path, **options) -> dict:
     if cfg.get('mode', 'train') != 'train':
         cfg['pipeline'] = options.get('pipeline', TEST_PIPELINE)
     return cfg
+
+
+def heart_labels(shape=(20, 24)) -> np.ndarray:
+    """Return a label map with 1, 2 and 3."""
+    labels = np.zeros(shape, np.uint8)
+    labels[..., 4:8, 3:9] = 1
+    labels[..., 8:15, 8:18] = 2
+    labels[..., 10:13, 10:15] = 3
+    return labels
+
+
+def write_h5(path: Path, **datasets: np.ndarray) -> Path:
+    import h5py
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, 'w') as file:
+        for key, array in datasets.items():
+            file[key] = array
+    return path
+
+
+def write_nifti(path: Path, array: np.ndarray, spacing=(5.0, 1.5, 1.25)) -> Path:
+    """Write an array (z, y, x) or (y, x) with a spacing in the order (z, y, x)."""
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(array.T, np.diag([*spacing[::-1], 1.0]))
+    if array.ndim < 4:
+        image.header.set_zooms(spacing[::-1][: array.ndim])
+    nibabel.save(image, path)
+    return path
+
+
+def heart_volume(seed: int, slices: int = 3, shape=(20, 24)) -> dict[str, np.ndarray]:
+    """Return an image in 0..1 and its labels, which differ from slice to slice."""
+    image = noise(seed, (slices, *shape)).astype(np.float32) / 255
+    labels = np.stack([np.roll(heart_labels(shape), index, axis=0) for index in range(slices)])
+    return dict(image=image, label=labels)
+
+
+ACDC_PATIENTS = dict(train=(99, 38, 50, 7), val=(28,), test=(11, 13))
+
+
+def write_acdc(root: Path, slice_folder: str = 'data', slices: int = 3) -> Path:
+    """Write the layout of SSL4MIS: training slices, volumes of the rest, and the lists."""
+    lists: dict[str, list[str]] = {'train_slices': [], 'train': [], 'val': [], 'test': []}
+    for part, patients in ACDC_PATIENTS.items():
+        for patient in patients:
+            for frame in (1, 2):
+                name = f'patient{patient:03d}_frame{frame:02d}'
+                volume = heart_volume(10 * patient + frame, slices, (20, 20 + 2 * frame))
+                lists[part].append(name)
+                if part != 'train':
+                    write_h5(root / 'data' / f'{name}.h5', **volume)
+                    continue
+                for index in range(slices):
+                    one = f'{name}_slice_{index + 1}'
+                    lists['train_slices'].append(one)
+                    arrays = {key: array[index] for key, array in volume.items()}
+                    write_h5(root / slice_folder / f'{one}.h5', **arrays)
+    for key, names in lists.items():
+        (root / f'{key}.list').write_text('\n'.join(names) + '\n')
+    return root

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from fake_files import slices
 
+from mmssl.datasets import splits
 from mmssl.datasets.domain_names import DomainNames, read_list
-from mmssl.datasets.labelled import choose_labelled
-from mmssl.datasets.splits import hold_out, split_names
+from mmssl.datasets.splits import PARTS, hold_out, split_names
 
 
 def pool(tmp_path='', cases=5, per_case=4, patients=True):
@@ -86,33 +88,78 @@ def test_hold_out_whole_cases():
         hold_out(pool(cases=1), dict(fraction=0.5))
 
 
-def test_labelled_first_n_ratio_and_all():
-    names = list(pool().names)
-    assert choose_labelled(pool(), dict(num=3), 0) == names[:3]
-    assert choose_labelled(pool(), dict(ratio=1 / 8), 60) == names[:7]  # int(7.5)
-    assert choose_labelled(pool(), dict(), 0) == names
+def parts(spec, of=None):
+    of = of or pool(cases=10)
+    return {part: sorted({name[:2] for name in split_names(of, spec, part)}) for part in PARTS}
 
 
-def test_labelled_drawn_with_a_seed():
-    names = list(pool().names)
-    drawn = choose_labelled(pool(), dict(num=6, seed=1), 0)
-    assert len(set(drawn)) == 6 and drawn == sorted(drawn) != names[:6]
-    assert drawn == choose_labelled(pool(), dict(num=6, seed=1), 0)
-    assert drawn != choose_labelled(pool(), dict(num=6, seed=2), 0)
+def test_shares_of_validation_and_test_do_not_overlap():
+    expected = dict(train=[f'{case:02d}' for case in range(7)], val=['07'], test=['08', '09'])
+    assert parts(dict(type='case', val=0.1, test=0.2)) == expected
+    assert parts(dict(type='case', train=0.7, val=0.1, test=0.2)) == expected
+    loose = pool(cases=10, patients=False)
+    assert parts(dict(type='fraction', val=0.1, test=0.2), loose) == expected
+    assert parts(dict(type='case', train=0.5, val=0.1, test=['00'])) == dict(
+        train=['01', '02', '03', '04', '05'], val=['09'], test=['00']
+    )
 
 
-def test_labelled_by_case_and_list():
-    assert {n[:2] for n in choose_labelled(pool(), dict(cases=2), 0)} == {'00', '01'}
-    assert {n[:2] for n in choose_labelled(pool(), dict(cases=['03']), 0)} == {'03'}
-    assert choose_labelled(pool(), dict(list=['00_02', '00_01']), 0) == ['00_01', '00_02']
+def test_published_numbers_of_patients():
+    for count, expected in ((320, (224, 32, 64)), (100, (70, 10, 20))):
+        names = tuple(f'{number:03d}' for number in range(count))
+        of = DomainNames('A', names, names, '')
+        spec = dict(type='case', val=0.1, test=0.2, seed=0)
+        assert tuple(len(split_names(of, spec, part)) for part in PARTS) == expected
 
 
-def test_labelled_faults():
-    with pytest.raises(ValueError, match='asks for 21 training images, but domain "A" has 20'):
-        choose_labelled(pool(), dict(num=21), 0)
-    with pytest.raises(ValueError, match='asks for 6 cases, but domain "A" has 5'):
-        choose_labelled(pool(), dict(cases=6), 0)
-    with pytest.raises(ValueError, match='only one of num, ratio'):
-        choose_labelled(pool(), dict(num=2, ratio=0.5), 4)
-    with pytest.raises(ValueError, match='chooses no image'):
-        choose_labelled(pool(), dict(ratio=0.01), 20)
+def test_seed_shuffles_the_patients():
+    spec = dict(type='case', val=0.2, test=0.3)
+    drawn = parts({**spec, 'seed': 1})
+    assert drawn == parts({**spec, 'seed': 1}) != parts({**spec, 'seed': 2}) != parts(spec)
+    assert {part: len(cases) for part, cases in drawn.items()} == dict(train=5, val=2, test=3)
+
+
+def test_a_list_may_name_volumes_and_cases(tmp_path):
+    names = tuple(f'p{p}_f{f}_s{s}' for p in (1, 2, 3) for f in (1, 2) for s in (1, 2))
+    volumes = tuple((name[:5],) for name in names)
+    of = DomainNames('A', names, tuple(name[:2] for name in names), str(tmp_path), volumes)
+    (tmp_path / 'a.list').write_text('\ufeffp3_f2.nii.gz\np1_f1_s2.h5\np2\n', encoding='utf-8')
+    assert read_list('a.list', of) == [
+        'p3_f2_s1', 'p3_f2_s2', 'p1_f1_s2', 'p2_f1_s1', 'p2_f1_s2', 'p2_f2_s1', 'p2_f2_s2',
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r'Domain "A" has no image "p4" in /data, which'):
+        read_list(['p4'], replace(of, folder='/data'))
+    assert read_list(['p4', 'p2_f1'], of, skip={'p4'}) == ['p2_f1_s1', 'p2_f1_s2']
+
+
+SHARED = {
+    'list': dict(type='list', train=['00_00', '01_00'], val=['01_01'], test=['02_00']),
+    'slice': dict(type='slice', test=(3, None)),
+    'fraction': dict(type='fraction', test=0.3),
+}
+
+
+@pytest.mark.parametrize('kind', SHARED)
+def test_a_patient_in_two_parts_is_refused(kind):
+    patient, first, second = {
+        'list': ('01', 'train', 'val'),
+        'slice': ('00', 'train', 'test'),
+        'fraction': ('03', 'train', 'test'),
+    }[kind]
+    message = f'"A": patient "{patient}" is in two parts of the split, {first} and {second}'
+    for part in ('train', 'test'):
+        with pytest.raises(ValueError, match=message):
+            split_names(pool(), SHARED[kind], part)
+    assert split_names(pool(), {**SHARED[kind], 'check_patients': False}, 'test')
+    assert split_names(pool(patients=False), SHARED[kind], 'test')
+
+
+def test_validation_and_test_as_one_set(monkeypatch):
+    warnings = []
+    monkeypatch.setattr(splits, 'print_log', lambda text, **options: warnings.append(options))
+    spec = dict(type='case', val=0.1, test=0.2, merge_val_test=True)
+    found = parts(spec)
+    assert found['val'] == found['test'] == ['07', '08', '09'] and '07' not in found['train']
+    assert [options['level'] for options in warnings] == [30, 30]
+    with pytest.raises(ValueError, match='merge_val_test needs a split that names val'):
+        split_names(pool(), dict(type='case', test=0.2, merge_val_test=True), 'test')

@@ -1,7 +1,9 @@
 import cv2
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import zoom
 
 from mmssl.registry import TRANSFORMS
 
@@ -70,6 +72,42 @@ def test_resize_gives_pillows_pixels(files, name, channels):
     expected = Image.fromarray(gt).resize((24, 24), Image.Resampling.NEAREST)
     assert (results['gt'] == np.asarray(expected)).all()
     assert results['img'].shape == (24, 24, channels)
+
+
+@pytest.mark.parametrize('size', [2, 24, 37, 61, 128])
+def test_zoom_gives_the_pixels_of_scipy(files, size):
+    img, mask, _ = files
+    results = build(type='ResizeSquare', size=size, interpolation='zoom')(dict(img=img, gt=mask))
+    factors = size / img.shape[0], size / img.shape[1]
+    assert (results['gt'] == zoom(mask, factors, order=0)).all()
+    assert (results['img'] == zoom(img, (*factors, 1), order=0)).all()
+
+
+def test_zoom_of_the_sizes_of_acdc(files):
+    rng = np.random.default_rng(0)
+    for height, width in ((256, 216), (224, 154), (428, 512), (173, 211)):
+        img = rng.integers(0, 256, (height, width, 1), np.uint8)
+        out = build(type='ResizeSquare', size=256, interpolation='zoom')(dict(img=img))['img']
+        assert (out[..., 0] == zoom(img[..., 0], (256 / height, 256 / width), order=0)).all()
+
+
+def test_slice_of_a_volume_with_the_spacing_of_its_file(tmp_path):
+    volume = np.linspace(0, 1, 2 * 4 * 5, dtype=np.float32).reshape(2, 4, 5)
+    labels = (volume > 0.7).astype(np.int64)
+    with h5py.File(tmp_path / 'v.h5', 'w') as file:
+        file['mri'], file['seg'] = volume, labels
+    path = str(tmp_path / 'v.h5')
+    results = dict(
+        img_path=path, mask_paths=[path], image_key='mri', mask_key='seg', index=1,
+        value_range=(0, 1), spacing=(9.0, 1.0, 1.0), label_map={0: 0, 1: 2},
+    )  # fmt: skip
+    loaded = build(type='LoadMask')(build(type='LoadImage')(dict(results)))
+    assert (loaded['img'][..., 0] == (volume[1] * 255).astype(np.uint8)).all()
+    assert (loaded['gt'] == 2 * labels[1]).all() and loaded['gt'].any()
+    assert loaded['spacing'] == (9.0, 1.0, 1.0) and loaded['ori_shape'] == (4, 5)
+    with h5py.File(path, 'a') as file:
+        file.attrs['spacing'] = (8.0, 1.5, 1.25)
+    assert build(type='LoadImage')(results)['spacing'] == (8.0, 1.5, 1.25)
 
 
 def test_unknown_interpolation_lists_the_known():
