@@ -1,7 +1,7 @@
 """What one domain holds: its images, the part of the split in use, and their masks."""
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .domain_names import DomainNames
@@ -188,29 +188,28 @@ def _expand(domain: str, layout: DomainLayout, files: dict[str, str]) -> dict[st
         if number is None and holds_volumes(path):
             shape = volume_shape(path, layout.image_key)
         if len(shape) < 3:
-            images[name] = Sample(domain, name, case, number, path, None, volume)
-            continue
-        for index in range(shape[0]):
-            one = f'{name}_slice_{index + 1}'
-            sample = Sample(domain, one, case, str(index + 1), path, None, volume, index)
-            images.setdefault(one, sample)
-    _check_volumes(images.values())
+            found = [Sample(domain, name, case, number, path, None, volume)]
+        else:
+            found = [
+                Sample(domain, f'{name}_slice_{k + 1}', case, str(k + 1), path, None, volume, k)
+                for k in range(shape[0])
+            ]
+        for sample in found:
+            _check_volume(images.setdefault(sample.name, sample), sample)
+    files_of: dict[str, Sample] = {}
+    for sample in images.values():
+        _check_volume(files_of.setdefault(sample.volume, sample), sample)
     return images
 
 
-def _check_volumes(samples: Iterable[Sample]) -> None:
-    """Refuse a volume file beside other files of the same volume."""
-    files: dict[str, dict[str, bool]] = {}
-    for sample in samples:
-        files.setdefault(sample.volume, {})[sample.img_path] = sample.index is not None
-    for volume, found in files.items():
-        if len(found) > 1 and any(found.values()):
-            first, second = sorted(found)[:2]
-            raise ValueError(
-                f'{first} and {second} both belong to volume "{volume}", and one of them holds '
-                'all of its slices. Choose one with image_dir, image_name or the lists, or tell '
-                'them apart by a group "volume" in case_pattern.'
-            )
+def _check_volume(first: Sample, second: Sample) -> None:
+    """Refuse a file with a whole volume beside other files of the same volume."""
+    if first.img_path != second.img_path and (first.index, second.index) != (None, None):
+        raise ValueError(
+            f'{first.img_path} and {second.img_path} both belong to volume "{second.volume}", and '
+            'one of them holds all of its slices. Choose one with image_dir, image_name or the '
+            'lists, or tell them apart by a group "volume" in case_pattern.'
+        )
 
 
 def _check_folders(data_root: str, domain: str, layout: DomainLayout) -> None:
