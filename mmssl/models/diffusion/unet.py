@@ -53,7 +53,7 @@ def load_unet(path: str | Path, in_channels: int | None = None) -> nn.Module:
 
     Raises:
         FileNotFoundError: no such folder, or a file is missing in it.
-        ValueError: only pickled weights, another kind of network, or other channels.
+        ValueError: only pickled weights, another kind of network, classes, or other channels.
     """
     from diffusers import UNet2DModel
 
@@ -61,6 +61,9 @@ def load_unet(path: str | Path, in_channels: int | None = None) -> nn.Module:
     found = config.get('_class_name', 'UNet2DModel')
     if found != 'UNet2DModel':
         raise ValueError(f'{folder / CONFIG} describes a {found}; needed is a UNet2DModel')
+    if config.get('class_embed_type') or config.get('num_class_embeds'):
+        raise ValueError(f'the diffusion model in {folder} needs class labels; train or convert '
+                         'one without classes')
     if in_channels is not None and config.get('in_channels', 3) != in_channels:
         raise ValueError(
             f'the diffusion model in {folder} takes {config.get("in_channels", 3)} channels, but '
@@ -158,7 +161,7 @@ def block_module(unet: nn.Module, index: int) -> nn.Module:
     any; diffusers has `layers_per_block + 1` of them in each of its `up_blocks`.
 
     Raises:
-        ValueError: if there is no such block.
+        ValueError: if there is no such block, or it is of a kind that guided-diffusion has not.
     """
     total = num_blocks(unet)
     if not 0 <= index < total:
@@ -168,7 +171,11 @@ def block_module(unet: nn.Module, index: int) -> nn.Module:
     block = unet.up_blocks[level]
     if layer == len(block.resnets) - 1 and getattr(block, 'upsamplers', None):
         return block.upsamplers[-1]
-    return (getattr(block, 'attentions', None) or block.resnets)[layer]
+    attentions = getattr(block, 'attentions', None) or block.resnets
+    if len(attentions) != len(block.resnets):
+        raise ValueError(f'block {index} is in a {type(block).__name__}, whose layers are not '
+                         "those of guided-diffusion's output blocks; use another block or model")
+    return attentions[layer]
 
 
 class _Enough(Exception):

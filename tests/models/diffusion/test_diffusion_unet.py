@@ -113,6 +113,14 @@ def test_block_out_of_range(index):
         block_outputs(tiny(), torch.randn(1, 1, 16, 16), 5, (2, index))
 
 
+def test_block_of_another_kind():
+    cfg = guided_diffusion_config(64, 16, (1, 1))
+    with torch.device('meta'):
+        unet = build_unet({**cfg, 'up_block_types': ('AttnSkipUpBlock2D', 'UpBlock2D')})
+    with pytest.raises(ValueError, match='block 1 is in a AttnSkipUpBlock2D'):
+        block_module(unet, 1)
+
+
 def test_step_out_of_range():
     check_steps((0, 999))
     with pytest.raises(ValueError, match=r'time steps \[1000, -1\] are out of range; .* 0 to 999'):
@@ -199,6 +207,8 @@ def _other_shape(folder):
     (lambda f: (f / 'config.json').write_text('{"_cl'), ValueError, 'config.json is not JSON'),
     (lambda f: (f / 'config.json').write_text('{"_class_name": "AutoencoderKL"}'), ValueError,
      'describes a AutoencoderKL; needed is a UNet2DModel'),
+    (lambda f: (f / 'config.json').write_text('{"num_class_embeds": 10}'), ValueError,
+     'needs class labels'),
     (lambda f: None, ValueError, 'takes 1 channels, but the images have 3'),
 ])
 def test_what_cannot_be_loaded_is_said(folder, spoil, kind, said):

@@ -16,7 +16,13 @@ from mmengine import Config
 from mmengine.runner.amp import autocast
 from tiny import build
 
-from mmssl.models.diffusion.unet import load_unet, read_extra
+from mmssl.models.diffusion.unet import (
+    block_shapes,
+    build_unet,
+    guided_diffusion_config,
+    load_unet,
+    read_extra,
+)
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules
 from mmssl.visualization.curves import group_curves, read_scalars
@@ -89,6 +95,28 @@ def test_every_parameter_gets_a_gradient_in_half_precision():
 def test_wrong_use_is_said(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize('name, parameters, blocks', [
+    ('acdc', 495_921_665, {2: (1024, 16, 16), 4: (1024, 16, 16), 6: (512, 32, 32)}),
+    ('mnms', 495_921_665, {2: (1024, 16, 16), 4: (1024, 16, 16), 6: (512, 32, 32)}),
+    ('lite_acdc', 6_928_929, {2: (128, 16, 16), 4: (128, 16, 16), 6: (64, 32, 32)}),
+    ('lite_phantom', 2_013_697, {2: (64, 16, 16), 4: (64, 16, 16), 6: (32, 32, 32)}),
+])
+def test_configs(name, parameters, blocks):
+    cfg = Config.fromfile(ROOT / f'configs/mcsd/ddpm_{name}.py')
+    unet = dict(cfg.model.unet)
+    unet.pop('type')
+    unet = guided_diffusion_config(**unet)
+    with torch.device('meta'):
+        assert sum(p.numel() for p in build_unet(unet).parameters()) == parameters
+    size = unet['sample_size']
+    assert block_shapes(unet, size, (2, 4, 6)) == blocks
+    assert cfg.train_dataloader.dataset.labelled == dict(num=0)
+    resize = [s for s in cfg.train_dataloader.dataset.prepare if s['type'] == 'ResizeSquare']
+    assert [s['size'] for s in resize] == [size]
+    assert not any(cfg.get(f'{mode}_{part}') for mode in ('val', 'test')
+                   for part in ('dataloader', 'evaluator', 'cfg'))
 
 
 @pytest.fixture(scope='module')
