@@ -1,6 +1,7 @@
 """ACDC and M&Ms: slices and volumes, HDF5, NIfTI and PNG; the real ACDC with MMSSL_DATA."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,15 @@ real = pytest.mark.skipif(
 @pytest.fixture
 def root(tmp_path):
     return write_acdc(tmp_path)
+
+
+def documented(name):
+    """Return a dictionary that a page of the documentation shows."""
+    page = (Path(__file__).parents[2] / 'docs/en/data.md').read_text()
+    block = next(b for b in re.findall(r'```python\n(.*?)```', page, re.S) if f'{name} = ' in b)
+    shown: dict = {}
+    exec(block, shown)
+    return shown[name]
 
 
 def acdc(root, **options):
@@ -204,6 +214,7 @@ def test_validation_and_test_as_one_set(root, monkeypatch):
     warnings = []
     monkeypatch.setattr(splits, 'print_log', lambda text, **options: warnings.append(text))
     split = dict(ACDC.LAYOUT['split'], merge_val_test=True)
+    assert documented('split') == split
     val, test = (acdc(root, split=split, mode=mode) for mode in ('val', 'test'))
     assert val.samples == test.samples and len(cases(val)) == 3
     assert len(warnings) == 2 and 'chosen on the images that it is scored on' in warnings[0]
@@ -225,19 +236,9 @@ def test_nifti_volumes_by_options_alone(tmp_path):
             write_nifti(folder / f'{name}.nii.gz', volume)
             write_nifti(folder / f'{name}_gt.nii.gz', np.full((3, 8, 6), 3, np.uint8))
         write_nifti(folder / f'patient{patient:03d}_4d.nii.gz', np.zeros((2, 3, 8, 6), np.int16))
-    options = dict(
-        data_root=tmp_path,
-        image_dir='training/*',
-        mask_dir='training/*',
-        image_name='*_frame??',
-        mask_name='{name}_gt',
-        image_suffixes=('.nii.gz',),
-        mask_suffixes=('.nii.gz',),
-        value_range='volume',
-        split=dict(type='case', val=0.34, test=0.34),
-        prepare=LOAD,
-    )
-    train = ACDC(**options, labelled=dict(cases=1))
+    options = {**documented('raw_acdc'), 'data_root': tmp_path, 'prepare': LOAD}
+    options.update(split=dict(type='case', val=0.34, test=0.34), labelled=dict(cases=1))
+    train = ACDC(**options)
     assert cases(train) == {'patient001'} and len(train.labelled_indices) == 6
     test = ACDC(**options, mode='test')
     assert cases(test) == {'patient003'} and len({s.volume for s in test.samples}) == 2
@@ -316,18 +317,14 @@ def test_processed_slices_of_mnms_by_patient(tmp_path):
                 mask[4:8, 4:8, 0] = mask[9:12, 4:8, 1] = mask[14:18, 4:8, 2] = 255
                 write_png(folder / f'image/{case:03d}{index:03d}.png', noise(case))
                 write_png(folder / f'mask/{case:03d}{index:03d}.png', mask)
-    options = dict(
-        data_root=tmp_path, domains=['vendorA', 'vendorB'], prepare=LOAD, metainfo=HEART,
-        image_dir='{domain}/*/image', mask_dir='{domain}/*/mask',
-        split=dict(type='case', val=0.1, test=0.2, seed=0),
-        label_map={(0, 0, 0): 0, (255, 0, 0): 3, (0, 255, 0): 2, (0, 0, 255): 1},
-    )  # fmt: skip
-    train = MNMs(**options, labelled=dict(domain='all', cases=5, seed=0))
+    options = {**documented('mnms_by_patient'), 'data_root': tmp_path, 'prepare': LOAD}
+    options['domains'] = ['vendorA', 'vendorB']
+    train = MNMs(**options)
     assert len(train) == 2 * 7 * 2 and len(train.labelled_indices) == 5 * 2
     test = MNMs(**options, mode='test')
     assert len(test) == 2 * 2 * 2
     gt = test._run_prepare(0)['gt']
-    assert gt[[5, 10, 15], 5].tolist() == [3, 2, 1]
+    assert gt[[5, 10, 15], 5].tolist() == [1, 2, 3]
 
 
 def test_patients_of_folders_are_compared_if_asked(tmp_path):
