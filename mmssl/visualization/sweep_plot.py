@@ -74,6 +74,7 @@ def _lines(figure, axes, rows, names, metric) -> None:
         axes.set_xscale('log')
     axes.set_xticks(where, labels)
     axes.minorticks_off()
+    axes.margins(x=0.08)
     axes.set_xlabel(names[0])
     axes.set_ylabel(UNITS.get(metric, metric))
     axes.grid(alpha=0.3)

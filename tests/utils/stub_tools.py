@@ -24,6 +24,7 @@ TRAIN = COMMON + """
         print('first line')
         sys.exit('error: the disk is full')
     if float(given.get('fake.wait', 0)) and not (work / 'half').exists():
+        (work / 'pid').write_text(str(os.getpid()))
         (work / 'half').touch()
         try:
             time.sleep(float(given['fake.wait']))
@@ -53,7 +54,7 @@ model = dict(type='Any', neck=dict(blocks=(2, 4)))
 randomness = dict(seed=0)
 train_dataloader = dict(num_workers=2)
 test_evaluator = dict(unit='pixel')
-default_hooks = dict(checkpoint=dict(save_best=['unet/DSC', 'sam/DSC']))
+default_hooks = dict(logger=dict(interval=5), checkpoint=dict(save_best=['unet/DSC', 'sam/DSC']))
 """
 
 

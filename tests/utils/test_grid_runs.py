@@ -71,11 +71,14 @@ def test_a_changed_setting_is_refused_and_nothing_is_started(job):
 def test_an_edited_config_is_another_setting(job, tools):
     go(job())
     text = (tools / 'config.py').read_text()
-    (tools / 'config.py').write_text(text.replace('num_workers=2', 'num_workers=8'))
-    assert job().state() == 'done'
+    for harmless in (('num_workers=2', 'num_workers=8'), ('interval=5', 'interval=50')):
+        (tools / 'config.py').write_text(text.replace(*harmless))
+        assert job().state() == 'done'
     (tools / 'config.py').write_text(text.replace('blocks=(2, 4)', 'blocks=(2, 6)'))
     assert job().state() == 'other'
     assert job().change() == 'model.neck.blocks is [2, 4] there and [2, 6] here'
+    with pytest.raises(ValueError, match='other settings'):
+        job().prepare()
 
 
 def test_a_changed_test_repeats_the_test_alone(job, tools):
@@ -155,15 +158,21 @@ run(lambda: run_jobs(jobs, ['0', '1'], poll=0.01))
 """
 
 
-@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_all_runs_and_a_repeat_goes_on(job, tools, sent):
+def start_and_wait(tools, jobs):
+    """Start the jobs in a process of their own, and wait until they are at work."""
     main = subprocess.Popen(
         [sys.executable, '-c', INTERRUPTED, str(tools)], stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    jobs = [job(name, wait=60) for name in 'ab']
     until = time.monotonic() + 60
     while not all((j.folder / 'half').exists() for j in jobs) and time.monotonic() < until:
         time.sleep(0.02)
+    return main
+
+
+@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_all_runs_and_a_repeat_goes_on(job, tools, sent):
+    jobs = [job(name, wait=60) for name in 'ab']
+    main = start_and_wait(tools, jobs)
     main.send_signal(sent)
     errors = main.communicate(timeout=30)[1]
     assert main.returncode == 130 and 'Traceback' not in errors
@@ -174,16 +183,30 @@ def test_an_interrupt_stops_all_runs_and_a_repeat_goes_on(job, tools, sent):
     assert [j.state() for j in jobs] == ['done', 'done']
 
 
+def test_a_run_that_outlives_its_killed_sweep_keeps_its_folder(job, tools):
+    jobs = [job(name, wait=60) for name in 'ab']
+    main = start_and_wait(tools, jobs)
+    main.kill()
+    main.communicate()
+    try:
+        failed, _ = go(*jobs)
+        assert ['another process is at work' in reason for reason in failed.values()] == [True] * 2
+        assert [len(calls(j)) for j in jobs] == [1, 1]
+    finally:
+        for j in jobs:
+            os.kill(int((j.folder / 'pid').read_text()), signal.SIGKILL)
+
+
 def test_a_run_that_will_not_end_is_killed(job, monkeypatch):
     monkeypatch.setattr('mmssl.utils.grid_runs.PATIENCE', 0.1)
     stubborn = job(wait=60)
     program = (stubborn.tools / 'train.py').read_text()
     (stubborn.tools / 'train.py').write_text(
         'import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n'
-        + program.replace('time.sleep', "(work / 'pid').write_text(str(os.getpid())); time.sleep"))
+        + program)
 
     def interrupt_when_at_work(*args):
-        if (stubborn.folder / 'pid').exists():
+        if (stubborn.folder / 'half').exists():
             raise KeyboardInterrupt
 
     monkeypatch.setattr('mmssl.utils.grid_runs.time.sleep', interrupt_when_at_work)
