@@ -207,7 +207,8 @@ class MultiOptimWrapperConstructor:
             part = students[name] if name in students else self._part(model, name, students)
             parameters = [p for p in part.parameters() if p.requires_grad]
             if not parameters:
-                raise ValueError(f'"{name}" has an optimiser but no trainable parameter')
+                why = getattr(part, 'untrainable', None) or 'remove the optimiser'
+                raise ValueError(f'"{name}" has an optimiser but no trainable parameter: {why}')
             covered.update(id(p) for p in parameters)
             wrappers[name] = self._build(part, parameters, dict(cfg))
         left = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in covered]

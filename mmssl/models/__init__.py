@@ -4,7 +4,7 @@ from mmssl.compat import import_mmseg
 
 import_mmseg()
 
-from . import backbones, heads, losses, methods  # noqa: E402
+from . import backbones, heads, losses, methods, necks  # noqa: E402
 from .data_preprocessor import SemiDataPreprocessor  # noqa: E402
 from .ensembles import (  # noqa: E402
     ConstantRatio,
@@ -40,4 +40,5 @@ __all__ = [
     'heads',
     'losses',
     'methods',
+    'necks',
 ]

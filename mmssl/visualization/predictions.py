@@ -55,7 +55,8 @@ def class_maps(
     Maps come at the size of each network's own output.
     """
     inputs = prepare_inputs(model, [sample])
-    asked = [(name, False) for name in model.students] if students else []
+    names = getattr(model, 'image_students', model.students)
+    asked = [(name, False) for name in names] if students else []
     if teachers:
         asked += [(name, True) for name in getattr(model, 'teachers', {})]
     maps = {}

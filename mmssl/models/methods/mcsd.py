@@ -59,6 +59,8 @@ class MCSD(UniMatch):
             self.weights['image'] = 0.0
         self.neck = MODELS.build(neck) if neck else None
         self.feature_student = feature_student
+        if self.primary == feature_student:  # a written config has its keys in another order
+            self.primary = self.image_students[0]
         self.label_features = label_features
         self.inference = inference
 

@@ -83,6 +83,15 @@ class DiffusionFeatureNeck(BaseModule):
         self._checked = False
         self._describe()
 
+    @property
+    def untrainable(self) -> str | None:
+        """Why there is nothing to train, None if there is."""
+        if self.spec is not None:
+            return None
+        return (f'DiffusionFeatureNeck has neither its model ({self.model}) nor its feature cache '
+                f'({self.cache_dir}); train a diffusion model (configs/mcsd/ddpm_*.py) and set '
+                'model.neck.model to its folder "unet"')
+
     def _describe(self) -> None:
         """Learn the features' shapes from the cache, or else from the model, if one is there."""
         if self.cache_dir is not None and (Path(self.cache_dir) / META).is_file():

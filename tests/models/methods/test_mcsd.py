@@ -130,6 +130,12 @@ def test_mean_of_both_networks_by_hand():
     assert torch.allclose(model.predict_logits(images, 'unet').exp(), (a + b) / 2, atol=1e-6)
 
 
+def test_the_order_of_the_students_does_not_matter():
+    model = mcsd(students=dict(feature_unet=segmentor(2, GN, channels=3), unet=segmentor(2, GN)))
+    assert model.primary == 'unet'
+    assert model.loss(batch_of(model))['feature'] > 0
+
+
 def test_neck_and_network_b_come_together():
     with pytest.raises(ValueError, match='need both `neck` and a student "feature_unet"'):
         mcsd(students=dict(unet=segmentor(2, GN)))
