@@ -85,6 +85,8 @@ def split_names(pool: DomainNames, spec: dict, part: str) -> list[str]:
     """
     kind = spec.get('type')
     if kind == 'folder':
+        if spec.get('merge_val_test'):
+            raise ValueError("merge_val_test needs a split of another type than 'folder'.")
         return list(pool.names)
     if kind not in SPLITS:
         known = ', '.join(['folder', *SPLITS])

@@ -58,24 +58,31 @@ def read_slice(path: str, key: str, index: int | None = None) -> np.ndarray:
         FileNotFoundError: there is no such file.
         DataError: the file is broken, or the slice is not there.
     """
-    shape = volume_shape(path, key)
-    if len(shape) == 3:
-        index = 0 if index is None and shape[0] == 1 else index
-        if index is None or not 0 <= index < shape[0]:
-            raise DataError(
-                f'{path} is a volume of {shape[0]} slices {shape[1:]}, slice {index} was asked '
-                'for. Give one slice a file, or leave the group "slice" of case_pattern unmatched.'
-            )
     if path.lower().endswith(HDF5_SUFFIXES):
-        with _hdf5(path, key) as data, _broken(path, 'HDF5'):
-            return data[...] if data.ndim == 2 else data[index]
-    if path.lower().endswith('.nii'):
-        image, shape = _nifti(path)
-        with _broken(path, 'NIfTI'):
-            part = image.dataobj if len(shape) == 2 else image.dataobj[:, :, index]
-            return np.asanyarray(part).reshape(shape[:-3:-1]).T
-    volume = _unpacked(path)
-    return volume if volume.ndim == 2 else volume[index]
+        with _hdf5(path, key) as data:
+            place = _place(path, data.shape, index)
+            with _broken(path, 'HDF5'):
+                return data[place]
+    image, shape = _nifti(path)
+    place = _place(path, shape, index)
+    if path.lower().endswith('.gz'):
+        return _unpacked(path)[place]
+    with _broken(path, 'NIfTI'):
+        part = image.dataobj if place is ... else image.dataobj[:, :, place]
+        return np.asanyarray(part).reshape(shape[:-3:-1]).T
+
+
+def _place(path: str, shape: tuple[int, ...], index: int | None) -> Any:
+    """Return what a slice is called inside its array."""
+    if len(shape) == 2:
+        return ...
+    index = 0 if index is None and shape[0] == 1 else index
+    if index is None or not 0 <= index < shape[0]:
+        raise DataError(
+            f'{path} is a volume of {shape[0]} slices {shape[1:]}, slice {index} was asked '
+            'for. Give one slice a file, or leave the group "slice" of case_pattern unmatched.'
+        )
+    return index
 
 
 def read_volume(path: str, key: str) -> np.ndarray:
@@ -86,13 +93,17 @@ def read_volume(path: str, key: str) -> np.ndarray:
     return _unpacked(path)
 
 
-@lru_cache(maxsize=4096)
 def volume_limits(path: str, key: str) -> tuple[float, float]:
     """Return the smallest and largest value of a file's array, remembered for each file.
 
     Raises:
         DataError: the file is broken or holds NaN or infinity.
     """
+    return _limits(path, key, _changed(path))
+
+
+@lru_cache(maxsize=4096)
+def _limits(path: str, key: str, changed: int) -> tuple[float, float]:
     volume = read_volume(path, key)
     low, high = float(volume.min()), float(volume.max())
     if not np.isfinite([low, high]).all():
@@ -192,7 +203,12 @@ def _nifti(path: str) -> tuple[Any, tuple[int, ...]]:
 def _unpacked(path: str) -> np.ndarray:
     """Return a whole NIfTI array; one thread at a time, as neighbouring slices share a file."""
     with _UNPACKING:
-        return _last_volumes(path, os.stat(path).st_mtime_ns if os.path.isfile(path) else 0)
+        return _last_volumes(path, _changed(path))
+
+
+def _changed(path: str) -> int:
+    """Return when a file was last written, 0 if it is not there."""
+    return os.stat(path).st_mtime_ns if os.path.isfile(path) else 0
 
 
 @lru_cache(maxsize=2)  # image and mask of the volume in use

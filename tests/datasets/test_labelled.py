@@ -60,6 +60,7 @@ def test_first_of_a_list_in_its_own_order(tmp_path):
     for entries in (ORDER, 'order.list'):
         of = pool(tmp_path=tmp_path)
         assert choose_labelled(of, dict(num=3, list=entries), 0) == ['01_01', '03_00', '03_02']
+        assert cases_of(choose_labelled(of, dict(cases=1, list=entries), 0)) == {'03'}
         assert cases_of(choose_labelled(of, dict(cases=2, list=entries), 0)) == {'01', '03'}
         assert len(choose_labelled(of, dict(cases=2, list=entries), 0)) == 8
         assert choose_labelled(of, dict(ratio=0.1, list=entries), 20) == ['03_00', '03_02']

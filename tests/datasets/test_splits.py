@@ -163,3 +163,5 @@ def test_validation_and_test_as_one_set(monkeypatch):
     assert [options['level'] for options in warnings] == [30, 30]
     with pytest.raises(ValueError, match='merge_val_test needs a split that names val'):
         split_names(pool(), dict(type='case', test=0.2, merge_val_test=True), 'test')
+    with pytest.raises(ValueError, match="another type than 'folder'"):
+        split_names(pool(), dict(type='folder', merge_val_test=True), 'test')

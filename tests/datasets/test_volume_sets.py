@@ -382,3 +382,14 @@ def test_real_validation_and_test_volumes():
         assert len({s.volume for s in dataset.samples}) == volumes and len(dataset) == slices
         results = dataset._run_prepare(4)
         assert results['img'].dtype == np.uint8 and results['gt'].max() == 3
+
+
+@real
+def test_real_patients_without_lists():
+    split = dict(type='case', val=0.1, test=0.2)
+    found = [
+        cases(ACDC(data_root=DATA, split=split, mode=mode, labelled=dict(num=0)))
+        for mode in ('train', 'val', 'test')
+    ]
+    assert [len(patients) for patients in found] == [70, 10, 20]
+    assert len(set.union(*found)) == 100

@@ -117,6 +117,10 @@ def test_range_of_the_volume_is_that_of_all_its_slices(tmp_path):
         path = write(tmp_path / name, volume)
         assert decode_image(path, index=0, value_range='volume').max() == 63
         assert decode_image(path, index=1, value_range='volume').max() == 255
+    write_h5(tmp_path / 'v.h5', image=volume * 2.0)
+    os.utime(tmp_path / 'v.h5', (1, 1))
+    path = str(tmp_path / 'v.h5')
+    assert decode_image(path, index=1, value_range='volume').max() == 255
     flat = write(tmp_path / 'flat.h5', np.full((4, 4), 7.0))
     assert not decode_image(flat, value_range='volume').any()
 
