@@ -16,8 +16,8 @@ Model, steps and blocks are those of model.neck, slices those of train_dataloade
 transforms, before any augmentation. An interrupted run goes on where it stopped; slices whose image
 has changed are computed again. A folder with features of another model or of other options is
 refused. Train from it with model.neck.cache_dir=DIR and
-dict(type='LoadDiffusionFeatures', cache_dir=DIR), dict(type='TrackGeometry') at the beginning of
-unlabelled_pipeline.
+train_dataloader.dataset.head=[dict(type='LoadDiffusionFeatures', cache_dir=DIR),
+dict(type='TrackGeometry')].
 
 exit codes: 1 something to set right, 2 unknown component in the config, 130 interrupted"""
 
@@ -69,8 +69,10 @@ def build_neck(cfg):
     neck_cfg = cfg.get('model', {}).get('neck')
     neck = MODELS.build({**neck_cfg, 'cache_dir': None}) if neck_cfg else None
     if not isinstance(neck, DiffusionFeatureNeck):
-        raise ValueError(f'{cfg.filename} has no DiffusionFeatureNeck in model.neck, so there are '
-                         'no features to extract')
+        raise ValueError(
+            f'{cfg.filename} has no DiffusionFeatureNeck in model.neck, so there are no features '
+            'to extract'
+        )
     return neck.requires_grad_(False)
 
 
@@ -82,10 +84,11 @@ def build_slices(cfg):
     dataset_cfg = cfg.train_dataloader.dataset
     while 'prepare' not in dataset_cfg and 'dataset' in dataset_cfg:
         dataset_cfg = dataset_cfg.dataset
-    prepare = [step for step in dataset_cfg.get('prepare', ())
-               if step['type'] != 'LoadDiffusionFeatures']
-    own = dict(prepare=prepare, pipeline=[], labelled_pipeline=None, unlabelled_pipeline=None,
-               cache=False)
+    prepare = [
+        step for step in dataset_cfg.get('prepare', ()) if step['type'] != 'LoadDiffusionFeatures'
+    ]
+    own = dict(prepare=prepare, head=[], pipeline=[], labelled_pipeline=None,
+               unlabelled_pipeline=None, cache=False)
     return PreparedSlices(DATASETS.build({**dataset_cfg, **own}))
 
 

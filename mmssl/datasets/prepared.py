@@ -29,7 +29,7 @@ class PreparedSlices(Dataset):
                 )
             dataset = dataset.dataset
         self.dataset = copy.copy(dataset)
-        self.dataset.pipelines = {True: [], False: []}
+        self.dataset.head, self.dataset.pipelines = [], {True: [], False: []}
 
     def __len__(self) -> int:
         """Return the number of images."""
