@@ -1,4 +1,4 @@
-"""MCSD trained through the runner on phantom volumes: leakage, exact resume, two ranks, inference."""
+"""MCSD trained through the runner on phantom volumes: leakage, resume, two ranks, inference."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from mmengine import Config
 from denoiser_parts import write_model
+from mmengine import Config
 from test_training import same_training
 from tiny import BN, segmentor
 

@@ -204,10 +204,12 @@ class MultiOptimWrapperConstructor:
         covered: set[int] = set()
         wrappers = {}
         for name, cfg in self.optimizers.items():
+            if cfg is None:  # inherited from a base, not wanted
+                continue
             part = students[name] if name in students else self._part(model, name, students)
             parameters = [p for p in part.parameters() if p.requires_grad]
             if not parameters:
-                why = getattr(part, 'untrainable', None) or 'remove the optimiser'
+                why = getattr(part, 'untrainable', None) or 'set it to None'
                 raise ValueError(f'"{name}" has an optimiser but no trainable parameter: {why}')
             covered.update(id(p) for p in parameters)
             wrappers[name] = self._build(part, parameters, dict(cfg))

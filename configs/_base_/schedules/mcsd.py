@@ -6,4 +6,5 @@ optim_wrapper = dict(
         neck=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
     ),
 )
+custom_hooks = [dict(type='FitProjectionHook')]  # for projection='pca' (and no optimiser `neck`)
 train_cfg = dict(max_iters=44100)

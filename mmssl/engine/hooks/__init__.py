@@ -6,6 +6,7 @@ from mmssl.engine.hooks.diffusion_hook import DiffusionHook
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.engine.hooks.loss_guard_hook import LossGuardHook
 from mmssl.engine.hooks.progress_hook import ProgressHook
+from mmssl.engine.hooks.projection_hook import FitProjectionHook
 from mmssl.engine.hooks.runtime_info_hook import RuntimeInfoHook
 from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
 from mmssl.engine.hooks.summary_hook import SummaryHook
@@ -17,6 +18,7 @@ __all__ = [
     'DiagnosticHook',
     'DiffusionHook',
     'EMATeacherHook',
+    'FitProjectionHook',
     'LossGuardHook',
     'ProgressHook',
     'RuntimeInfoHook',
