@@ -46,12 +46,13 @@ class ACDC(MixedDomainDataset):
 
 @DATASETS.register_module()
 class MNMsVolumes(MixedDomainDataset):
-    """M&Ms by patient, with the classes of ACDC: 320 patients, 7:1:2 to train, val and test.
+    """M&Ms by patient, with the classes of ACDC: 320 patients, 7:2:1 to train, val and test.
 
     `data/` has a file for each volume, `A0S9V9_ED.h5` (or for each slice, `A0S9V9_ED_slice_1.h5`)
     with datasets `image` and `label`: the patient's code and a name of the frame. In the files
-    1 is the left and 3 the right ventricle. Which patients MCSD had in which part is not
-    published; here a fixed seed shuffles them.
+    1 is the left and 3 the right ventricle. MCSD's "7:2:1" is read in the order
+    of its "70:10:20" for ACDC; which patients were in which part is not published, here a fixed
+    seed shuffles them.
     """
 
     DOMAINS = ('MNMs',)
@@ -61,7 +62,7 @@ class MNMsVolumes(MixedDomainDataset):
         mask_dir=('data', 'data/slices'),
         image_suffixes=HDF5_SUFFIXES,
         mask_suffixes=HDF5_SUFFIXES,
-        split=dict(type='case', val=0.1, test=0.2, seed=0),
+        split=dict(type='case', val=0.2, test=0.1, seed=0),
         case_pattern=r'(?P<volume>(?P<case>[^_]+)_[^_]+)(_slice_(?P<slice>\d+))?',
         label_map={0: 0, 1: 3, 2: 2, 3: 1},
         value_range='volume',

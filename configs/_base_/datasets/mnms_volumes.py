@@ -1,4 +1,4 @@
-# M&Ms: cardiac MRI of 320 patients, a file for each volume or slice, split 7:1:2 by patient,
+# M&Ms: cardiac MRI of 320 patients, a file for each volume or slice, split 7:2:1 by patient,
 # with the classes of ACDC, scored by volume.
 dataset_type = 'MNMsVolumes'
 data_root = 'data/mnms_volumes'
