@@ -207,7 +207,7 @@ class FrozenDenoiser:
             self._move(images.device)
         noise, steps, signal, sigma = self._constants
         low, high = self.spec.input_range
-        x = images.detach().float() * (high - low) + low
+        x = images.float() * (high - low) + low
         x_t = (signal * x + sigma * noise).flatten(0, 1)  # (steps * N, C, S, S)
         t = steps[:, None].expand(-1, len(images)).flatten()
         outputs = [

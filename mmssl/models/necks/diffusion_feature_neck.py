@@ -86,6 +86,8 @@ class DiffusionFeatureNeck(BaseModule):
     @property
     def untrainable(self) -> str | None:
         """Why there is nothing to train, None if there is."""
+        if self.projection.kind != 'learned':
+            return f"projection='{self.projection.kind}' is not trained; set the optimiser to None"
         if self.spec is not None:
             return None
         return (f'DiffusionFeatureNeck has neither its model ({self.model}) nor its feature cache '

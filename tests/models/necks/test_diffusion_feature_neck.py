@@ -241,6 +241,13 @@ def test_without_model_and_cache_the_errors_say_so():
         build(cache_dir='/gone').from_maps(torch.zeros(1, 8).half())
 
 
+def test_it_says_why_there_is_nothing_to_train(model):
+    assert build(model).untrainable is None
+    assert 'neither its model (/nowhere)' in build('/nowhere').untrainable
+    assert "projection='pca' is not trained" in build(model, projection='pca').untrainable
+    assert list(build('/nowhere').parameters()) == []
+
+
 def test_a_checkpoint_of_another_model_is_refused(model, other):
     neck = build(model)
     neck(images())
@@ -256,6 +263,24 @@ def test_a_checkpoint_of_another_model_is_refused(model, other):
     same = build(model)
     same.load_state_dict(state)
     assert torch.equal(same(images()), neck(images()))
+
+
+def test_what_is_known_of_the_model_outlives_a_checkpoint_that_does_not_know(model):
+    untouched = saved(build(model))  # never opened
+    neck = build(model)
+    neck(images())
+    key = neck.feature_key.clone()
+    assert not torch.equal(untouched['feature_key'], key)
+    neck.load_state_dict(untouched)
+    assert torch.equal(neck.feature_key, key)
+
+
+def test_a_long_description_fits(model):
+    neck = build(model, steps=range(200), projection='random')
+    bare = build(steps=range(200), projection='random')
+    assert len(bare.feature_key) < len(neck.feature_key)
+    bare.load_state_dict(saved(neck))
+    assert bare.spec == neck.spec
 
 
 @pytest.mark.parametrize(
