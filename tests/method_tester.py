@@ -1,0 +1,328 @@
+"""The checks that every method passes: inherit from `MethodTester` and name a config."""
+
+import copy
+import importlib
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine import Config
+from tiny import BN, GN, build, segmentor, set_iter
+
+from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
+from mmssl.registry import HOOKS, RUNNERS
+from mmssl.utils.setup import register_all_modules
+
+ROOT = Path(__file__).parents[1]
+SIDE = 32
+
+
+def phantom_batch(
+    n_l: int = 4, n_u: int = 4, classes: int = 2, side: int = SIDE, seed: int = 0
+) -> dict:
+    """Return a collated batch of nested discs, one grey value for each class, with noise."""
+    g = torch.Generator().manual_seed(seed)
+    n = n_l + n_u
+    centre = side * (0.35 + 0.3 * torch.rand(n, 2, generator=g))
+    radius = side * (0.25 + 0.1 * torch.rand(n, 1, 1, generator=g))
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
+    distance = ((rows - centre[:, :1, None]) ** 2 + (columns - centre[:, 1:, None]) ** 2).sqrt()
+    y = sum((distance < radius * (i + 1) / (classes - 1)).int() for i in range(classes - 1))
+    clean = (40 + 150 * y / (classes - 1))[:, None]
+
+    def view(part: slice, gain: float) -> torch.Tensor:
+        x = gain * clean[part]
+        return (x + 10 * torch.randn(x.shape, generator=g)).clamp(0, 255).to(torch.uint8)
+
+    labelled, unlabelled = slice(None, n_l), slice(n_l, None)
+    boxes = {key: torch.tensor([[left, 3, side // 2, side // 3]] * n_u)
+             for key, left in (('box', 2), ('box2', side // 3))}
+    views = dict(x_w=view(labelled, 1), y=y[labelled].to(torch.uint8), u_w=view(unlabelled, 1),
+                 u_s=view(unlabelled, 0.7), u_s2=view(unlabelled, 1.2), **boxes)
+    return dict(inputs=views, data_samples=dict(labelled=[], unlabelled=[]))
+
+
+class MethodTester:
+    """Check one method with small networks in the place of its students.
+
+    Attributes:
+        config: a config of the method, below `configs/`.
+        options: merged into the config's model, e.g. a threshold that untrained networks pass.
+        exact: further options without which the method draws random numbers; for the comparison
+            of two ranks with one process.
+        unlabelled: whether the method learns from unlabelled images.
+        on_meta: whether the loss runs on the meta device, where any look at a value fails.
+        counts: labelled and unlabelled images of a batch.
+    """
+
+    config: str
+    options: dict = {}
+    exact: dict = {}
+    unlabelled = True
+    on_meta = True
+    counts = (4, 4)
+
+    # What an entry may override.
+
+    @classmethod
+    def student(cls, name: str, channels: int, norm: dict) -> dict:
+        """Return the config of the small network that takes a student's place."""
+        return segmentor(channels, norm)
+
+    @classmethod
+    def batch(cls, classes: int = 2, side: int = SIDE, seed: int = 0) -> dict:
+        """Return a collated batch."""
+        return phantom_batch(*cls.counts, classes, side, seed)
+
+    @classmethod
+    def share(cls, key: str, value: torch.Tensor, rank: int) -> torch.Tensor:
+        """Return the part of a batch's entry that one of two ranks has: its half."""
+        return value.chunk(2)[rank]
+
+    @classmethod
+    def edit(cls, cfg: Config) -> None:
+        """Change the config of the short run on the phantom."""
+
+    # How the models and runs of the checks are made.
+
+    @classmethod
+    def model_cfg(cls, classes: int = 2, norm: dict = BN, **options) -> Config:
+        """Return the method's config of a model with small students."""
+        cfg = Config.fromfile(ROOT / 'configs' / cls.config)
+        model = cfg.model
+        overlapping = model.get('label_space', {}).get('type') == 'OverlappingParts'
+        channels = classes - 1 if overlapping else classes
+        model.students = {name: cls.student(name, channels, norm)
+                          for name, student in model.students.items() if student is not None}
+        model.parts = [[i] for i in range(1, classes)]
+        model.get('data_preprocessor', {}).pop('sizes', None)
+        cfg.merge_from_dict({'model': copy.deepcopy({**cls.options, **options})})
+        return cfg
+
+    @classmethod
+    def model(cls, *args, seed: int = 0, **kwargs):
+        """Return a model in the middle of its training, where all its terms count."""
+        set_iter(90, 100)
+        return build(cls.model_cfg(*args, **kwargs).model, seed)
+
+    @classmethod
+    def hook(cls, model) -> EMATeacherHook:
+        """Return the hook of the config that moves the teachers of `model`."""
+        hooks = [HOOKS.build(cfg) for cfg in Config.fromfile(ROOT / 'configs' / cls.config).get(
+            'custom_hooks', [])]
+        hook = next(hook for hook in hooks if isinstance(hook, EMATeacherHook))
+        hook.pair(model)
+        hook.set_mode()
+        return hook
+
+    @staticmethod
+    def loss(model, raw: dict) -> dict[str, torch.Tensor]:
+        """Return the terms on a collated batch; a wrapped model is asked through its wrapper."""
+        module = model.module if hasattr(model, 'module') else model
+        return model(module.data_preprocessor(copy.deepcopy(raw), True)['inputs'], mode='loss')
+
+    @classmethod
+    def step(cls, model, raw: dict) -> dict[str, torch.Tensor]:
+        """Make one SGD step and return the parameters that learn."""
+        module = model.module if hasattr(model, 'module') else model
+        learning = {k: p for k, p in module.named_parameters() if p.requires_grad}
+        torch.manual_seed(0)
+        cls.loss(model, raw)['loss'].backward()
+        torch.optim.SGD(learning.values(), lr=0.1).step()
+        return {k: p.detach().clone() for k, p in learning.items()}
+
+    @classmethod
+    def train(cls, data: Path, work_dir: Path, iters: int = 4, resume: bool = False) -> dict:
+        """Train through the runner on the phantom and return the last checkpoint."""
+        register_all_modules()
+        method = cls.model_cfg()
+        cfg = Config.fromfile(ROOT / 'configs/sup_only/lite_phantom.py')
+        cfg.model, cfg.custom_hooks = method.model, method.get('custom_hooks', [])
+        cfg.optim_wrapper, cfg.param_scheduler = method.optim_wrapper, []
+        for split in ('train', 'val', 'test'):
+            dataset = cfg[f'{split}_dataloader'].dataset
+            dataset.update(data_root=str(data), domains=['ScannerA', 'ScannerB'])
+            next(step for step in dataset.prepare if step.type == 'ResizeSquare').size = SIDE
+        loader = cfg.train_dataloader
+        loader.dataset.labelled.num = LABELLED
+        loader.batch_sampler.update(num_labelled=cls.counts[0], num_unlabelled=cls.counts[1])
+        strong = [dict(type='RandomBrightness', low=0.5, high=1.5)]
+        flip, pack = dict(type='RandomHorizontalFlip'), dict(type='PackSemiInputs')
+        loader.dataset.labelled_pipeline = [flip, pack]
+        loader.dataset.unlabelled_pipeline = [
+            flip, dict(type='StrongView', transforms=strong),
+            dict(type='StrongView', transforms=strong, key='img_strong2'),
+            dict(type='RandomPasteBox', size=SIDE),
+            dict(type='RandomPasteBox', size=SIDE, key='box2'), pack,
+        ]
+        cfg.work_dir, cfg.experiment_name = str(work_dir), uuid.uuid4().hex
+        cfg.train_cfg.update(max_iters=iters, val_interval=100)
+        cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1, save_best=None)
+        cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
+        cfg.log_level, cfg.resume = 'WARNING', resume
+        cls.edit(cfg)
+        RUNNERS.build(cfg).train()
+        path = (work_dir / 'last_checkpoint').read_text().strip()
+        return torch.load(path, weights_only=True)
+
+    # The checks.
+
+    def test_the_method_of_the_config_is_built_and_predicts(self):
+        model = self.model()
+        assert type(model).__name__ == self.model_cfg().model.type
+        raw = self.batch()
+        images = model.data_preprocessor(raw, True)['inputs']['x_w']
+        model.eval()
+        scores = model.predict_logits(images, model.primary)
+        assert scores.shape == (self.counts[0], 2, SIDE, SIDE) and scores.isfinite().all()
+
+    def test_the_loss_falls(self):
+        model = self.model()
+        hook = self.hook(model) if model.teachers else None
+        learning = [p for p in model.parameters() if p.requires_grad]
+        optimizer, totals = torch.optim.SGD(learning, lr=0.05, momentum=0.9), []
+        for t in range(12):
+            terms = self.loss(model, self.batch())
+            assert all(value.isfinite().all() for value in terms.values()), terms
+            optimizer.zero_grad()
+            terms['loss'].backward()
+            optimizer.step()
+            if hook:
+                hook.update(t)
+            totals.append(terms['loss'].item())
+        assert sum(totals[-3:]) / 3 < 0.95 * totals[0], totals
+
+    def test_teachers_get_no_gradient_and_move_as_the_average_says(self):
+        model = self.model()
+        if not model.teachers:
+            hooks = Config.fromfile(ROOT / 'configs' / self.config).get('custom_hooks', [])
+            assert not any('EMATeacherHook' in hook.type for hook in hooks)
+            return
+        for seed, p in enumerate(model.teachers.parameters()):  # let the teachers be another
+            p.data += 0.01 * torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
+        hook = self.hook(model)
+        before = {k: p.clone() for k, p in model.teachers.named_parameters()}
+        self.step(model, self.batch())
+        assert all(p.grad is None for p in model.teachers.parameters())
+        assert all(torch.equal(p, before[k]) for k, p in model.teachers.named_parameters())
+        hook.update(9)
+        alpha = min(1 - 1 / 10, hook.momentum) if hook.warm_up else hook.momentum
+        students = dict(model.students.named_parameters())
+        for k, p in model.teachers.named_parameters():
+            expected = alpha * before[k] + (1 - alpha) * students[k]
+            assert torch.allclose(p, expected, atol=1e-6), k
+
+    def test_unlabelled_images_alone_give_a_gradient(self):
+        model = self.model()
+        if not self.unlabelled:
+            a, b = self.batch(), self.batch(seed=1)
+            b['inputs'].update(x_w=a['inputs']['x_w'], y=a['inputs']['y'])
+            assert torch.equal(self.loss(model, a)['loss'], self.loss(model, b)['loss'])
+            return
+        model.sup_loss = lambda batch: {}
+        self.loss(model, self.batch())['loss'].backward()
+        for name, student in model.students.items():
+            grads = [p.grad.abs().sum() for p in student.parameters() if p.grad is not None]
+            assert grads and sum(grads) > 0, name
+
+    @pytest.mark.parametrize('classes, side', [(3, 40), (5, 24)])
+    def test_other_class_counts_and_sizes(self, classes, side):
+        model = self.model(classes)
+        self.loss(model, self.batch(classes, side))['loss'].backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    def test_half_precision(self):
+        model = self.model()
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            terms = self.loss(model, self.batch())
+        assert all(value.isfinite().all() for value in terms.values())
+        assert terms['loss'].dtype == torch.float32
+
+    def test_the_loss_needs_no_host_sync(self):
+        if not self.on_meta:
+            pytest.skip('the method says why it leaves the device')
+        model = self.model(norm=GN)
+        batch = model.data_preprocessor(self.batch(), True)['inputs']
+
+        def to_meta(x):
+            return {k: to_meta(v) for k, v in x.items()} if isinstance(x, dict) else x.to('meta')
+
+        model.to('meta')
+        assert model.loss(to_meta(batch))['loss'].device.type == 'meta'
+
+    @pytest.mark.slow
+    def test_resume_is_exact_and_unlabelled_masks_do_not_leak(self, phantom, tmp_path):
+        """The second half of a run is repeated from its middle, the unlabelled masks gone."""
+        whole = self.train(phantom, tmp_path / 'whole')
+        data = tmp_path / 'data'
+        shutil.copytree(phantom, data)
+        masks = sorted(data.glob('*/train/mask/*.png'))
+        assert len(masks) > LABELLED
+        for path in masks[LABELLED:]:
+            path.unlink()
+        again = tmp_path / 'again'
+        again.mkdir()
+        shutil.copy(tmp_path / 'whole' / 'iter_2.pth', again)
+        (again / 'last_checkpoint').write_text(str(again / 'iter_2.pth'))
+        resumed = self.train(data, again, resume=True)
+        for part in ('state_dict', 'optimizer'):
+            assert_same(resumed[part], whole[part], part)
+
+    @pytest.mark.slow
+    def test_two_ranks_equal_one_process(self, two_ranks):
+        one = one_step(type(self))
+        ranks = [torch.load(folder, weights_only=True) for folder in two_ranks[type(self).__name__]]
+        for name, value in one.items():
+            assert torch.equal(ranks[0][name], ranks[1][name]), name
+            torch.testing.assert_close(ranks[0][name], value, atol=1e-6, rtol=1e-5, msg=name)
+
+
+LABELLED = 3
+
+
+def assert_same(a, b, where: str) -> None:
+    """Compare nested containers bit by bit and name the first difference."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f'{where}.{key}')
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f'{where}.{i}')
+    else:
+        assert a == b, where
+
+
+def one_step(tester: type[MethodTester], rank: int | None = None) -> dict[str, torch.Tensor]:
+    """Step on the whole batch, or as one of two ranks on its share."""
+    model, raw = tester.model(norm=GN, **tester.exact), tester.batch()
+    if rank is not None:
+        raw['inputs'] = {k: tester.share(k, v, rank) for k, v in raw['inputs'].items()}
+        model = torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+    return tester.step(model, raw)
+
+
+def run_rank(rank: int, port: int, folder: str, module: str, names: list[str]) -> None:
+    """Step once with every method as one of two ranks: one start of processes for all."""
+    torch.set_num_threads(1)
+    testers = importlib.import_module(module)
+    dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+    for name in names:
+        torch.save(one_step(getattr(testers, name), rank), f'{folder}/{name}_{rank}.pth')
+    dist.destroy_process_group()
+
+
+def write_small_phantom(root: Path) -> Path:
+    """Write a phantom of two scanners, 8 training images each."""
+    from mmssl.datasets.phantom import PhantomSettings, write_phantom
+
+    write_phantom(root / 'data', PhantomSettings(
+        domains=('ScannerA', 'ScannerB'), size=SIDE, train_cases=2, train_slices=4, test_cases=1,
+        test_slices=2))
+    return root / 'data'
