@@ -64,6 +64,12 @@ class MCSD(UniMatch):
         self.label_features = label_features
         self.inference = inference
 
+    def init_weights(self) -> None:
+        """Initialise the networks, and compare the diffusion model with its feature cache."""
+        super().init_weights()
+        if self.neck is not None:
+            self.neck.init_weights()
+
     @property
     def image_students(self) -> list[str]:
         """Names of the students that see images: all but network B."""

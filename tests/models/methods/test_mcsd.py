@@ -15,6 +15,9 @@ class StandInNeck(nn.Module):
         self.scale = nn.Parameter(torch.tensor([1.0, 2.0, -1.0]).view(1, 3, 1, 1))
         self.calls = []
 
+    def init_weights(self):
+        self.calls.append('compared')
+
     def forward(self, images):
         self.calls.append('online')
         return self.scale * images
@@ -128,6 +131,12 @@ def test_mean_of_both_networks_by_hand():
     a = model.students['unet'](images['unet'], mode='tensor').softmax(1)
     b = model.students['feature_unet'](model.neck(images['unet']), mode='tensor').softmax(1)
     assert torch.allclose(model.predict_logits(images, 'unet').exp(), (a + b) / 2, atol=1e-6)
+
+
+def test_cache_and_model_are_compared_before_training():
+    model = mcsd()
+    model.init_weights()
+    assert model.neck.calls == ['compared']
 
 
 def test_the_order_of_the_students_does_not_matter():
