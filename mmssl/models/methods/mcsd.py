@@ -31,7 +31,8 @@ class MCSD(UniMatch):
             published, B only follows A.
         inference: `a` predicts from network A alone, without diffusion model; `mean` from the mean
             of both networks' probabilities.
-        **kwargs: of `UniMatch`; `feature_dropout` is off.
+        **kwargs: of `UniMatch`; `feature_dropout` is off by default. The article speaks of "random
+            network dropout": the U-Net's own, as here, or these dropped channels (0.5).
 
     Raises:
         ValueError: an option is unknown, or network B and the neck do not come together.
@@ -93,11 +94,13 @@ class MCSD(UniMatch):
         return self.neck(batch[f'{kind}_w'][self.primary][which])
 
     def feature_loss(self, name: str, batch: dict) -> dict[str, Tensor]:
-        """Return B's term; it follows the primary network A."""
-        if self.neck is None or name != self.primary:
-            return {}
-        term = self.unsup_criterion(batch['logits'][self.feature_student]['u_f'], *batch['target'])
-        return {'feature': self.weights['feature'] * term}
+        """Return B's term, which follows the primary network A, and A's with dropped channels."""
+        terms = super().feature_loss(name, batch)
+        if self.neck is not None and name == self.primary:
+            logits = batch['logits'][self.feature_student]['u_f']
+            term = self.unsup_criterion(logits, *batch['target'])
+            terms['feature'] = self.weights['feature'] * term
+        return terms
 
     @torch.no_grad()
     def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:

@@ -133,6 +133,10 @@ class UniMatch(SemiSegmentor):
         term = self.unsup_criterion(logits, *batch['target'])
         return {f'feature_{name}': self.weights['feature'] * term}
 
+    def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
+        """Return the class maps (N, H, W) of every student, for diagnosis."""
+        return {name: self.predict_logits(inputs, name).argmax(1) for name in self.image_students}
+
 
 def pairs(batch: dict, view: str, students: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
     """Return for every student the images u (even positions) and their partners (odd ones).

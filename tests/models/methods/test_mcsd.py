@@ -61,10 +61,12 @@ def test_terms_of_both_levels():
     [
         (dict(image_level=False), {'sup_unet', 'feature'}),
         (dict(neck=False), {'sup_unet', 'image_unet_u_s', 'image_unet_u_s2'}),
+        (dict(feature_dropout=0.5), {'sup_unet', 'image_unet_u_s', 'image_unet_u_s2', 'feature',
+                                     'feature_unet'}),
         (dict(label_features=True), {'sup_unet', 'sup_feature_unet', 'image_unet_u_s',
                                      'image_unet_u_s2', 'feature'}),
     ],
-    ids=['DFM', 'DIC', 'labels on B'],
+    ids=['DFM', 'DIC', 'dropped channels', 'labels on B'],
 )
 def test_ablations_leave_terms_out(options, terms):
     model = mcsd(**options)

@@ -138,6 +138,13 @@ def test_unknown_weight_is_named():
         unimatch(weights=dict(picture=1.0))
 
 
+def test_pseudo_labels_are_the_students_class_maps():
+    model = unimatch(norm=GN).eval()
+    x = torch.rand(2, 1, 16, 16)
+    maps = model.pseudo_labels({'unet': x})
+    assert torch.equal(maps['unet'], model.students['unet'](x, mode='tensor').argmax(1))
+
+
 def test_loss_needs_no_host_sync():
     """On the meta device any look at a value fails."""
     model = unimatch(norm=GN)
