@@ -62,7 +62,9 @@ METRICS = _child('metric', MMENGINE_METRICS, 'mmssl.evaluation')
 VISBACKENDS = _child('vis_backend', MMENGINE_VISBACKENDS, 'mmssl.visualization')
 VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'mmssl.visualization')
 
-# Strategies of the methods: how a weight grows, which pixels count, how two teachers are mixed.
+# Strategies of the methods: how a weight grows, which pixels count, how two teachers or two images
+# are mixed.
 RAMPS = Registry('ramp', scope='mmssl', locations=['mmssl.models'])
 THRESHOLDS = Registry('threshold', scope='mmssl', locations=['mmssl.models'])
 ENSEMBLES = Registry('ensemble', scope='mmssl', locations=['mmssl.models'])
+MIXERS = Registry('mixer', scope='mmssl', locations=['mmssl.models'])

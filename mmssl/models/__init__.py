@@ -16,16 +16,23 @@ from .ensembles import (  # noqa: E402
     SelfMutualConfidence,
 )
 from .label_space import ExclusiveClasses, OverlappingParts  # noqa: E402
+from .mixers import FDA, ClassMix, CowMix, CutMix, FMix  # noqa: E402
 from .pseudo_label import FixedThreshold  # noqa: E402
 from .ramps import ConstantRamp, ExponentialRamp, GaussianRamp  # noqa: E402
 from .semi_segmentor import SemiSegmentor  # noqa: E402
+from .uncertainty import UncertaintyThreshold  # noqa: E402
 
 __all__ = [
+    'FDA',
+    'ClassMix',
     'ConstantRamp',
     'ConstantRatio',
+    'CowMix',
     'CrossTeacher',
+    'CutMix',
     'ExclusiveClasses',
     'ExponentialRamp',
+    'FMix',
     'FixedThreshold',
     'GaussianRamp',
     'LinearRatio',
@@ -36,6 +43,7 @@ __all__ = [
     'SelfMutualConfidence',
     'SemiDataPreprocessor',
     'SemiSegmentor',
+    'UncertaintyThreshold',
     'backbones',
     'heads',
     'losses',

@@ -9,7 +9,7 @@ from torch import Tensor
 from mmssl.registry import MODELS
 from mmssl.structures import resize_nearest
 
-IMAGE_VIEWS = ('x_w', 'u_w', 'u_s', 'u_s2')
+IMAGE_VIEWS = ('x_w', 'x_s', 'u_w', 'u_s', 'u_s2')
 
 
 @MODELS.register_module()

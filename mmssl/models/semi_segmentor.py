@@ -25,8 +25,9 @@ class SemiSegmentor(BaseModel):
     by `EMATeacherHook`; views come from the data pipeline.
 
     A batch is a dict of views, each a dict of student name to tensor: `x_w` (labelled, weak), `y`
-    (its label), `u_w` and `u_s` (unlabelled, weak and strong), `u_s2`. When `unsup_loss` is
-    called `batch['logits'][student][view]` holds the students' logits.
+    (its label), `u_w` and `u_s` (unlabelled, weak and strong), and where the pipeline makes them
+    `x_s` and `u_s2`. When `unsup_loss` is called `batch['logits'][student][view]` holds the
+    students' logits.
 
     Args:
         students: name to config of a segmentor (any mmsegmentation segmentor); None drops one

@@ -29,6 +29,14 @@ def test_labelled_sample(arrays):
     assert out['data_samples'].metainfo == dict(META, labelled=True)
 
 
+def test_labelled_sample_has_its_strong_view(arrays):
+    img, gt = arrays
+    results = dict(META, labelled=True, img=img, gt=gt, img_strong=img + 1)
+    out = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)
+    assert set(out['inputs']) == {'x_w', 'y', 'x_s'}
+    assert (out['inputs']['x_s'].numpy() == (img + 1).transpose(2, 0, 1)).all()
+
+
 def test_unlabelled_sample_shows_no_mask(arrays):
     img, gt = arrays
     results = dict(
