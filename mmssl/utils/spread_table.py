@@ -4,12 +4,14 @@ import csv
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 METRICS = ('DSC', 'Jaccard', 'HD95', 'ASD')
-LOWER_IS_BETTER = ('HD95', 'ASD')
-UNITS = {'DSC': 'DSC (%)', 'Jaccard': 'Jaccard (%)'}
+COSTS = ('time', 'memory')
+LOWER_IS_BETTER = ('HD95', 'ASD', *COSTS)
+UNITS = {'DSC': 'DSC (%)', 'Jaccard': 'Jaccard (%)', 'time': 'ms / iteration',
+         'memory': 'memory (MiB)'}
 MEAN = 'mean'
 
 Cell = tuple[str, str, str]  # domain or MEAN, part or MEAN, metric
@@ -47,13 +49,16 @@ class Row:
     Args:
         labels: name of the setting, one text for each column on the left.
         runs: scores of each run (a seed) that is done, as the file of `tools/test.py --out` has
-            them for one student: `mean`, `parts` and `domains`.
+            them for one student: `mean`, `parts` and `domains`. `mean` may have `time` and
+            `memory` too.
         wanted: how many runs there should be.
+        notes: further columns of the overview, title to text.
     """
 
     labels: tuple[str, ...]
     runs: Mapping[str, Mapping]
     wanted: int
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cells: dict[Cell, Spread] = _cells(list(self.runs.values()))
@@ -69,7 +74,7 @@ def _cells(runs: Sequence[Mapping]) -> dict[Cell, Spread]:
         domains = {MEAN: run, **run['domains']}
         for domain, scores in domains.items():
             for part, values in {MEAN: scores['mean'], **scores['parts']}.items():
-                for metric in METRICS:
+                for metric in (*METRICS, *COSTS):
                     if metric in values:
                         found.setdefault((domain, part, metric), []).append(values[metric])
     return {cell: Spread.of(values) for cell, values in found.items()}
@@ -115,9 +120,16 @@ def _table(rows: Sequence[Row], names: Sequence[str], shown: Mapping[str, Cell],
 
 
 def overview(rows: Sequence[Row], names: Sequence[str], marked: bool = False) -> list[list[str]]:
-    """Return the table of the means over all parts and domains, one column for each metric."""
-    shown = {UNITS.get(m, m): (MEAN, MEAN, m) for m in METRICS}
-    return _table(rows, names, shown, marked)
+    """Return the table of the means over all parts and domains, one column for each metric.
+
+    Costs and the rows' notes follow where there are any.
+    """
+    costs = [m for m in COSTS if any((MEAN, MEAN, m) in row.cells for row in rows)]
+    shown = {UNITS.get(m, m): (MEAN, MEAN, m) for m in (*METRICS, *costs)}
+    titles = dict.fromkeys(title for row in rows for title in row.notes)
+    notes = [list(titles), *([row.notes.get(title, '-') for title in titles] for row in rows)]
+    table = _table(rows, names, shown, marked)
+    return [[*line, *more] for line, more in zip(table, notes, strict=True)]
 
 
 def detail(rows: Sequence[Row], names: Sequence[str], metric: str,

@@ -8,7 +8,9 @@ from mmssl.utils.io import write_atomic
 from mmssl.utils.spread_table import LOWER_IS_BETTER, MEAN, UNITS, Row, columns
 
 
-def plot_sweep(rows: Sequence[Row], names: Sequence[str], metric: str, out: str | Path) -> Path:
+def plot_sweep(
+    rows: Sequence[Row], names: Sequence[str], metric: str, out: str | Path, bars: bool = False
+) -> Path:
     """Draw a metric against the varied values, with the spread over the runs, as one PNG.
 
     One varied setting gives points with error bars, joined where its values are numbers, for the
@@ -20,6 +22,7 @@ def plot_sweep(rows: Sequence[Row], names: Sequence[str], metric: str, out: str 
         names: titles of the varied settings.
         metric: which metric.
         out: PNG to write.
+        bars: draw bars whatever the number of settings; for names, which have no order.
 
     Returns:
         The path of the PNG.
@@ -35,7 +38,7 @@ def plot_sweep(rows: Sequence[Row], names: Sequence[str], metric: str, out: str 
     figure = Figure(figsize=(6.5, 4.2), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    draw = {1: _lines, 2: _heat_map}.get(len(names), _bars)
+    draw = _bars if bars else {1: _lines, 2: _heat_map}.get(len(names), _bars)
     draw(figure, axes, rows, names, metric)
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=120)
