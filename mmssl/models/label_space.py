@@ -60,6 +60,10 @@ class ExclusiveClasses(LabelSpace):
         """Return probabilities (N, C, H, W)."""
         return logits.softmax(1)
 
+    def log_prob(self, logits: Tensor) -> Tensor:
+        """Return log-probabilities, (N, C, H, W)."""
+        return logits.log_softmax(1)
+
     def encode(self, y: Tensor) -> Tensor:
         """Return class ids (N, H, W) in the form that losses compare with: as they are."""
         return y
@@ -104,6 +108,16 @@ class OverlappingParts(LabelSpace):
     def prob(self, logits: Tensor) -> Tensor:
         """Return probabilities (N, K, H, W)."""
         return logits.sigmoid()
+
+    def log_prob(self, logits: Tensor) -> Tensor:
+        """Return log-probabilities of yes for all parts, then of no, (N, 2K, H, W).
+
+        Example:
+            >>> space = OverlappingParts([[1]], 1)
+            >>> space.log_prob(torch.zeros(1, 1, 1, 1)).exp().flatten().tolist()
+            [0.5, 0.5]
+        """
+        return torch.cat([nn.functional.logsigmoid(x) for x in (logits, -logits)], 1)
 
     def encode(self, y: Tensor) -> Tensor:
         """Return class ids (N, H, W) as membership of each part, (N, K, H, W) in float."""

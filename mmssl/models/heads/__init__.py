@@ -1,6 +1,8 @@
 """Networks from features to class logits."""
 
+from .multi_decoder_head import MultiDecoderHead
 from .sam_mask_head import SAMMaskHead
 from .unet_decoder_head import UNetDecoderHead
+from .unet_pyramid_head import UNetPyramidHead
 
-__all__ = ['SAMMaskHead', 'UNetDecoderHead']
+__all__ = ['MultiDecoderHead', 'SAMMaskHead', 'UNetDecoderHead', 'UNetPyramidHead']

@@ -2,20 +2,24 @@
 
 from .ddpm import DDPM
 from .fixmatch import FixMatch
+from .mc_net import MCNet
 from .mcsd import MCSD
 from .mean_teacher import MeanTeacher
 from .sup_only import SupOnly
 from .synfoc import SynFoC
 from .ua_mt import UAMT
 from .unimatch import UniMatch
+from .urpc import URPC
 
 __all__ = [
     'DDPM',
     'FixMatch',
+    'MCNet',
     'MCSD',
     'MeanTeacher',
     'SupOnly',
     'SynFoC',
     'UAMT',
+    'URPC',
     'UniMatch',
 ]

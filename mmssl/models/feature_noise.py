@@ -1,0 +1,35 @@
+"""Noise on feature maps, as cross-consistency training perturbs them."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def drop_features(x: Tensor, rate: float = 0.5) -> Tensor:
+    """Return a map with single values dropped at random, the rest scaled up."""
+    return F.dropout(x, rate)
+
+
+def drop_attended(x: Tensor, low: float = 0.7, high: float = 0.9) -> Tensor:
+    """Return a map (N, C, H, W) without its most active pixels.
+
+    With a the mean over the channels, the pixels of an image stay where `a < u max a`; u is drawn
+    once from [low, high]. Source: Ouali et al., CCT, https://arxiv.org/abs/2003.09005, in the code
+    of SSL4MIS.
+
+    Example:
+        >>> drop_attended(torch.tensor([[[[1.0, 3.0, 4.0]]]]), 0.8, 0.8).tolist()
+        [[[[1.0, 3.0, 0.0]]]]
+    """
+    attention = x.mean(1, keepdim=True)
+    share = torch.empty((), device=x.device).uniform_(low, high)
+    return x * (attention < share * attention.amax((1, 2, 3), keepdim=True)).to(x.dtype)
+
+
+def scale_randomly(x: Tensor, span: float = 0.3) -> Tensor:
+    """Return `x (1 + n)` with n uniform in [-span, span], the same for every image of the batch."""
+    return x + x * torch.empty(x.shape[1:], device=x.device).uniform_(-span, span).to(x.dtype)
+
+
+NOISE = {'dropout': drop_features, 'attention': drop_attended, 'scale': scale_randomly}
+"""Kinds of noise by the names that configs use."""
