@@ -1,5 +1,8 @@
 """One file for every published method."""
 
+from .caussl import CPSCauSSL, MCCauSSL
+from .cps import CPS
+from .cross_teaching import CrossTeaching
 from .ddpm import DDPM
 from .fixmatch import FixMatch
 from .mc_net import MCNet
@@ -12,14 +15,18 @@ from .unimatch import UniMatch
 from .urpc import URPC
 
 __all__ = [
+    'CPS',
+    'CPSCauSSL',
+    'CrossTeaching',
     'DDPM',
     'FixMatch',
+    'MCCauSSL',
     'MCNet',
     'MCSD',
     'MeanTeacher',
     'SupOnly',
     'SynFoC',
     'UAMT',
-    'URPC',
     'UniMatch',
+    'URPC',
 ]

@@ -1,0 +1,99 @@
+"""CPS: two networks learn from each other's hard pseudo-labels."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.registry import MODELS
+from mmssl.structures import resize_nearest
+
+
+@MODELS.register_module()
+class CPS(SemiSegmentor):
+    """Cross pseudo supervision (CVPR 2021), by default as SSL4MIS trains it on slices.
+
+    Chen et al., Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision,
+    https://arxiv.org/abs/2106.01226.
+
+    Networks f_i of one shape and different first weights see the same images, labelled and
+    unlabelled in one pass; with yhat_j = argmax f_j(u), no threshold and no gradient through it::
+
+        L = sum_i L_x(f_i) + weight(t) w sum_{i != j} CE(f_i(u), yhat_j)
+
+    The authors' code has a plain version, with `on_labelled`, and one with `cutmix`, whose u and
+    partner u' are the even and odd unlabelled images of the batch::
+
+        u_m = CutMix(u, u', box),  yhat_j = CutMix(argmax f_j(u), argmax f_j(u'), box)
+
+    No teacher. The first weights of each student are its own `init_cfg`.
+
+    Args:
+        cps_weight: w.
+        unsup_criterion: loss of logits and pseudo-label; cross-entropy by default.
+        on_labelled: let the cross terms count labelled images too.
+        cutmix: mix the unlabelled images in pairs (needs `box` in the batch).
+
+    Raises:
+        ValueError: there are fewer than two students.
+    """
+
+    together = (('x_w', 'u_w'),)
+    cross_criterion: Mapping = dict(type='DiceCELoss', dice_weight=0)
+
+    def __init__(
+        self,
+        *args,
+        cps_weight: float = 1.0,
+        unsup_criterion: dict | None = None,
+        on_labelled: bool = False,
+        cutmix: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if len(self.students) < 2:
+            raise ValueError(f'{type(self).__name__} needs two students that teach each other, '
+                             f'found {list(self.students)}: add one to `model.students`')
+        self.cps_weight = cps_weight
+        self.unsup_criterion = MODELS.build(dict(unsup_criterion or self.cross_criterion))
+        self.on_labelled, self.cutmix = on_labelled, cutmix
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return the unlabelled view, mixed in pairs where asked for."""
+        if not self.cutmix:
+            return {'u_w': batch['u_w']}
+        side = batch['u_w'][self.primary].shape[-1]
+        box = box_mask(batch['box'][0::2], side)
+        batch['target'], mixed = {}, {}
+        for name, u in batch['u_w'].items():
+            if len(u) % 2:
+                raise ValueError(f'cutmix mixes the unlabelled images in pairs, but there are '
+                                 f'{len(u)} on a process: make num_unlabelled even for each')
+            views = {'u': u[0::2], 'partner': u[1::2]}
+            with torch.no_grad():
+                label = {v: self.harden(z) for v, z in self.forward_views(name, views).items()}
+            inside = resize_mask(box, label['u'].shape[-2:])
+            batch['target'][name] = paste(label['u'], label['partner'], inside)
+            mixed[name] = paste(*views.values(), resize_mask(box, u.shape[-2:]))
+        return {'u_m': mixed}
+
+    @torch.no_grad()
+    def harden(self, logits: Tensor) -> Tensor:
+        """Return the label that logits decide on."""
+        return self.label_space.decide(self.label_space.prob(logits))[1]
+
+    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return `cps_<student>`: the student on the labels of every other one."""
+        view = 'u_m' if self.cutmix else 'u_w'
+        logits, labels = {}, {}
+        for name, z in batch['logits'].items():
+            logits[name] = z[view]
+            labels[name] = batch['target'][name] if self.cutmix else self.harden(z[view])
+            if self.on_labelled:
+                logits[name] = torch.cat([z['x_w'], logits[name]])
+                labels[name] = torch.cat([self.harden(z['x_w']), labels[name]])
+        return {f'cps_{i}': self.cps_weight * sum(
+            self.unsup_criterion(z, resize_nearest(labels[j], z.shape[-2:]))
+            for j in labels if j != i) for i, z in logits.items()}
