@@ -1,17 +1,19 @@
 """Programs in the place of train.py and test.py that need no time, and a config for them.
 
 The config's `fake` says what a training does: `fail`, or `wait` that many seconds before it ends.
-Scores are 10 * fake.x + seed percent. Every start is a line of `calls.txt` in the work folder.
+Scores are 10 * fake.x + seed percent, an iteration takes 50 * fake.x ms. Every start is a line of
+`calls.txt` in the work folder.
 """
 
 import textwrap
 
 COMMON = """
-    import os, signal, sys, time
+    import json, os, runpy, signal, sys, time
     from pathlib import Path
     words = sys.argv[1:]
     work = Path(words[words.index('--work-dir') + 1])
-    given = dict(w.split('=', 1) for w in words if '=' in w and not w.startswith('-'))
+    given = {f'fake.{k}': str(v) for k, v in runpy.run_path(words[0]).get('fake', {}).items()}
+    given.update(w.split('=', 1) for w in words if '=' in w and not w.startswith('-'))
     work.mkdir(parents=True, exist_ok=True)
     def note(text):
         with (work / 'calls.txt').open('a') as file:
@@ -31,12 +33,13 @@ TRAIN = COMMON + """
         except KeyboardInterrupt:
             note('ctrl-c')
             sys.exit(130)
+    cost = dict(iterations=9, time=50 * float(given['fake.x']), memory=512, device='stub')
+    (work / 'cost.json').write_text(json.dumps({'0': cost}))
     (work / 'iter_9.pth').touch()
     (work / 'best_unet_DSC_iter_4.pth').touch()
     (work / 'last_checkpoint').write_text('/elsewhere/iter_9.pth')
 """
 TEST = COMMON + """
-    import json
     note('test ' + words[1])
     dsc = 10 * float(given.get('fake.x', 1)) + float(given.get('randomness.seed', 0))
     def scores(dsc):

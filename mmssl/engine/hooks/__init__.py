@@ -1,6 +1,7 @@
 """Hooks of mmssl."""
 
 from mmssl.engine.hooks.checkpoint_hook import CheckpointHook
+from mmssl.engine.hooks.cost_hook import CostHook
 from mmssl.engine.hooks.diagnostic_hook import DiagnosticHook
 from mmssl.engine.hooks.diffusion_hook import DiffusionHook
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
@@ -15,6 +16,7 @@ from mmssl.engine.hooks.visualization_hook import SegVisualizationHook
 
 __all__ = [
     'CheckpointHook',
+    'CostHook',
     'DiagnosticHook',
     'DiffusionHook',
     'EMATeacherHook',

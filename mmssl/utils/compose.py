@@ -1,0 +1,163 @@
+"""One data set, network and budget for the configs of many methods."""
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .grid_jobs import PACKAGE
+
+CONFIGS = next((d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()),
+               PACKAGE.parent / 'configs')
+# What a config says about its method; everything else comes from the config of the data.
+OF_METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'custom_imports',
+             'default_hooks', 'train_cfg', 'find_unused_parameters')
+SMALL = 'lite_'  # recipes for small machines
+
+
+def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:
+    """Return the config of a method that fits the data best.
+
+    Args:
+        word: a path ending in `.py`; `FOLDER/NAME` below `configs`; or a folder below it, in which
+            the config with the name of the data's is taken, else that without `lite_`.
+        data: config of the data.
+        configs: folder of the configs.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if word.endswith('.py'):
+        tried = [Path(word)]
+    elif '/' in word:
+        tried = [configs / f'{word}.py']
+    else:
+        stem = Path(data).stem
+        tried = [configs / word / f'{name}.py' for name in (stem, stem.removeprefix(SMALL))]
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        raise ValueError(f'--methods "{word}": there is no {" and no ".join(map(str, tried))}; '
+                         'name a folder of configs, FOLDER/NAME or a config file')
+    return found
+
+
+def compose(
+    method, data, iters: int, same_recipe: bool = False, batch: tuple[int, int] | None = None
+):
+    """Return the config that trains a method on the data, network and budget of another config.
+
+    From `data` come data set, labelled subset, views, batch, evaluation and validation; from
+    `method` its model, optimisers, schedules and hooks, with every length scaled to `iters`. A
+    method that learns from labelled images alone keeps a batch of these. The students get the
+    network of the data's first student (`fit_network`), unless the method's config was written
+    for this data.
+
+    Args:
+        method: config of the method.
+        data: a whole config on the data, e.g. of `SupOnly`.
+        iters: iterations of the training.
+        same_recipe: whether the method's config was written for this very data, so that its
+            networks and sizes are right.
+        batch: labelled and unlabelled images of a batch; by default as `data` says, and as many
+            unlabelled as labelled ones where that learns from labelled images alone.
+    """
+    cfg = copy.deepcopy(method)
+    head = cfg.train_dataloader.dataset.get('head')
+    without_unlabelled = cfg.train_dataloader.batch_sampler.get('num_unlabelled') == 0
+    published = {key: cfg[key].get('published') for key in ('val_evaluator', 'test_evaluator')}
+    for key, value in copy.deepcopy(data).items():
+        if key not in OF_METHOD:
+            cfg[key] = value
+    loader = cfg.train_dataloader
+    if head:
+        loader.dataset.head = head
+    sampler = loader.batch_sampler
+    batch = batch or (sampler.num_labelled, sampler.num_unlabelled or sampler.num_labelled)
+    sampler.num_labelled, sampler.num_unlabelled = batch
+    if without_unlabelled:
+        sampler.num_unlabelled = 0
+    for key, value in published.items():
+        cfg[key].published = value
+    scale_lengths(cfg, iters)
+    cfg.train_cfg.val_interval = min(data.train_cfg.val_interval, iters)
+    for hook, option in (('checkpoint', 'interval'), ('logger', 'interval')):
+        cfg.default_hooks[hook][option] = data.default_hooks[hook][option]
+    if not same_recipe:
+        fit_network(cfg.model, data.model)
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CostHook')]
+    return cfg
+
+
+def scale_lengths(cfg, iters: int) -> None:
+    """Set the number of iterations; schedules and options `start` keep their share of it."""
+    share = iters / cfg.train_cfg.max_iters
+    schedules = cfg.get('param_scheduler') or []
+    schedules = schedules.values() if isinstance(schedules, Mapping) else [schedules]
+    for schedule in (one for several in schedules for one in several):
+        for key in ('begin', 'end', 'T_max'):
+            if isinstance(schedule.get(key), int):
+                schedule[key] = round(share * schedule[key])
+    for key, value in starts(cfg.model):
+        cfg.model[key] = round(share * value)
+    cfg.train_cfg.max_iters = iters
+
+
+def starts(model: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Give the options of a method that name an iteration: `start` and those that end in it."""
+    from mmssl.registry import MODELS
+
+    for cls in MODELS.get(model['type']).__mro__:
+        if '__init__' not in vars(cls):
+            continue
+        for key, option in inspect.signature(cls.__init__).parameters.items():
+            value = model.get(key, option.default)
+            if (key == 'start' or key.endswith('_start')) and type(value) is int:
+                yield key, value
+
+
+def fit_network(model, reference) -> None:
+    """Give a method's students the classes, the size and the network of a reference.
+
+    Parts of a network (backbone, head, also one inside another) of the type that the reference
+    has take its options and keep what these do not name; other types keep theirs. The number of
+    classes is set wherever it stands.
+
+    Args:
+        model: config of the method's model, changed in place.
+        reference: config of the model whose first student is the network.
+
+    Raises:
+        ValueError: no student has the reference's backbone.
+    """
+    network = next(s for s in reference.students.values() if s is not None)
+    overlapping = model.get('label_space', {}).get('type') == 'OverlappingParts'
+    if 'parts' in reference:
+        model.parts = copy.deepcopy(reference.parts)
+    classes = len(model.get('parts', [[1]])) if overlapping else network.decode_head.num_classes
+    options = {part.type: {k: v for k, v in part.items() if k != 'type'}
+               for part in (network.backbone, network.decode_head)}
+    found = [part.get('type') for part in _parts(model.students)]
+    if network.backbone.type not in found:
+        raise ValueError(
+            f'{model.type} has no student with the network of the data, {network.backbone.type}; '
+            'give it a config for this data, with the same name as that of --data')
+    for student in model.students.values():
+        for part in _parts(student or {}):
+            part.update(copy.deepcopy(options.get(part.get('type'), {})))
+            if 'num_classes' in part:
+                part['num_classes'] = classes
+    preprocessor = model.get('data_preprocessor', {})
+    sizes = reference.get('data_preprocessor', {}).get('sizes', {})
+    preprocessor['sizes'] = {name: copy.deepcopy(size) for name, size in sizes.items()
+                             if name in model.students}
+    model.data_preprocessor = preprocessor
+
+
+def _parts(node: Any) -> Iterator[dict]:
+    """Give every dict in a config."""
+    if isinstance(node, Mapping):
+        yield node
+    for child in node.values() if isinstance(node, Mapping) else node:
+        if isinstance(child, (Mapping, list, tuple)):
+            yield from _parts(child)

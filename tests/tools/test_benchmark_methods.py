@@ -1,0 +1,163 @@
+"""The comparison of methods: one data set and budget, one table; with pretended training."""
+
+import csv
+import functools
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from mmengine import Config
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / 'tests' / 'utils'))
+from stub_tools import write_stubs  # noqa: E402
+
+from mmssl.utils.compose import compose, find_config, scale_lengths  # noqa: E402
+from mmssl.utils.grid_runs import run_jobs  # noqa: E402
+
+CONFIGS = ROOT / 'configs'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    path = ROOT / 'tools/analysis_tools/benchmark_methods.py'
+    spec = importlib.util.spec_from_file_location('benchmark_methods', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def benchmark(tool, tmp_path, monkeypatch):
+    """Call the tool on the pretended training of the data and two methods."""
+    write_stubs(tmp_path)
+    base = f"_base_ = ['{CONFIGS}/sup_only/lite_acdc.py']\n"
+    for name, x in (('data', 1), ('good', 3), ('slow', 2)):
+        (tmp_path / f'{name}.py').write_text(f'{base}fake = dict(x={x})\n')
+    monkeypatch.setattr(tool, 'run_jobs', functools.partial(run_jobs, poll=0.01))
+
+    def call(methods, *words):
+        named = [f'{name}={tmp_path / name}.py' for name in methods.split(',')]
+        tool.main(['--methods', ','.join(named), '--data', str(CONFIGS / 'sup_only/lite_acdc.py'),
+                   '--work-dir', str(tmp_path / 'out'), *words], tools=tmp_path)
+        return tmp_path / 'out'
+
+    return call
+
+
+def test_one_table_of_all_methods(benchmark, capsys):
+    out = benchmark('data,good,slow', '--seeds', '0,2', '--iters', '30')
+    table = (out / 'table.md').read_text()
+    assert '| good | 2 | **31.00 ± 1.41** |' in table and '| slow | 2 | <u>21.00' in table
+    assert '| DSC (%) | Jaccard (%) | HD95 | ASD | ms / iteration | memory (MiB) | published' in (
+        table)
+    assert '| **50.00 ± 0.00** | **512.00 ± 0.00** | - |' in table
+    assert 'after 30 iterations' in table and 'peak memory on stub' in table
+    rows = list(csv.DictReader((out / 'table.csv').open()))
+    assert {row['metric'] for row in rows} == {'DSC', 'Jaccard', 'HD95', 'ASD', 'time', 'memory'}
+    results = json.loads((out / 'results.json').read_text())
+    assert results['iterations'] == 30 and list(results['methods']) == ['data', 'good', 'slow']
+    assert cv2.imread(str(out / 'DSC.png')) is not None
+    assert Config.fromfile(out / 'good/good.py').train_cfg.max_iters == 30
+    benchmark('good,slow', '--seeds', '0,1,2', '--iters', '30')
+    assert '6 runs: 4 done before, 0 to go on with, 2 to start' in capsys.readouterr().out
+
+
+def test_another_budget_is_refused(benchmark):
+    benchmark('good', '--iters', '30')
+    with pytest.raises(ValueError, match='train_cfg.max_iters is 30 there and 40 here'):
+        benchmark('good', '--iters', '40')
+    with pytest.raises(ValueError, match='--batch "8" must be two numbers'):
+        benchmark('good', '--batch', '8')
+
+
+def test_published_numbers_stand_beside(tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = str(CONFIGS / 'sup_only/lite_acdc.py')
+    words = ['--methods', 'mcsd,unimatch', '--data', data, '--iters', '30']
+    bench = tool.Benchmark(tool.parse_args([*words, '--labels', '136']), tmp_path)
+    assert [bench.row(labels, {}).notes['published DSC (%)'] for labels, _ in bench.jobs] == [
+        '89.98', '89.85']
+    several = tool.Benchmark(tool.parse_args(words), tmp_path)
+    assert several.row(('unimatch',), {}).notes['published DSC (%)'] == '-', 'one of three counts'
+
+
+def test_the_config_of_the_data_is_looked_for_first(tmp_path):
+    data = CONFIGS / 'sup_only/lite_acdc.py'
+    assert find_config('unimatch', data) == CONFIGS / 'unimatch/lite_acdc.py'
+    assert find_config('synfoc', CONFIGS / 'x/lite_busi.py') == CONFIGS / 'synfoc/busi.py'
+    assert find_config('synfoc/prostate_cr', data) == CONFIGS / 'synfoc/prostate_cr.py'
+    with pytest.raises(ValueError, match='"none": there is no .*none/lite_acdc.py and no .*acdc'):
+        find_config('none', data)
+
+
+def test_data_views_batch_and_network_are_those_of_the_data():
+    method = Config.fromfile(CONFIGS / 'synfoc/prostate_base-unet.py')
+    data = Config.fromfile(CONFIGS / 'sup_only/lite_fundus.py')
+    cfg = compose(method, data, 600)
+    assert cfg.train_dataloader.batch_sampler.num_unlabelled == 2, 'as many as labelled ones'
+    assert compose(method, data, 600, batch=(4, 6)).train_dataloader.batch_sampler == dict(
+        type='SemiSampler', num_labelled=4, num_unlabelled=6)
+    data.train_dataloader.batch_sampler.num_unlabelled = 2
+    assert cfg.train_dataloader == data.train_dataloader
+    assert cfg.test_dataloader == data.test_dataloader and cfg.image_size == 96
+    assert cfg.model.students.unet == data.model.students.unet
+    assert not cfg.model.data_preprocessor.sizes
+    assert cfg.model.type == 'FixMatch' and cfg.optim_wrapper == method.optim_wrapper
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMATeacherHook', 'CostHook']
+    assert cfg.train_cfg.max_iters == 600 and cfg.train_cfg.val_interval == 250
+
+
+def test_labelled_images_alone_and_features_stay_the_methods():
+    data = Config.fromfile(CONFIGS / 'unimatch/lite_acdc.py')
+    sup_only = compose(Config.fromfile(CONFIGS / 'sup_only/lite_acdc.py'), data, 10, True)
+    assert sup_only.train_dataloader.batch_sampler.num_unlabelled == 0
+    mcsd = compose(Config.fromfile(CONFIGS / 'mcsd/lite_acdc.py'), data, 10, True)
+    assert [step.type for step in mcsd.train_dataloader.dataset.head] == [
+        'LoadDiffusionFeatures', 'TrackGeometry']
+    assert mcsd.model.students.feature_unet.backbone.in_channels == 30
+
+
+def test_another_network_is_refused():
+    method = Config.fromfile(CONFIGS / 'synfoc/prostate_base-unet.py')
+    with pytest.raises(ValueError, match='FixMatch has no student with .*UNetEncoder'):
+        compose(method, Config.fromfile(CONFIGS / 'sup_only/lite_acdc.py'), 10)
+
+
+def test_schedules_keep_their_share():
+    cfg = Config.fromfile(CONFIGS / 'sup_only/prostate.py')
+    scale_lengths(cfg, 600)
+    assert cfg.param_scheduler.unet[0].end == 600 and cfg.train_cfg.max_iters == 600
+
+
+@pytest.mark.slow
+def test_real_training_on_a_small_phantom(tool, tmp_path, capsys):
+    from mmssl.datasets.phantom import PhantomSettings, write_phantom
+
+    settings = PhantomSettings(domains=('ScannerA', 'ScannerB'), size=32, train_cases=2,
+                               train_slices=3, test_cases=1, test_slices=2)
+    write_phantom(tmp_path / 'data', settings, progress=False)
+    (tmp_path / 'tiny.py').write_text(f'''
+_base_ = [{str(CONFIGS / 'sup_only/lite_phantom.py')!r}]
+part = dict(data_root={str(tmp_path / 'data')!r}, domains=['ScannerA', 'ScannerB'])
+model = dict(students=dict(unet=dict(
+    backbone=dict(base_channels=4), decode_head=dict(in_channels=4, channels=4))))
+train_dataloader = dict(dataset=dict(**part, labelled=dict(num=3)),
+                        batch_sampler=dict(num_unlabelled=2))
+val_dataloader = dict(dataset=part)
+test_dataloader = dict(dataset=part)
+''')
+    words = ['--methods', 'sup_only/lite_phantom,fixmatch=synfoc/prostate_base-unet',
+             '--data', str(tmp_path / 'tiny.py'), '--iters', '2', '--work-dir',
+             str(tmp_path / 'out')]
+    tool.main(words)
+    results = json.loads((tmp_path / 'out/results.json').read_text())
+    assert [row['labels'] for row in results['rows']] == [['sup_only/lite_phantom'], ['fixmatch']]
+    for row in results['rows']:
+        mean = row['runs']['seed 0']['mean']
+        assert mean['time'] > 0 and mean['memory'] > 50 and 'DSC' in mean
+    tool.main(words)
+    assert '2 runs: 2 done before' in capsys.readouterr().out

@@ -1,0 +1,178 @@
+"""Train and test many methods on one data set, network and budget; write the table and the plot."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmssl.evaluation.published import load_published
+from mmssl.utils.cli import run
+from mmssl.utils.compose import SMALL, compose, find_config
+from mmssl.utils.grid import folder_names, parse_options
+from mmssl.utils.grid_jobs import TOOLS, Job
+from mmssl.utils.grid_report import Grid, add_arguments, best_key
+from mmssl.utils.grid_runs import run_jobs
+from mmssl.utils.io import write_atomic
+from mmssl.utils.setup import load_config, register_all_modules
+from mmssl.utils.spread_table import Row
+
+EXAMPLES = """examples:
+  python tools/analysis_tools/benchmark_methods.py --methods sup_only,unimatch,mcsd \\
+      --data configs/sup_only/lite_acdc.py --iters 2000 --seeds 0,1,2
+  python tools/analysis_tools/benchmark_methods.py --methods sup_only,synfoc,mine=path/to/mine.py \\
+      --data configs/sup_only/lite_fundus.py --iters 2000 --gpus 0,1 --amp
+
+a method is a folder of configs (its config with the name of the data's is taken, else the one
+without lite_), FOLDER/NAME, or a config file; NAME=METHOD names its row.
+exit codes: 1 a run failed or something is to be set right, 130 interrupted; the same command
+goes on, and may name more methods and seeds."""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('--methods', required=True, metavar='A,B,C', help='what is compared, in this order')
+    add('--data', required=True, metavar='CONFIG', help='config of SupOnly (or any other method) '
+        'that gives data set, labels, views, batch, network and evaluation')
+    add('--iters', type=int, help="iterations of every training (default: the data config's)")
+    add('--batch', metavar='L,U', help='labelled and unlabelled images of a batch (default: as in '
+        'the data config; where that has no unlabelled ones, as many as labelled)')
+    add('--labels', type=int, help='number of labelled images of the published numbers, where '
+        'a metafile has several (default: as many as the data config takes)')
+    add_arguments(parser, 'work_dirs/benchmarks/DATA_CONFIG')
+    return parser.parse_args(argv)
+
+
+class Benchmark(Grid):
+    """The runs of several methods on one data set.
+
+    Args:
+        args: the command line.
+        tools: folder of `train.py` and `test.py`.
+
+    Raises:
+        ValueError: a method has no config, or something on the command line does not fit.
+    """
+
+    names = ('method',)
+    bars = True
+
+    def __init__(self, args: argparse.Namespace, tools: Path) -> None:
+        super().__init__(args)
+        register_all_modules()
+        self.base = parse_options(args.cfg_options)
+        self.data = load_config(args.data)
+        self.iters = args.iters or self.data.train_cfg.max_iters
+        if self.iters < 1:
+            raise ValueError(f'--iters {self.iters} must be at least 1')
+        self.batch = parse_batch(args.batch) if args.batch else None
+        self.folder = args.work_dir or Path('work_dirs', 'benchmarks', Path(args.data).stem)
+        self.configs = parse_methods(args.methods, args.data)
+        self.devices: list[str] = []
+        folders = folder_names(list(self.configs))
+        jobs = {label: self._jobs(label, self.folder / folders[label], tools)
+                for label in self.configs}
+        self.jobs = {((label,), seed): jobs[label][i] for i, seed in enumerate(self.seeds)
+                     for label in self.configs}
+
+    def _jobs(self, label: str, folder: Path, tools: Path) -> list[Job]:
+        """Write the config of a method and return its jobs, one for each seed."""
+        path = self.configs[label]
+        cfg = compose(load_config(path), self.data, self.iters,
+                      same_recipe=path.stem == Path(self.args.data).stem, batch=self.batch)
+        best = self.args.checkpoint == 'best'
+        checkpoint = best_key(cfg, self.args.student) if best else 'last'
+        file, text = folder / f'{path.stem}.py', cfg.pretty_text
+        if not file.exists() or file.read_text() != text:
+            write_atomic(file, text)
+        return [Job(name=f'{label}, seed {seed}', folder=folder / f'seed{seed}', config=str(file),
+                    options={**self.base, 'randomness.seed': str(seed)}, amp=self.args.amp,
+                    checkpoint=checkpoint, tools=tools) for seed in self.seeds]
+
+    def scores(self, job: Job) -> dict:
+        """Return what a run that is done scored and cost."""
+        from mmssl.engine.hooks.cost_hook import read_cost
+
+        scores, cost = super().scores(job), read_cost(job.folder)
+        if device := cost.pop('device', None):
+            self.devices = list(dict.fromkeys([*self.devices, device]))
+        return {**scores, 'mean': {**scores['mean'], **cost}}
+
+    def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
+        """Return the row of a method, with its published number."""
+        row = super().row(labels, runs)
+        published = self.published(self.configs[labels[0]])
+        row.notes = {'published DSC (%)': '-' if published is None else f'{published:.2f}'}
+        return row
+
+    def published(self, config: Path) -> float | None:
+        """Return the published DSC of a method on this data set, None where there is none."""
+        labels = self.args.labels or self.data.train_dataloader.dataset.labelled.get('num')
+        dataset = Path(self.args.data).stem.removeprefix(SMALL)
+        if config.stem.removeprefix(SMALL) == dataset:
+            method = config.parent.name
+        else:
+            method = (load_config(config).get('published') or {}).get('method', '')
+        students = load_published(method, dataset, labels)
+        found = students.get(self.args.student or next(iter(students), None), {})
+        return found.get('mean', {}).get('DSC')
+
+    def notes(self) -> str:
+        """Return what stands under the table."""
+        where = f' on {", ".join(self.devices)}' if self.devices else ''
+        return (
+            f'Mean ± standard deviation over the seeds {", ".join(map(str, self.seeds))} after '
+            f'{self.iters} iterations on the data, views, batch and network of `{self.args.data}`; '
+            f'checkpoint: {self.args.checkpoint}. {self.protocol}. Time (median of an iteration '
+            f'with its loading) and peak memory{where}. Published numbers are those of the papers, '
+            'at full size and length.')
+
+    def content(self) -> dict:
+        """Return what `results.json` says besides the scores."""
+        return {'data': self.args.data, 'iterations': self.iters, 'cfg_options': self.base,
+                'amp': self.args.amp, 'devices': self.devices,
+                'methods': {label: str(path) for label, path in self.configs.items()}}
+
+
+def parse_batch(text: str) -> tuple[int, int]:
+    """Return the numbers of labelled and unlabelled images.
+
+    Raises:
+        ValueError: the text is no pair of numbers above 0.
+    """
+    words = text.split(',')
+    if len(words) != 2 or not all(word.isdigit() and int(word) for word in words):
+        raise ValueError(f'--batch "{text}" must be two numbers above 0, as in 8,16')
+    return int(words[0]), int(words[1])
+
+
+def parse_methods(text: str, data: str) -> dict[str, Path]:
+    """Return name and config of every method.
+
+    Raises:
+        ValueError: a name is there twice, or a method has no config.
+    """
+    configs: dict[str, Path] = {}
+    for word in text.split(','):
+        name, sign, method = word.strip().partition('=')
+        if not name or name in configs:
+            raise ValueError(f'--methods "{text}": "{name}" is empty or there twice; name each as '
+                             'in NAME=METHOD')
+        configs[name] = find_config(method if sign else name, data)
+    return configs
+
+
+def main(argv: Sequence[str] | None = None, tools: Path = TOOLS) -> None:
+    """Run the benchmark.
+
+    Args:
+        argv: the command line; None takes the program's.
+        tools: folder of `train.py` and `test.py`.
+    """
+    Benchmark(parse_args(argv), tools).run(run_jobs)
+
+
+if __name__ == '__main__':
+    run(main)
