@@ -6,6 +6,7 @@ from mmssl.engine.hooks.diagnostic_hook import DiagnosticHook
 from mmssl.engine.hooks.diffusion_hook import DiffusionHook
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.engine.hooks.loss_guard_hook import LossGuardHook
+from mmssl.engine.hooks.pretrain_hook import PretrainHook
 from mmssl.engine.hooks.progress_hook import ProgressHook
 from mmssl.engine.hooks.projection_hook import FitProjectionHook
 from mmssl.engine.hooks.runtime_info_hook import RuntimeInfoHook
@@ -22,6 +23,7 @@ __all__ = [
     'EMATeacherHook',
     'FitProjectionHook',
     'LossGuardHook',
+    'PretrainHook',
     'ProgressHook',
     'RuntimeInfoHook',
     'SMCEnsembleHook',

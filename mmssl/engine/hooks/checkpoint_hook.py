@@ -99,9 +99,26 @@ class CheckpointHook(MMCheckpointHook):
         if any(better) and self.last_ckpt == self._path(now):
             self._save_checkpoint_with_step(runner, now, dict(meta))
 
+    def after_stage(self, runner) -> None:
+        """Choose the best checkpoints anew; those of the stage that is over are removed."""
+        hub = runner.message_hub
+        for key in self.save_keys() if self.save_best else ():
+            score_key, path_key = self._best_infos(key)
+            path = hub.get_info(path_key)
+            if path and is_main_process():
+                self._remove(runner, Path(path))
+            for info in (score_key, path_key):
+                if hub.get_info(info) is not None:
+                    hub.pop_info(info)
+
     def save_keys(self) -> list[str]:
         """Return the metrics that have a best checkpoint each."""
         return list(self.key_indicators)
+
+    def _best_infos(self, key: str) -> tuple[str, str]:
+        """Return where the message hub has a metric's best score and its file."""
+        single = len(self.key_indicators) == 1
+        return tuple(name if single else f'{name}_{key}' for name in ('best_score', 'best_ckpt'))
 
     def _path(self, number: int) -> str:
         return str(Path(self.out_dir) / self.filename_tmpl.format(number))
@@ -112,9 +129,7 @@ class CheckpointHook(MMCheckpointHook):
                 f'save_best has "{key}", which the evaluation does not give; it gives '
                 f'{", ".join(sorted(metrics))}'
             )
-        single = len(self.key_indicators) == 1
-        score_key = 'best_score' if single else f'best_score_{key}'
-        path_key = 'best_ckpt' if single else f'best_ckpt_{key}'
+        score_key, path_key = self._best_infos(key)
         hub = runner.message_hub
         rule = self.rules[self.key_indicators.index(key)]
         best = hub.get_info(score_key, self.init_value_map[rule])

@@ -98,6 +98,11 @@ class SummaryHook(Hook):
         history.append({'iter': int(runner.iter), 'metrics': kept})
         runner.message_hub.update_info(HISTORY, self._bound(history))
 
+    def after_stage(self, runner) -> None:
+        """Forget the evaluations of the stage that is over: none of them can be chosen."""
+        if runner.message_hub.get_info(HISTORY):
+            runner.message_hub.update_info(HISTORY, [])
+
     def _bound(self, history: list[dict]) -> list[dict]:
         excess = len(history) - self.max_history
         if excess <= 0:
