@@ -1,4 +1,4 @@
-"""Sums over all ranks that gradients pass through."""
+"""Sums over all ranks that gradients pass through, and draws that all ranks share."""
 
 import torch
 import torch.distributed as dist
@@ -31,3 +31,10 @@ def sum_over_ranks(x: Tensor) -> Tensor:
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x
     return _SumOverRanks.apply(x)
+
+
+def from_first_rank(x: Tensor) -> Tensor:
+    """Return the first rank's tensor on every rank: for a draw that holds for the whole batch."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        dist.broadcast(x, src=0)
+    return x

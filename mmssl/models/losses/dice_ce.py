@@ -13,8 +13,8 @@ class DiceCELoss(nn.Module):
     """Mean cross-entropy plus mean Dice loss over the classes, background included.
 
     Cross-entropy is the mean over ALL pixels of the masked values (the number of pixels in the
-    mask does not enter). Dice sums over the whole batch, and over all ranks, for each class c:
-    `1 - (2 sum(p g m) + eps) / (sum(g^2 m) + sum(p^2 m) + eps)`.
+    mask does not enter), unless `masked_mean` is set. Dice sums over the whole batch, and over all
+    ranks, for each class c: `1 - (2 sum(p g m) + eps) / (sum(g^2 m) + sum(p^2 m) + eps)`.
 
     Args:
         ce_weight: weight of the cross-entropy.
@@ -23,6 +23,8 @@ class DiceCELoss(nn.Module):
             released with SynFoC, MiDSS and ABD leaves that term unmasked, and so does this loss
             by default; the same fault was acknowledged and mended in BCP.
         eps: summand of numerator and denominator.
+        masked_mean: take the cross-entropy's mean over the pixels of the mask alone, of all
+            ranks, as BCP does.
 
     Example:
         >>> logits = torch.tensor([[[[0, .25], [.5, .75]], [[-1, -1.25], [-1.5, -1.75]],
@@ -43,12 +45,14 @@ class DiceCELoss(nn.Module):
         dice_weight: float = 1.0,
         mask_background: bool = False,
         eps: float = 1e-10,
+        masked_mean: bool = False,
     ) -> None:
         super().__init__()
         self.ce_weight = ce_weight
         self.dice_weight = dice_weight
         self.mask_background = mask_background
         self.eps = eps
+        self.masked_mean = masked_mean
 
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar.
@@ -62,7 +66,7 @@ class DiceCELoss(nn.Module):
         loss = logits.new_zeros(())
         if self.ce_weight:
             ce = F.cross_entropy(logits, target, reduction='none')
-            loss = loss + self.ce_weight * (ce if mask is None else ce * mask).mean()
+            loss = loss + self.ce_weight * mean_of(ce, mask, self.masked_mean)
         if self.dice_weight:
             loss = loss + self.dice_weight * self._dice(logits.softmax(1), target, mask)
         return loss
@@ -94,6 +98,7 @@ class DiceBCELoss(nn.Module):
         bce_weight: weight of the cross-entropy.
         dice_weight: weight of the Dice loss.
         eps: summand of numerator and denominator.
+        masked_mean: take the cross-entropy's mean over the mask alone, see `DiceCELoss`.
 
     Example:
         >>> logits, target = torch.zeros(1, 2, 1, 1), torch.tensor([[[[1.]], [[0.]]]])
@@ -104,12 +109,17 @@ class DiceBCELoss(nn.Module):
     """
 
     def __init__(
-        self, bce_weight: float = 1.0, dice_weight: float = 1.0, eps: float = 1e-10
+        self,
+        bce_weight: float = 1.0,
+        dice_weight: float = 1.0,
+        eps: float = 1e-10,
+        masked_mean: bool = False,
     ) -> None:
         super().__init__()
         self.bce_weight = bce_weight
         self.dice_weight = dice_weight
         self.eps = eps
+        self.masked_mean = masked_mean
 
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar.
@@ -126,4 +136,26 @@ class DiceBCELoss(nn.Module):
         sums = torch.stack([(p * target * mask).sum(), ((p**2 + target**2) * mask).sum()])
         overlap, total = sum_over_ranks(sums)
         dice = 1 - (2 * overlap + self.eps) / (total + self.eps)
-        return self.bce_weight * (bce * mask).mean() + self.dice_weight * dice
+        bce = mean_of(bce, mask, self.masked_mean)
+        return self.bce_weight * bce + self.dice_weight * dice
+
+
+def mean_of(values: Tensor, mask: Tensor | None, over_mask: bool = False) -> Tensor:
+    """Return the mean of the masked values over all of them, or over those in the mask.
+
+    Args:
+        values: of each pixel, any shape.
+        mask: 1 where a value counts, else 0, of the same shape; None for all.
+        over_mask: divide by the number of values that count, on all ranks together.
+
+    Example:
+        >>> x, m = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0])
+        >>> mean_of(x, m).item(), mean_of(x, m, over_mask=True).item()
+        (1.5, 3.0)
+    """
+    if mask is None:
+        return values.mean()
+    if not over_mask:
+        return (values * mask).mean()
+    total, count = sum_over_ranks(torch.stack([(values * mask).sum(), mask.to(values).sum()]))
+    return total / (count + 1e-16)

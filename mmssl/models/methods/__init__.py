@@ -1,5 +1,6 @@
 """One file for every published method."""
 
+from .bcp import BCP
 from .caussl import CPSCauSSL, MCCauSSL
 from .cps import CPS
 from .cross_teaching import CrossTeaching
@@ -15,6 +16,7 @@ from .unimatch import UniMatch
 from .urpc import URPC
 
 __all__ = [
+    'BCP',
     'CPS',
     'CPSCauSSL',
     'CrossTeaching',

@@ -62,3 +62,8 @@ class TestMCSD(MethodTester):
     @classmethod
     def edit(cls, cfg):
         cfg.custom_hooks = []  # there is no projection to fit
+
+
+class TestBCP(MethodTester):
+    config = 'bcp/acdc.py'
+    on_meta = False

@@ -1,0 +1,9 @@
+# BCP on Prostate: 20 labelled slices of one site, 60,000 iterations, a quarter of pre-training.
+_base_ = [
+    '../_base_/datasets/prostate.py',
+    '../_base_/models/bcp_mixed_domain.py',
+    '../_base_/schedules/bcp_mixed_domain.py',
+]
+published = dict(method='bcp')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)
