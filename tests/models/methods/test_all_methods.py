@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+import torch
 import torch.multiprocessing as mp
 from method_tester import MethodTester, run_rank, write_small_phantom
 from tiny import segmentor
@@ -38,6 +39,34 @@ class TestSupOnly(MethodTester):
 class TestFixMatch(MethodTester):
     config = 'synfoc/prostate_base-unet.py'
     options = LOOSE
+
+
+class TestFixMatchOfSSL4MIS(MethodTester):
+    config = 'fixmatch/acdc.py'
+
+    @classmethod
+    def batch(cls, *args, **kwargs):
+        raw = super().batch(*args, **kwargs)
+        raw['inputs']['x_s'] = (0.7 * raw['inputs']['x_w'].float()).to(torch.uint8)
+        return raw
+
+
+class TestFixMatchWithCowMix(MethodTester):
+    config = 'fixmatch/fundus_cowmix.py'
+    options = LOOSE
+    exact = dict(mixer=dict(_delete_=True, type='CutMix'))
+
+
+class TestMeanTeacher(MethodTester):
+    config = 'mean_teacher/acdc.py'
+    options = dict(start=0)
+    exact = dict(noise_std=0.0)
+
+
+class TestUAMT(MethodTester):
+    config = 'ua_mt/prostate.py'
+    options = dict(threshold=dict(type='UncertaintyThreshold', start=0.99))
+    exact = dict(noise_std=0.0)
 
 
 class TestSynFoC(MethodTester):

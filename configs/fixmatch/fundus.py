@@ -1,0 +1,13 @@
+# FixMatch on Fundus: 20 labelled images of one domain, 30,000 iterations.
+_base_ = '../sup_only/fundus.py'
+model = dict(
+    type='FixMatch',
+    teachers=['unet'],
+    threshold=dict(type='FixedThreshold', value=0.95),
+    ramp=dict(type='GaussianRamp', stairs=200),
+)
+train_dataloader = dict(batch_sampler=dict(num_unlabelled=4))
+custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
+published = dict(method='fixmatch')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

@@ -1,0 +1,12 @@
+# Mean Teacher on Prostate: 20 labelled slices of one site, 60,000 iterations.
+_base_ = '../sup_only/prostate.py'
+model = dict(
+    type='MeanTeacher',
+    teachers=['unet'],
+    sup_loss=dict(ce_weight=0.5, dice_weight=0.5, eps=1e-5),
+)
+train_dataloader = dict(batch_sampler=dict(num_unlabelled=4))
+custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
+published = dict(method='mean_teacher')
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)
