@@ -20,6 +20,9 @@ class MCSD(UniMatch):
         DFM (feature level)  w_f M(B(phi(u_w)), argmax p, [max p >= tau])
         L = w_x L_x + DIC + DFM
 
+    A and B share nothing and A's pseudo-label carries no gradient, so DFM does not reach A: with
+    and without it A is the same to the last bit. What B adds shows in `inference` alone.
+
     Features are computed from the weak view itself, or read from a cache of the unaugmented slice
     and moved by the weak view's geometry (`u_maps` and `u_grid` in the batch).
 
@@ -29,8 +32,8 @@ class MCSD(UniMatch):
         feature_student: name of network B.
         label_features: train B on the labelled slices too (`w_x L_x(B(phi(x_w)), y)`); as
             published, B only follows A.
-        inference: `a` predicts from network A alone, without diffusion model; `mean` from the mean
-            of both networks' probabilities.
+        inference: `a` predicts from network A alone, without diffusion model; `b` from B alone;
+            `mean` from the mean of both networks' probabilities.
         **kwargs: of `UniMatch`; `feature_dropout` is off by default. The article speaks of "random
             network dropout": the U-Net's own, as here, or these dropped channels (0.5).
 
@@ -49,8 +52,8 @@ class MCSD(UniMatch):
         **kwargs,
     ) -> None:
         super().__init__(*args, **{'feature_dropout': None, **kwargs})
-        if inference not in ('a', 'mean') or (inference == 'mean' and neck is None):
-            raise ValueError(f"inference={inference!r}: choose 'a', or 'mean' with a neck.")
+        if inference not in ('a', 'b', 'mean') or (inference != 'a' and neck is None):
+            raise ValueError(f"inference={inference!r}: choose 'a', or with a neck 'b' or 'mean'.")
         if (feature_student in self.students) != (neck is not None):
             raise ValueError(
                 f'The diffusion features need both `neck` and a student "{feature_student}"; '
@@ -110,4 +113,6 @@ class MCSD(UniMatch):
             return scores
         features = {self.feature_student: self.neck(inputs[name])}
         other = super().predict_logits(features, self.feature_student)
+        if self.inference == 'b':
+            return other
         return ((scores.softmax(1) + other.softmax(1)) / 2).log()

@@ -133,6 +133,19 @@ def test_mean_of_both_networks_by_hand():
     a = model.students['unet'](images['unet'], mode='tensor').softmax(1)
     b = model.students['feature_unet'](model.neck(images['unet']), mode='tensor').softmax(1)
     assert torch.allclose(model.predict_logits(images, 'unet').exp(), (a + b) / 2, atol=1e-6)
+    model.inference = 'b'
+    assert torch.allclose(model.predict_logits(images, 'unet').softmax(1), b, atol=1e-6)
+
+
+def test_what_b_learns_does_not_reach_a():
+    """A's gradient is the same with and without DFM."""
+    gradients = []
+    for neck in (True, False):
+        model = mcsd(neck=neck)
+        model.students['unet'].load_state_dict(mcsd().students['unet'].state_dict())
+        model.loss(batch_of(model))['loss'].backward()
+        gradients.append([p.grad.clone() for p in model.students['unet'].parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
 def test_cache_and_model_are_compared_before_training():
@@ -152,7 +165,7 @@ def test_neck_and_network_b_come_together():
         mcsd(students=dict(unet=segmentor(2, GN)))
     with pytest.raises(ValueError, match=r"inference='both': choose 'a'"):
         mcsd(inference='both')
-    with pytest.raises(ValueError, match="inference='mean': choose 'a', or 'mean' with a neck"):
+    with pytest.raises(ValueError, match="inference='mean': choose 'a', or with a neck"):
         mcsd(neck=False, inference='mean')
 
 
