@@ -27,7 +27,7 @@ def drop_attended(x: Tensor, low: float = 0.7, high: float = 0.9) -> Tensor:
 
 
 def scale_randomly(x: Tensor, span: float = 0.3) -> Tensor:
-    """Return `x (1 + n)` with n uniform in [-span, span], the same for every image of the batch."""
+    """Return `x (1 + n)`, n uniform in [-span, span] and the same for all images of a process."""
     return x + x * torch.empty(x.shape[1:], device=x.device).uniform_(-span, span).to(x.dtype)
 
 

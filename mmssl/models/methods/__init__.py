@@ -9,6 +9,7 @@ from .fixmatch import FixMatch
 from .mc_net import MCNet
 from .mcsd import MCSD
 from .mean_teacher import MeanTeacher
+from .ss_net import SSNet
 from .sup_only import SupOnly
 from .synfoc import SynFoC
 from .ua_mt import UAMT
@@ -26,9 +27,10 @@ __all__ = [
     'MCNet',
     'MCSD',
     'MeanTeacher',
+    'SSNet',
     'SupOnly',
     'SynFoC',
     'UAMT',
-    'UniMatch',
     'URPC',
+    'UniMatch',
 ]

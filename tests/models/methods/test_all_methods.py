@@ -96,3 +96,36 @@ class TestMCSD(MethodTester):
 class TestBCP(MethodTester):
     config = 'bcp/acdc.py'
     on_meta = False
+
+
+class SeveralHeadsTester(MethodTester):
+    """A small encoder with the decode head of the method's config."""
+
+    head: dict = {}
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        widths = (4, 6, 8)
+        head = dict(cls.head, in_channels=widths, num_classes=channels, norm_cfg=norm)
+        encoder = dict(type='UNetEncoder', widths=widths, dropout=(0, 0, 0), norm_cfg=norm)
+        return dict(type='EncoderDecoder', backbone=encoder, decode_head=head)
+
+
+class TestURPC(SeveralHeadsTester):
+    config = 'urpc/acdc.py'
+    head = dict(type='UNetPyramidHead', noise=('scale',))  # one draw for all images
+
+
+class TestMCNet(SeveralHeadsTester):
+    config = 'mc_net/acdc.py'
+    head = dict(type='MultiDecoderHead', upsample=('bilinear', 'transposed'))
+
+
+class TestMCNetPlus(SeveralHeadsTester):
+    config = 'mc_net_plus/acdc.py'
+    head = dict(type='MultiDecoderHead', upsample=('bilinear', 'transposed', 'nearest'))
+
+
+class TestSSNet(MethodTester):
+    config = 'ss_net/acdc.py'
+    exact = dict(vat=dict(eps=0.0))

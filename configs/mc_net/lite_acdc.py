@@ -1,0 +1,6 @@
+# MC-Net on ACDC at 64 px.
+_base_ = [
+    '../_base_/datasets/acdc_ssl4mis_lite.py',
+    '../_base_/models/mc_net.py',
+    '../_base_/schedules/ssl4mis_constant_lite.py',
+]

@@ -1,0 +1,3 @@
+# MC-Net+ on ACDC with 14 labelled patients.
+_base_ = './acdc.py'
+train_dataloader = dict(dataset=dict(labelled=dict(cases=14)))

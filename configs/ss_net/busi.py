@@ -1,0 +1,13 @@
+# SS-Net on BUSI: an eighth of the benign images labelled, 30,000 iterations.
+_base_ = [
+    '../_base_/datasets/busi.py',
+    '../_base_/models/ss_net_mixed_domain.py',
+    '../_base_/schedules/ss_net_mixed_domain.py',
+]
+model = dict(
+    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+)
+train_cfg = dict(max_iters=30000)
+published = dict(method='ss_net')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

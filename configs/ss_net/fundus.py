@@ -1,0 +1,15 @@
+# SS-Net on Fundus: 20 labelled images of one domain, 30,000 iterations.
+_base_ = [
+    '../_base_/datasets/fundus.py',
+    '../_base_/models/ss_net_mixed_domain.py',
+    '../_base_/schedules/ss_net_mixed_domain.py',
+]
+model = dict(
+    students=dict(unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3))),
+    parts=[[1], [1, 2]],  # cup, disc
+    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+)
+train_cfg = dict(max_iters=30000)
+published = dict(method='ss_net')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

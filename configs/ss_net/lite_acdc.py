@@ -1,0 +1,7 @@
+# SS-Net on ACDC at 64 px.
+_base_ = [
+    '../_base_/datasets/acdc_ssl4mis_lite.py',
+    '../_base_/models/ss_net.py',
+    '../_base_/schedules/ss_net_lite.py',
+]
+model = dict(vat=dict(xi=2.5, eps=1.5))  # as large for a pixel as 10 and 6 at 256 px
