@@ -3,13 +3,8 @@ import math
 import pytest
 import torch
 
-from mmssl.models.mixers import (
-    View,
-    cow_region,
-    fmix_noise_shape,
-    low_frequency_image,
-    mix_amplitude,
-)
+from mmssl.models.frequency import fmix_noise_shape, low_frequency_image, mix_amplitude
+from mmssl.models.mixers import View, cow_region
 from mmssl.registry import MIXERS
 
 SIDE = 16

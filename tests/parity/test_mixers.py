@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.models.mixers import brightest, low_frequency_image, mix_amplitude
+from mmssl.models.frequency import low_frequency_image, mix_amplitude
+from mmssl.models.mixers import brightest
 
 DATA = Path(__file__).parent / 'data' / 'mixers.npz'
 

@@ -1,0 +1,1 @@
+"""Numeric references of the authors' code; a package, as its tests have the names of others."""
