@@ -10,6 +10,7 @@ from mmssl.registry import MODELS
 from mmssl.structures import resize_nearest
 
 IMAGE_VIEWS = ('x_w', 'x_s', 'u_w', 'u_s', 'u_s2')
+LABELS = ('y', 'y_s')
 
 
 @MODELS.register_module()
@@ -24,6 +25,7 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         students: names of the students; filled in by `SemiSegmentor`.
         sizes: for a student `dict(image=..., label=...)`, the side in pixels of its input and of
             the label maps that its logits are compared with. What is not named keeps its size.
+            `channels=3` repeats a grey image for a network that has seen colour photographs.
         mean: subtracted from the grey values 0 to 255.
         std: divides the difference; (0, 255) gives [0, 1] and (127.5, 127.5) gives [-1, 1].
 
@@ -55,8 +57,8 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         """Return `data` with `inputs` replaced by the views of each student.
 
         In training `inputs` becomes a dict of view name to (student name to tensor): images
-        (N, C, S, S) in float, labels `y` (N, S, S) in long; further entries (`box`) are passed
-        on. At test time it becomes a dict of student name to image (N, C, S, S).
+        (N, C, S, S) in float, labels `y` and `y_s` (N, S, S) in long; further entries (`box`) are
+        passed on. At test time it becomes a dict of student name to image (N, C, S, S).
         """
         inputs = data['inputs']
         if not isinstance(inputs, Mapping):
@@ -68,7 +70,7 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         for key, value in inputs.items():
             if key in IMAGE_VIEWS:
                 batch[key] = self.image_views(value)
-            elif key == 'y':
+            elif key in LABELS:
                 batch[key] = {n: self._resize(value, n, 'label').long() for n in self.students}
             else:
                 batch[key] = value
@@ -76,8 +78,12 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
 
     def image_views(self, image: Tensor) -> dict[str, Tensor]:
         """Return the image (N, C, H, W) scaled and at each student's size."""
-        return {n: (self._resize(image, n, 'image').float() - self.mean) / self.std
-                for n in self.students}
+        views = {n: (self._resize(image, n, 'image').float() - self.mean) / self.std
+                 for n in self.students}
+        for name, size in self.sizes.items():
+            if views[name].shape[1] == 1:
+                views[name] = views[name].expand(-1, size.get('channels', 1), -1, -1)
+        return views
 
     def _resize(self, x: Tensor, student: str, kind: str) -> Tensor:
         side = self.sizes.get(student, {}).get(kind)

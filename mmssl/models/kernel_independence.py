@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from mmssl.models.vat import single_precision
+
 BETA_1, BETA_2, EPS = 0.9, 0.999, 1e-8  # of Adam
 
 
@@ -144,13 +146,13 @@ class KernelIndependence(nn.Module):
                 p += rate * mean / (square.sqrt() / scale + EPS)
 
     def _products(self, kernels: Sequence[Sequence[Tensor]]) -> list[tuple[Tensor, Tensor]]:
-        with torch.autocast(kernels[0][0].device.type, enabled=False):
+        with single_precision(kernels[0][0].device.type):
             return [products(own, torch.cat([other[layer].detach() for j, other in
                                              enumerate(kernels) if j != i]))
                     for i, layers in enumerate(kernels) for layer, own in enumerate(layers)]
 
     def _predictability(self, maps: list[Tensor], pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        with torch.autocast(maps[0].device.type, enabled=False):
+        with single_precision(maps[0].device.type):
             each = [predictability(p, *pair) for p, pair in zip(maps, pairs, strict=True)]
         return torch.stack(each).view(self.networks, self.layers).mean(1)
 

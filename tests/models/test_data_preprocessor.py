@@ -23,3 +23,14 @@ def test_second_view_is_sized_and_geometry_is_passed_on():
     for key in ('x_grid', 'x_maps', 'u_grid', 'u_maps', 'box2'):
         assert inputs[key].dtype == given[key].dtype
         assert torch.equal(inputs[key], given[key])
+
+
+def test_grey_images_are_repeated_for_a_network_of_colour():
+    preprocessor = MODELS.build(
+        dict(type='SemiDataPreprocessor', students=('a', 'b'), sizes=dict(b=dict(channels=3)))
+    )
+    grey, colour = (torch.randint(0, 256, (2, c, 4, 4), dtype=torch.uint8) for c in (1, 3))
+    views = preprocessor(dict(inputs=grey))['inputs']
+    assert views['a'].shape == (2, 1, 4, 4)
+    assert torch.equal(views['b'], views['a'].repeat(1, 3, 1, 1))
+    assert preprocessor(dict(inputs=colour))['inputs']['b'].shape == (2, 3, 4, 4)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmssl.models.kernel_independence import KernelIndependence, common_kernels
+from mmssl.models.label_space import ExclusiveClasses
 from mmssl.models.methods.cps import CPS
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.models.several_heads import SeveralHeads
@@ -110,6 +111,9 @@ class MCCauSSL(CauSSL, SeveralHeads):
         first_only: give the first decoder alone the gradient of its I, as the released code does
             (there both sides are detached for the other decoders).
         **kwargs: of `CauSSL`.
+
+    Raises:
+        ValueError: parts overlap, over which this sharpening means nothing.
     """
 
     average = False
@@ -118,6 +122,9 @@ class MCCauSSL(CauSSL, SeveralHeads):
         self, *args, temperature: float = 0.5, start: int = 40, first_only: bool = True, **kwargs
     ) -> None:
         super().__init__(*args, start=start, **kwargs)
+        if not isinstance(self.label_space, ExclusiveClasses):
+            raise ValueError('MCCauSSL sharpens over exclusive classes, found label_space '
+                             f'{type(self.label_space).__name__}: leave label_space out')
         self.temperature = temperature
         self.first_only = first_only
 

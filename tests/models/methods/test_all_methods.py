@@ -5,7 +5,7 @@ import socket
 import pytest
 import torch
 import torch.multiprocessing as mp
-from method_tester import MethodTester, run_rank, write_small_phantom
+from method_tester import SIDE, MethodTester, run_rank, write_small_phantom
 from tiny import segmentor
 
 from tests.models.methods import test_mcsd  # noqa: F401  registers StandInNeck
@@ -93,6 +93,37 @@ class TestMCSD(MethodTester):
         cfg.custom_hooks = []  # there is no projection to fit
 
 
+class TestCPS(MethodTester):
+    config = 'cps/acdc.py'
+
+
+class TestCPSWithCutMix(MethodTester):
+    config = 'cps/acdc_cutmix.py'
+    options = dict(on_labelled=True)
+
+
+class TestCrossTeaching(MethodTester):
+    config = 'cross_teaching/acdc.py'
+    options = dict(data_preprocessor=dict(sizes=dict(swin=dict(label=SIDE))))
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        if name == 'unet':
+            return segmentor(channels, norm)
+        backbone = dict(
+            type='SwinTransformer', in_channels=1, embed_dims=8, patch_size=2, window_size=2,
+            depths=(1, 1), num_heads=(1, 2), strides=(2, 2), out_indices=(0, 1), drop_path_rate=0)
+        head = dict(
+            type='UPerHead', in_channels=(8, 16), in_index=(0, 1), channels=8, pool_scales=(1, 2),
+            dropout_ratio=0, num_classes=channels, norm_cfg=norm)
+        return dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
+
+
+class TestCPSCauSSL(MethodTester):
+    config = 'caussl/acdc.py'
+    options = dict(cps_start=0, start=0, every=2, independence=dict(steps=2))
+
+
 class TestBCP(MethodTester):
     config = 'bcp/acdc.py'
     on_meta = False
@@ -129,3 +160,9 @@ class TestMCNetPlus(SeveralHeadsTester):
 class TestSSNet(MethodTester):
     config = 'ss_net/acdc.py'
     exact = dict(vat=dict(eps=0.0))
+
+
+class TestMCCauSSL(SeveralHeadsTester):
+    config = 'caussl/mc_acdc.py'
+    options = dict(start=0, every=2, independence=dict(steps=2))
+    head = dict(type='MultiDecoderHead', upsample=('transposed', 'bilinear', 'nearest'))

@@ -1,0 +1,11 @@
+# CPS on BUSI with the U-Net, labels, views and iterations of configs/sup_only/busi.py.
+_base_ = [
+    '../_base_/datasets/busi.py',
+    '../_base_/models/two_unets.py',
+    '../_base_/schedules/sup_only_two.py',
+]
+size = dict(image=256, label=256)
+model = dict(
+    data_preprocessor=dict(sizes=dict(unet=size, unet2=size)),
+)
+train_cfg = dict(max_iters=30000)
