@@ -45,7 +45,7 @@ def monte_carlo_mean(
     """
     if samples < 1 or repeat < 1 or samples % repeat:
         raise ValueError(f'repeat must divide samples, found {repeat} and {samples}')
-    total = 0
+    total = torch.zeros((), device=x.device)
     for _ in range(samples // repeat):
         total = total + predict(x.repeat(repeat, 1, 1, 1)).unflatten(0, (repeat, -1)).sum(0)
     return total / samples

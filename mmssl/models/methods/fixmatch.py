@@ -81,7 +81,8 @@ class FixMatch(SemiSegmentor):
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return the strong view, mixed where asked for; without a teacher the weak one too."""
-        batch['target'], views = {}, {'x_w': {}, 'u_w': {}, 'u_s': {}, 'x_s': {}}
+        batch['target'] = {}
+        views: dict[str, dict[str, Tensor]] = {'x_w': {}, 'u_w': {}, 'u_s': {}, 'x_s': {}}
         for name in self.students:
             views['x_w'][name], views['u_s'][name] = batch['x_w'][name], batch['u_s'][name]
             if name in self.teachers:
