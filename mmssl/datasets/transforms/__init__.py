@@ -1,5 +1,6 @@
 """Transforms of the pipelines: loading, geometry, intensity, views, packing."""
 
+from .cutout import RandomCutout
 from .features import LoadDiffusionFeatures
 from .geometry import (
     RandomElastic,
@@ -25,6 +26,7 @@ __all__ = [
     'RandomApply',
     'RandomBrightness',
     'RandomContrast',
+    'RandomCutout',
     'RandomElastic',
     'RandomHorizontalFlip',
     'RandomPasteBox',

@@ -56,11 +56,11 @@ class PackSemiInputs(_Pack):
     """Name a training sample's views as the papers do.
 
     A labelled sample gives `x_w` (C, H, W) and `y` (H, W), and `x_s` where the pipeline made a
-    strong view; an unlabelled one `u_w`, and where the pipeline made them `u_s`, `u_s2` (C, H, W),
-    `box` and `box2` (4,). Images and masks are uint8, a box is int64 [x, y, w, h] in pixels of a
-    square whose side goes into the metainfo, as `box_size` and `box2_size`. Both kinds have, where
-    the pipeline made them, the `grid` of `TrackGeometry` as int32 (H, W) and cached feature `maps`
-    (L,), named `x_grid`, `x_maps`, `u_grid` and `u_maps`.
+    strong view, with `y_s` if that has a mask of its own; an unlabelled one `u_w`, and where the
+    pipeline made them `u_s`, `u_s2` (C, H, W), `box` and `box2` (4,). Images and masks are uint8, a
+    box is int64 [x, y, w, h] in pixels of a square whose side goes into the metainfo, as `box_size`
+    and `box2_size`. Both kinds have, where the pipeline made them, the `grid` of `TrackGeometry` as
+    int32 (H, W) and cached feature `maps` (L,), named `x_grid`, `x_maps`, `u_grid` and `u_maps`.
 
     Args:
         meta_keys: what the data sample tells about the image.
@@ -79,6 +79,8 @@ class PackSemiInputs(_Pack):
             inputs.update(x_w=img, y=torch.from_numpy(gt.copy()))
             if 'img_strong' in results:
                 inputs['x_s'] = image_tensor(results['img_strong'])
+            if 'gt_strong' in results:
+                inputs['y_s'] = torch.from_numpy(results['gt_strong'].copy())
         else:
             inputs['u_w'] = img
             for view, key in (('u_s', 'img_strong'), ('u_s2', 'img_strong2')):

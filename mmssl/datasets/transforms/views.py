@@ -38,28 +38,37 @@ class StrongView(BaseTransform):
     """Run transforms on a copy of an image and keep the result under another key.
 
     The image it starts from stays as it is, and so does the mask, so the transforms should change
-    grey levels only.
+    grey levels only, or the view has a mask of its own.
 
     Args:
         transforms: configs of the transforms, run in this order.
         key: where the result goes; a second strong view has 'img_strong2'.
         source: the image to start from.
+        mask: let the transforms change a labelled sample's mask too; the result goes to `gt_strong`
+            (for another key alike).
     """
 
     def __init__(
-        self, transforms: Sequence[dict], key: str = 'img_strong', source: str = 'img'
+        self,
+        transforms: Sequence[dict],
+        key: str = 'img_strong',
+        source: str = 'img',
+        mask: bool = False,
     ) -> None:
         self.transforms = [TRANSFORMS.build(cfg) for cfg in transforms]
         self.key = key
         self.source = source
+        self.mask = mask
 
     def transform(self, results: dict) -> dict:
         """Make the view."""
-        view = {name: value for name, value in results.items() if name != 'gt'}
+        view = {name: value for name, value in results.items() if name != 'gt' or self.mask}
         view['img'] = results[self.source]
         for transform in self.transforms:
             view = transform(view)
         results[self.key] = view['img']
+        if self.mask and 'gt' in view:
+            results[self.key.replace('img', 'gt')] = view['gt']
         return results
 
 

@@ -37,6 +37,14 @@ def test_labelled_sample_has_its_strong_view(arrays):
     assert (out['inputs']['x_s'].numpy() == (img + 1).transpose(2, 0, 1)).all()
 
 
+def test_strong_view_has_a_mask_of_its_own(arrays):
+    img, gt = arrays
+    results = dict(META, labelled=True, img=img, gt=gt, img_strong=img, gt_strong=1 - gt.clip(0, 1))
+    inputs = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)['inputs']
+    assert (inputs['y_s'].numpy() == 1 - gt.clip(0, 1)).all()
+    assert (inputs['y'].numpy() == gt).all()
+
+
 def test_unlabelled_sample_shows_no_mask(arrays):
     img, gt = arrays
     results = dict(

@@ -1,0 +1,63 @@
+"""A hole of noise in an image, which is background in its mask."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...registry import TRANSFORMS
+from .base import check_prob, check_range, sample_rng
+
+
+@TRANSFORMS.register_module()
+class RandomCutout(BaseTransform):
+    """Cut a rectangle out of the image and fill it with black and white pixels; ABD's cutout.
+
+    Area, ratio and place are drawn until the rectangle fits, so that small areas are more frequent.
+    In the hole the mask, where there is one, is class 0. Inside a `StrongView` that is the mask of
+    the view, with `mask=True`.
+
+    Args:
+        prob: probability of a hole.
+        area: range of the hole's share of the image.
+        ratio: range of height / width.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.5,
+        area: tuple[float, float] = (0.02, 0.4),
+        ratio: tuple[float, float] = (0.3, 1 / 0.3),
+    ) -> None:
+        self.prob = check_prob(prob)
+        self.area = check_range('area', area, 0, 1)
+        self.ratio = check_range('ratio', ratio, 1e-3)
+        smallest = self.area[0]
+        if smallest >= 1 or self.ratio[0] * smallest >= 1 or self.ratio[1] <= smallest:
+            raise ValueError(f'A hole of {smallest} of the area and a ratio in {self.ratio} does '
+                             'not fit into the image: area < 1 and area < ratio < 1 / area needed.')
+
+    def transform(self, results: dict) -> dict:
+        """Draw the gate, the rectangle and its pixels."""
+        rng = sample_rng(results)
+        if rng.random() >= self.prob:
+            return results
+        img = results['img'].copy()
+        rows, columns = self._draw(rng, *img.shape[:2])
+        hole = img[rows, columns]
+        hole[...] = 255 * rng.integers(2, size=(*hole.shape[:2], *[1] * (hole.ndim - 2)))
+        results['img'] = img
+        if 'gt' in results:
+            results['gt'] = results['gt'].copy()
+            results['gt'][rows, columns] = 0
+        return results
+
+    def _draw(self, rng: np.random.Generator, height: int, width: int) -> tuple[slice, slice]:
+        while True:
+            pixels = rng.uniform(*self.area) * height * width
+            ratio = rng.uniform(*self.ratio)
+            w, h = int(np.sqrt(pixels / ratio)), int(np.sqrt(pixels * ratio))
+            x, y = int(rng.integers(width)), int(rng.integers(height))
+            if x + w <= width and y + h <= height:
+                return slice(y, y + h), slice(x, x + w)
