@@ -28,6 +28,18 @@ def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return mask if mask.shape[-2:] == tuple(size) else F.interpolate(mask, size=tuple(size))
 
 
+def repeat_to(x: Tensor, count: int) -> Tensor:
+    """Return the first `count` of x (N, ...), from the start again where there are fewer.
+
+    Example:
+        >>> repeat_to(torch.tensor([1, 2]), 3).tolist()
+        [1, 2, 1]
+    """
+    if len(x) == count:
+        return x
+    return x.index_select(0, torch.arange(count, device=x.device) % len(x))
+
+
 def paste(background: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
     """Return `background` outside and `patch` inside the mask.
 
@@ -36,8 +48,6 @@ def paste(background: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
         patch: the same for as many pictures; fewer are repeated in order.
         mask: (N, 1, H, W), 1 where the patch goes.
     """
-    if len(patch) != len(background):
-        order = torch.arange(len(background), device=patch.device) % len(patch)
-        patch = patch.index_select(0, order)
+    patch = repeat_to(patch, len(background))
     mask = mask if background.dim() == 4 else mask.squeeze(1)
     return torch.where(mask > 0, patch, background)

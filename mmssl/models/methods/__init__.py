@@ -1,5 +1,6 @@
 """One file for every published method."""
 
+from .abd import ABDBCP, ABDCrossTeaching
 from .bcp import BCP
 from .caussl import CPSCauSSL, MCCauSSL
 from .cps import CPS
@@ -17,6 +18,8 @@ from .unimatch import UniMatch
 from .urpc import URPC
 
 __all__ = [
+    'ABDBCP',
+    'ABDCrossTeaching',
     'BCP',
     'CPS',
     'CPSCauSSL',

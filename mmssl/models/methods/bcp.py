@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mmssl.models.components import largest_components
-from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.mixing import box_mask, paste, repeat_to, resize_mask
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
 from mmssl.utils.dist import from_first_rank
@@ -68,7 +68,12 @@ class BCP(SemiSegmentor):
     @property
     def pretrained(self) -> list[str]:
         """Names of the students that are pre-trained; the others start as the primary one."""
-        return list(self.students)
+        return self.names
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the students, the primary one first."""
+        return sorted(self.students, key=lambda name: (name != self.primary, name))
 
     @torch.no_grad()
     def start_from_pretrained(self) -> None:
@@ -85,7 +90,7 @@ class BCP(SemiSegmentor):
         pretraining = self.iter < self.pretrain_iters
         mix = self.mix_labelled if pretraining else self.mix_both
         views, batch['sup'], batch['unsup'] = {'x_w': {}}, {}, {}
-        for name in self.pretrained if pretraining else self.students:
+        for name in self.pretrained if pretraining else self.names:
             mixed, batch['sup'][name], batch['unsup'][name] = mix(batch, name, box)
             for view, x in mixed.items():
                 views.setdefault(view, {})[name] = x
@@ -101,17 +106,15 @@ class BCP(SemiSegmentor):
     def mix_labelled(self, batch: dict, name: str, box: Tensor) -> tuple[dict, list, list]:
         """Return the view of the pre-training and (view, label, mask) of its terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
-        x_b, y_b = repeat_to(x_b, len(x_a)), repeat_to(y_b, len(x_a))
         x = paste(x_a, x_b, resize_mask(box, x_a.shape[-2:]))
-        return {'x': x}, [('x', y_a, 1 - box), ('x', y_b, box)], []
+        return {'x': x}, [('x', y_a, 1 - box), ('x', repeat_to(y_b, len(y_a)), box)], []
 
     def mix_both(self, batch: dict, name: str, box: Tensor) -> tuple[dict, list, list]:
         """Return the views of the self-training, and (view, label, mask) of both kinds of terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
         u_a, u_b = halves(batch['u_w'][name], 'unlabelled')
         yhat_a, yhat_b = self.pseudo_label(name, u_a), self.pseudo_label(name, u_b)
-        x_a, y_a = repeat_to(x_a, len(u_a)), repeat_to(y_a, len(u_a))
-        u_b, yhat_b = repeat_to(u_b, len(x_b)), repeat_to(yhat_b, len(x_b))
+        y_a, yhat_b = repeat_to(y_a, len(u_a)), repeat_to(yhat_b, len(x_b))
         inside = resize_mask(box, x_a.shape[-2:])
         views = {'u': paste(u_a, x_a, inside), 'x': paste(x_b, u_b, inside)}
         return (views, [('u', y_a, box), ('x', y_b, 1 - box)],
@@ -155,18 +158,6 @@ def halves(x: Tensor, kind: str) -> tuple[Tensor, Tensor]:
         raise ValueError(f'BCP pastes images into each other, but there is {len(x)} {kind} image '
                          f'on a process: make num_{kind} two or more for each.')
     return x[0::2], x[1::2]
-
-
-def repeat_to(x: Tensor, count: int) -> Tensor:
-    """Return the first `count` of x (N, ...), from the start again where there are fewer.
-
-    Example:
-        >>> repeat_to(torch.tensor([1, 2]), 3).tolist()
-        [1, 2, 1]
-    """
-    if len(x) == count:
-        return x
-    return x.index_select(0, torch.arange(count, device=x.device) % len(x))
 
 
 def fit(mask: Tensor, label: Tensor) -> Tensor:

@@ -129,6 +129,35 @@ class TestBCP(MethodTester):
     on_meta = False
 
 
+class StrongLabelsTester(MethodTester):
+    """Labelled images have a strong view, too."""
+
+    @classmethod
+    def batch(cls, *args, **kwargs):
+        raw = super().batch(*args, **kwargs)
+        raw['inputs']['x_s'] = (0.7 * raw['inputs']['x_w'].float()).to(torch.uint8)
+        raw['inputs']['y_s'] = raw['inputs']['y'].clone()
+        return raw
+
+    @classmethod
+    def edit(cls, cfg):
+        strong = [dict(type='RandomCutout', prob=1.0)]
+        cfg.train_dataloader.dataset.labelled_pipeline.insert(
+            1, dict(type='StrongView', transforms=strong, mask=True))
+        cfg.find_unused_parameters = True
+
+
+class TestABDBCP(StrongLabelsTester):
+    config = 'abd/acdc_bcp.py'
+    exact = dict(similar=1.0)
+    on_meta = False
+
+
+class TestABDCrossTeaching(StrongLabelsTester):
+    config = 'abd/acdc_cross_teaching.py'
+    exact = dict(trouble_prob=1.0)
+
+
 class SeveralHeadsTester(MethodTester):
     """A small encoder with the decode head of the method's config."""
 

@@ -1,0 +1,25 @@
+# ABD over BCP on M&Ms: 5 labelled slices of one vendor, 60,000 iterations.
+_base_ = '../bcp/mnms.py'
+model = dict(
+    type='ABDBCP',
+    students=dict(unet2={{_base_.model.students.unet}}),
+    primary='unet',
+    data_preprocessor=dict(sizes=dict(unet2=dict(image=288, label=288))),
+)
+train_dataloader = dict(
+    dataset=dict(
+        labelled_pipeline=[  # as it is, with a strong view beside the weak one
+            dict(type='RandomApply', prob=1.0, transforms={{_base_.weak_view}}),
+            dict(type='StrongView', transforms={{_base_.strong_view}}),
+            dict(type='PackSemiInputs'),
+        ],
+    ),
+)
+optim_wrapper = dict(
+    optimizers=dict(unet2=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)),
+)
+find_unused_parameters = True  # the second network waits for the pre-training of the first
+default_hooks = dict(checkpoint=dict(save_best=['unet/DSC', 'unet2/DSC']))
+published = dict(method='abd')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)
