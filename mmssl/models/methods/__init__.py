@@ -12,6 +12,7 @@ from .mcsd import MCSD
 from .mean_teacher import MeanTeacher
 from .ss_net import SSNet
 from .sup_only import SupOnly
+from .symgd import SymGD
 from .synfoc import SynFoC
 from .ua_mt import UAMT
 from .unimatch import UniMatch
@@ -32,6 +33,7 @@ __all__ = [
     'MeanTeacher',
     'SSNet',
     'SupOnly',
+    'SymGD',
     'SynFoC',
     'UAMT',
     'URPC',

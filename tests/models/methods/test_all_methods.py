@@ -195,3 +195,13 @@ class TestMCCauSSL(SeveralHeadsTester):
     config = 'caussl/mc_acdc.py'
     options = dict(start=0, every=2, independence=dict(steps=2))
     head = dict(type='MultiDecoderHead', upsample=('transposed', 'bilinear', 'nearest'))
+
+
+class TestSymGD(MethodTester):
+    config = 'symgd/prostate.py'
+    options = LOOSE
+    exact = dict(amplitude=None)
+
+
+class TestSymGDWithOverlappingParts(TestSymGD):
+    config = 'symgd/fundus.py'

@@ -1,0 +1,27 @@
+# SymGD on BUSI: an eighth of the benign images labelled, 30,000 iterations.
+_base_ = [
+    '../_base_/datasets/busi.py',
+    '../_base_/models/symgd.py',
+    '../_base_/schedules/symgd.py',
+]
+image_size = 256  # views are made at the size of the network
+resize = dict(type='ResizeSquare', size=image_size, interpolation='lanczos')
+train_dataloader = dict(
+    batch_sampler=dict(num_labelled=4, num_unlabelled=4),
+    dataset=dict(prepare=[dict(type='LoadImage'), dict(type='LoadMask'), resize]),
+)
+test_dataloader = dict(
+    dataset=dict(
+        prepare=[
+            dict(type='LoadImage'),
+            resize,
+            dict(type='LoadMask'),
+            dict(type='ResizeMaskTo', size=image_size),
+        ]
+    )
+)
+val_dataloader = test_dataloader
+train_cfg = dict(max_iters=30000)
+published = dict(method='symgd')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

@@ -1,0 +1,27 @@
+# SymGD on M&Ms: 5 labelled slices of one vendor, 60,000 iterations.
+_base_ = [
+    '../_base_/datasets/mnms.py',
+    '../_base_/models/symgd.py',
+    '../_base_/schedules/symgd.py',
+]
+image_size = 288  # views are made at the size of the network
+resize = dict(type='ResizeSquare', size=image_size, interpolation='bilinear')
+model = dict(students=dict(unet=dict(decode_head=dict(num_classes=4))), parts=[[1], [2], [3]])
+train_dataloader = dict(
+    batch_sampler=dict(num_labelled=4, num_unlabelled=4),
+    dataset=dict(prepare=[dict(type='LoadImage'), dict(type='LoadMask'), resize]),
+)
+test_dataloader = dict(
+    dataset=dict(
+        prepare=[
+            dict(type='LoadImage'),
+            resize,
+            dict(type='LoadMask'),
+            dict(type='ResizeMaskTo', size=image_size),
+        ]
+    )
+)
+val_dataloader = test_dataloader
+published = dict(method='symgd')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

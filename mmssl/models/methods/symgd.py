@@ -1,0 +1,121 @@
+"""SymGD: copy-paste both ways, and two pseudo-labels that must agree."""
+
+import torch
+from torch import Tensor
+
+from mmssl.models.mixers import mix_amplitude
+from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.registry import MODELS, THRESHOLDS
+
+
+@MODELS.register_module()
+class SymGD(SemiSegmentor):
+    """Symmetric guidance over intermediate domains, also known as MiDSS (CVPR 2024).
+
+    Ma et al., Constructing and Exploring Intermediate Domains in Mixed Domain Semi-supervised
+    Medical Image Segmentation, https://arxiv.org/abs/2404.08951.
+
+    With a box M for each unlabelled image u, a labelled image x and the teacher q::
+
+        yhat  = argmax q(u_w),                       W = [max q(u_w) > tau]
+        yhat' = argmax q(u_w outside M, x in M) outside M, argmax q(x outside M, u_w in M) inside
+        W'    = W, and yhat' confident (W likewise), and yhat' = yhat
+        x~    = x with low-frequency amplitudes (1 - rho) |x| + rho |u_w|, rho ~ U(0, t / T)
+        ul, lu = (u_s outside M, x~ in M), (x~ outside M, u_s in M); labels and masks alike
+        L = L_x + lambda (L(ul) + L(lu) + lambda L(u_s, yhat', W')),     lambda = weight(t)
+
+    The labelled part of ul and lu always counts. The students' forward passes are separate: x, ul,
+    lu and u_s. `EMATeacherHook` moves the teachers; boxes come from `RandomPasteBox`. Fundus has
+    `OverlappingParts` and `DiceBCELoss`; there, confidence is that of each part.
+
+    Args:
+        threshold: pixels that count.
+        amplitude: half of the window of low frequencies, as a part of the image's side; None
+            leaves x~ = x.
+
+    Raises:
+        ValueError: if a student has no teacher.
+    """
+
+    def __init__(
+        self, *args, threshold: dict | None = None, amplitude: float | None = 0.01, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if alone := sorted(set(self.students) - set(self.teachers)):
+            raise ValueError(f'Every student needs a teacher: name {alone} in `teachers` too.')
+        self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
+        self.amplitude = amplitude
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return the intermediate images ul and lu, and the strong view."""
+        views = {'ul': {}, 'lu': {}, 'u_s': batch['u_s']}
+        batch['target'], batch['curves'] = {}, {}
+        box = box_mask(batch['box'], batch['u_w'][self.primary].shape[-1])
+        for name in self.students:
+            u_w, u_s = batch['u_w'][name], batch['u_s'][name]
+            x, y = (repeat_to(batch[key][name], len(u_w)) for key in ('x_w', 'y'))
+            y, mutated = self.label_space.encode(y), self.mutate(x, u_w)
+            box_x, box_y = (resize_mask(box, size.shape[-2:]) for size in (u_w, y))
+            label, mask = self.pseudo_label(name, u_w)
+            batch['curves'][f'mask_{name}'] = mask.mean()
+            guide = self.guidance(name, (x, u_w), (box_x, box_y), (label, mask))
+            ones = torch.ones_like(mask)
+            views['ul'][name] = paste(u_s, mutated, box_x)
+            views['lu'][name] = paste(mutated, u_s, box_x)
+            batch['target'][name] = {
+                'ul': (paste(label, y, box_y), paste(mask, ones, box_y)),
+                'lu': (paste(y, label, box_y), paste(ones, mask, box_y)),
+                'u_s': guide,
+            }
+        return views
+
+    def pseudo_label(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the teacher's label of images and which pixels count, 0 or 1 in float."""
+        confidence, label = self.label_space.decide(self.teacher_prob(name, x))
+        return label, self.threshold(confidence).float()
+
+    def guidance(
+        self,
+        name: str,
+        images: tuple[Tensor, Tensor],
+        boxes: tuple[Tensor, Tensor],
+        direct: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Return yhat' and W' of the weak views.
+
+        Args:
+            name: the student.
+            images: x and u_w.
+            boxes: M at the size of the images and at that of the labels.
+            direct: yhat and W.
+        """
+        (x, u_w), (box_x, box_y), (label, mask) = images, boxes, direct
+        ul = self.pseudo_label(name, paste(u_w, x, box_x))
+        lu = self.pseudo_label(name, paste(x, u_w, box_x))
+        merged, confident = (paste(of_ul, of_lu, box_y)
+                             for of_ul, of_lu in zip(ul, lu, strict=True))
+        return merged, confident * mask * (merged == label)
+
+    def mutate(self, x: Tensor, u_w: Tensor) -> Tensor:
+        """Return x~, labelled images with amplitudes of the unlabelled ones."""
+        if self.amplitude is None:
+            return x
+        mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
+        degree = torch.rand(len(x), 1, 1, 1, device=x.device) * (self.iter / self.max_iters)
+        grey, style = x.float() * std + mean, u_w.float() * std + mean
+        mixed = mix_amplitude(grey, style, self.amplitude, degree)
+        return (mixed.clamp(0, 255) - mean) / std
+
+    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return `ul_<student>`, `lu_<student>` and `direct_<student>`, the latter with lambda."""
+        weights = {'ul': 1.0, 'lu': 1.0, 'u_s': self.ramp(self.iter, self.max_iters)}
+        names = {'ul': 'ul', 'lu': 'lu', 'u_s': 'direct'}
+        return {f'{names[view]}_{name}': weight * self.criterion(
+            batch['logits'][name][view], *batch['target'][name][view])
+            for name in self.students for view, weight in weights.items()}
+
+
+def repeat_to(x: Tensor, n: int) -> Tensor:
+    """Return n pictures: these, repeated in order or cut off."""
+    return x if len(x) == n else x.index_select(0, torch.arange(n, device=x.device) % len(x))
