@@ -10,6 +10,7 @@ from .fixmatch import FixMatch
 from .mc_net import MCNet
 from .mcsd import MCSD
 from .mean_teacher import MeanTeacher
+from .sc_ssl import SCSSL
 from .ss_net import SSNet
 from .sup_only import SupOnly
 from .symgd import SymGD
@@ -31,6 +32,7 @@ __all__ = [
     'MCNet',
     'MCSD',
     'MeanTeacher',
+    'SCSSL',
     'SSNet',
     'SupOnly',
     'SymGD',

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from method_tester import SIDE, MethodTester, run_rank, write_small_phantom
-from tiny import segmentor
+from tiny import GN, segmentor
 
 from tests.models.methods import test_mcsd  # noqa: F401  registers StandInNeck
 
@@ -205,3 +205,8 @@ class TestSymGD(MethodTester):
 
 class TestSymGDWithOverlappingParts(TestSymGD):
     config = 'symgd/fundus.py'
+
+
+class TestSCSSL(MethodTester):
+    config = 'sc_ssl/acdc.py'
+    exact = dict(norm_cfg=GN)

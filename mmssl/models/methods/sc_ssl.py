@@ -1,0 +1,166 @@
+"""SC-SSL, a sketch: a network that corrects two others teaches them."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+from mmssl.models.contrastive import pixel_rows, record_input
+from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
+from mmssl.registry import MODELS
+from mmssl.structures import resize_nearest
+from mmssl.utils.dist import sum_over_ranks
+
+
+@MODELS.register_module()
+class SCSSL(SemiSegmentor):
+    """A sketch of self-correcting co-training; NOT the published method.
+
+    Miao et al., SC-SSL: Self-Correcting Collaborative and Contrastive Co-Training Model for
+    Semi-Supervised Medical Image Segmentation, IEEE TMI 2024, doi 10.1109/TMI.2023.3336534.
+
+    Neither code nor the text of the article is public. The abstract names the parts: two networks,
+    a module that turns their outputs into a better target, a constraint on the shape of the
+    outputs, and a contrastive loss that the target guides. Every formula, weight and layer below
+    is a guess, so a result of this class is no result of SC-SSL. With p_i the probabilities of
+    network i, g the correcting module and [.,.] channels side by side::
+
+        yhat = argmax g([p_1, p_2])(u),   G = softmax g([p_1, p_2])(u),  both without gradient
+        L    = sum_i L_x(p_i) + L_x(g([p_1, p_2]))                             (g alone learns)
+               + weight(t) sum_i (L(p_i(u), yhat) + s |grad p_i - grad G|^2 + c InfoNCE_i)
+
+    InfoNCE_i pulls each pixel's projected features (what the last convolution of network i sees)
+    to the mean of its class in the batch, away from those of the others; every class counts the
+    same. g predicts at test time, under the name of the primary student.
+
+    Args:
+        channels: of the two hidden layers of g and of the projections.
+        norm_cfg: norm layers of g.
+        structure_weight: s.
+        contrast_weight: c.
+        temperature: of InfoNCE.
+
+    Raises:
+        ValueError: there are not two students, or one's decode head has no `conv_seg`.
+    """
+
+    together = (('x_w', 'u_w'),)
+
+    def __init__(
+        self,
+        *args,
+        channels: int = 16,
+        norm_cfg: dict | None = None,
+        structure_weight: float = 1.0,
+        contrast_weight: float = 0.1,
+        temperature: float = 0.1,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **{'ramp': dict(type='GaussianRamp', scale=0.1, stairs=200),
+                                   **kwargs})
+        if len(self.students) != 2:
+            raise ValueError(f'SCSSL needs two students, found {list(self.students)}')
+        self.order = sorted(self.students)  # a written config has its keys in another order
+        out = self.students[self.primary].num_classes
+        norm = dict(norm_cfg=norm_cfg or dict(type='BN'))
+        self.corrector = nn.Sequential(
+            ConvModule(2 * out, channels, 3, padding=1, **norm),
+            ConvModule(channels, channels, 3, padding=1, **norm),
+            nn.Conv2d(channels, out, 1),
+        )
+        self.project = nn.ModuleDict({
+            name: nn.Conv2d(self.last_convolution(name).in_channels, channels, 1)
+            for name in self.students})
+        self.structure_weight, self.contrast_weight = structure_weight, contrast_weight
+        self.temperature = temperature
+
+    def last_convolution(self, name: str) -> nn.Module:
+        """Return the last convolution of a student."""
+        head = self.students[name].decode_head
+        if not hasattr(head, 'conv_seg'):
+            raise ValueError(f'SCSSL reads the features before conv_seg, but the decode head of '
+                             f'student "{name}" ({type(head).__name__}) has none')
+        return head.conv_seg
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return the unlabelled weak view."""
+        return {'u_w': batch['u_w']}
+
+    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the logits of x_w and u_w, and under `u_f` the features of u_w."""
+        with record_input(self.last_convolution(name)) as seen:
+            logits = super().forward_views(name, views)
+        return {**logits, 'u_f': seen[0][len(views['x_w']):]}
+
+    def correct(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return the logits of g on those of the students in `order`, which get no gradient."""
+        size = logits[0].shape[-2:]
+        probs = [resize_bilinear(self.label_space.prob(z.detach()), size) for z in logits]
+        return self.corrector(torch.cat(probs, 1)).float()
+
+    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return the supervised terms of both students and of g."""
+        z = self.correct([batch['logits'][name]['x_w'] for name in self.order])
+        y = self.label_space.encode(batch['y'][self.order[0]])
+        return {**super().sup_loss(batch), 'sup_corrector': self.criterion(z, y)}
+
+    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return `cross_`, `structure_` and `contrast_<student>`."""
+        with torch.no_grad():
+            z = self.correct([batch['logits'][name]['u_w'] for name in self.order])
+            corrected = self.label_space.prob(z)
+            target = self.label_space.decide(corrected)[1]
+            classes = self.label_space.class_map(corrected)
+        terms = {}
+        for name, logits in batch['logits'].items():
+            size = logits['u_w'].shape[-2:]
+            p, g = self.label_space.prob(logits['u_w']), resize_bilinear(corrected, size)
+            terms[f'cross_{name}'] = self.criterion(logits['u_w'], resize_nearest(target, size))
+            terms[f'structure_{name}'] = self.structure_weight * edge_distance(p, g)
+            f = self.project[name](logits['u_f']).float()
+            label = resize_nearest(classes, f.shape[-2:]).flatten()
+            terms[f'contrast_{name}'] = self.contrast_weight * class_contrast(
+                pixel_rows(f), label, self.label_space.table.shape[1], self.temperature)
+        return terms
+
+    @torch.no_grad()
+    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
+        """Return scores of the classes (N, C, H, W); those of g for the primary student."""
+        if name != self.primary or teacher:
+            return super().predict_logits(inputs, name, teacher)
+        z = self.correct([self.students[n](inputs[n], mode='tensor') for n in self.order])
+        return self.label_space.class_scores(resize_bilinear(z, inputs[name].shape[-2:]))
+
+
+def edge_distance(p: Tensor, g: Tensor) -> Tensor:
+    """Return the mean squared distance of the spatial differences of two maps (N, C, H, W).
+
+    Example:
+        >>> p, g = torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]])
+        >>> edge_distance(p, g).item(), edge_distance(p, p + 1).item()
+        (1.0, 0.0)
+    """
+    d = p - g
+    return d.diff(dim=-1).square().mean() + d.diff(dim=-2).square().mean()
+
+
+def class_contrast(f: Tensor, label: Tensor, num_classes: int, temperature: float) -> Tensor:
+    """Return InfoNCE of rows f (P, D) with the means of their classes, each class weighing alike.
+
+    Means and counts span all ranks; a class without a pixel is left out.
+
+    Example:
+        >>> f, label = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+        >>> round(class_contrast(f, label, 3, 1.0).item(), 4)  # log(e + 1) - 1
+        0.3133
+    """
+    f = F.normalize(f, dim=1)
+    one_hot = F.one_hot(label, num_classes).to(f.dtype)
+    count = sum_over_ranks(one_hot.sum(0))
+    centre = F.normalize(sum_over_ranks(one_hot.T @ f), dim=1)
+    similarity = (f @ centre.T / temperature).masked_fill(count == 0, -torch.inf)
+    nll = F.cross_entropy(similarity, label, reduction='none')
+    of_class = sum_over_ranks(nll @ one_hot) / count.clamp(min=1)
+    return of_class.sum() / (count > 0).sum().clamp(min=1)

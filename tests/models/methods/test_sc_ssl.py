@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from mmssl.models.methods.sc_ssl import class_contrast, edge_distance
+from tests.tiny import GN, build, raw_batch, segmentor, set_iter
+
+
+def sc_ssl(**kwargs):
+    cfg = dict(type='SCSSL', students=dict(unet=segmentor(norm=GN), unet2=segmentor(norm=GN)),
+               norm_cfg=GN)
+    cfg.update(kwargs)
+    set_iter(9, 10)
+    return build(cfg)
+
+
+def batch_of(model, **kwargs):
+    return model.data_preprocessor(raw_batch(**kwargs), True)['inputs']
+
+
+def test_it_says_that_it_is_a_sketch():
+    assert 'NOT the published method' in type(sc_ssl()).__doc__
+
+
+def test_terms_and_total():
+    model = sc_ssl()
+    out = model.loss(batch_of(model))
+    sup = ['sup_unet', 'sup_unet2', 'sup_corrector']
+    unsup = [f'{kind}_{name}' for kind in ('cross', 'structure', 'contrast')
+             for name in ('unet', 'unet2')]
+    assert set(out) == {'loss', 'weight', *sup, *unsup}
+    total = sum(out[k] for k in sup) + out['weight'] * sum(out[k] for k in unsup)
+    assert out['loss'].item() == pytest.approx(total.item(), rel=1e-6)
+
+
+def test_the_corrector_learns_from_labels_alone_and_the_students_not_through_it():
+    model = sc_ssl()
+    model.sup_loss = lambda batch: {}
+    model.loss(batch_of(model))['loss'].backward()
+    assert all(p.grad is None for p in model.corrector.parameters())
+    assert all(p.grad is not None for p in model.project.parameters())
+    model = sc_ssl()
+    batch = batch_of(model)
+    batch['logits'] = {name: {'x_w': student(batch['x_w'][name], mode='tensor')}
+                       for name, student in model.students.items()}
+    model.sup_loss(batch)['sup_corrector'].backward()
+    assert all(p.grad is None for p in model.students.parameters())
+    assert all(p.grad is not None for p in model.corrector.parameters())
+
+
+def test_the_primary_prediction_is_the_corrected_one():
+    model = sc_ssl()
+    with torch.no_grad():
+        model.corrector[-1].weight.zero_()
+        model.corrector[-1].bias.copy_(torch.tensor([0.0, 1.0]))
+    model.eval()
+    images = batch_of(model)['x_w']
+    assert (model.predict_logits(images, 'unet').argmax(1) == 1).all()
+    own = model.predict_logits(images, 'unet2')
+    assert torch.allclose(own, model.students['unet2'](images['unet2'], mode='tensor'))
+
+
+def test_edges_by_hand():
+    p = torch.tensor([[[[0.0, 0.5], [1.0, 0.5]]]])
+    # to the right 0.5 and -0.5, downwards 1 and 0
+    assert edge_distance(p, torch.zeros_like(p)).item() == pytest.approx(0.25 + 0.5)
+
+
+def test_every_class_weighs_alike_and_missing_ones_nothing():
+    f = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    label = torch.tensor([0, 0, 2])
+    once = class_contrast(f, label, 3, 0.5)
+    again = class_contrast(f[[0, 0, 0, 2]], label[[0, 0, 0, 2]], 5, 0.5)
+    expected = torch.log1p(torch.tensor(-2.0).exp())  # log(1 + exp(-1 / 0.5))
+    assert once.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert again.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_other_numbers_of_students_are_refused():
+    with pytest.raises(ValueError, match=r"two students, found \['unet'\]"):
+        sc_ssl(students=dict(unet=segmentor(norm=GN)))
