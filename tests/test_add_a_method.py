@@ -28,10 +28,10 @@ def test_the_page_works_as_printed(tmp_path):
             (tmp_path / block['name']).write_text(block['text'])
         else:
             commands += block['text']
-    lines = (tmp_path / 'mean_teacher.py').read_text().splitlines()
+    lines = (tmp_path / 'my_mean_teacher.py').read_text().splitlines()
     assert len(lines) <= 35
     log = call('bash', '-euo', 'pipefail', '-c', commands, cwd=tmp_path)
     assert 'unlabelled' in log
-    scalars = next(tmp_path.glob('work_dirs/mean_teacher_phantom/*/vis_data/scalars.json'))
-    assert scalars.exists() and (tmp_path / 'work_dirs/mean_teacher_phantom/iter_4.pth').exists()
-    call(sys.executable, '-m', 'pytest', '-q', 'test_mean_teacher.py', cwd=tmp_path)
+    scalars = next(tmp_path.glob('work_dirs/my_mean_teacher_phantom/*/vis_data/scalars.json'))
+    assert scalars.exists() and (tmp_path / 'work_dirs/my_mean_teacher_phantom/iter_4.pth').exists()
+    call(sys.executable, '-m', 'pytest', '-q', 'test_my_mean_teacher.py', cwd=tmp_path)

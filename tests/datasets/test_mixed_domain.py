@@ -184,7 +184,7 @@ def test_cached_arrays_cannot_be_spoilt(root):
 def test_pipelines_of_the_two_kinds(root):
     pack = [dict(type='PackSemiInputs')]
     dataset = build(root, unlabelled_pipeline=pack)
-    assert set(dataset[9]['inputs']) == {'u_w'} and set(dataset[0]['inputs']) == {'x_w', 'y'}
+    assert set(dataset[9]['inputs']) == {'u_w'} and set(dataset[0]['inputs']) == {'x_w', 'x_s', 'y'}
     plain = build(root, pipeline=pack)[0]['inputs']['x_w']
     draws = [Draw(0, k, 0, True) for k in range(4)]
     assert any(not torch.equal(plain, dataset[d]['inputs']['x_w']) for d in draws)

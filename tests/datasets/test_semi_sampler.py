@@ -161,7 +161,7 @@ def test_loader_of_the_stock_runner(tmp_path, workers):
     assert loader.batch_sampler.seed == loader.dataset.seed == 4
     batch = next(iter(loader))
     assert {key: len(value) for key, value in batch['inputs'].items()} == dict(
-        x_w=2, y=2, u_w=3, u_s=3, box=3
+        x_w=2, x_s=2, y=2, u_w=3, u_s=3, box=3
     )
     draws = loader.batch_sampler.batch(0)
     drawn = [loader.dataset.samples[draw.index].name for draw in draws]
