@@ -14,6 +14,7 @@ CONFIGS = next((d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()),
 OF_METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'custom_imports',
              'default_hooks', 'train_cfg', 'find_unused_parameters')
 SMALL = 'lite_'  # recipes for small machines
+VIEWS = {'StrongView': 'img_strong', 'RandomPasteBox': 'box'}  # transforms and their default keys
 
 
 def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:
@@ -42,16 +43,27 @@ def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:
     return found
 
 
+def written_for(config: Path, data: str | Path) -> bool:
+    """Return whether a config's name says that it was written for the data of another.
+
+    Example:
+        >>> [written_for(Path(name), 'lite_acdc.py') for name in ('mc_lite_acdc.py', 'acdc.py')]
+        [True, False]
+    """
+    stem, name = config.stem, Path(data).stem
+    return name.removeprefix(SMALL) in stem and (SMALL in stem) == (SMALL in name)
+
+
 def compose(
     method, data, iters: int, same_recipe: bool = False, batch: tuple[int, int] | None = None
 ):
     """Return the config that trains a method on the data, network and budget of another config.
 
     From `data` come data set, labelled subset, views, batch, evaluation and validation; from
-    `method` its model, optimisers, schedules and hooks, with every length scaled to `iters`. A
-    method that learns from labelled images alone keeps a batch of these. The students get the
-    network of the data's first student (`fit_network`), unless the method's config was written
-    for this data.
+    `method` its model, optimisers, schedules and hooks, with every length scaled to `iters`, and
+    strong views and boxes under names that the data's pipelines do not have. A method that learns
+    from labelled images alone keeps a batch of these. The students get the network of the data's
+    first student (`fit_network`), unless the method's config was written for this data.
 
     Args:
         method: config of the method.
@@ -63,15 +75,16 @@ def compose(
             unlabelled as labelled ones where that learns from labelled images alone.
     """
     cfg = copy.deepcopy(method)
-    head = cfg.train_dataloader.dataset.get('head')
+    own = cfg.train_dataloader.dataset
     without_unlabelled = cfg.train_dataloader.batch_sampler.get('num_unlabelled') == 0
     published = {key: cfg[key].get('published') for key in ('val_evaluator', 'test_evaluator')}
     for key, value in copy.deepcopy(data).items():
         if key not in OF_METHOD:
             cfg[key] = value
     loader = cfg.train_dataloader
-    if head:
-        loader.dataset.head = head
+    if own.get('head'):
+        loader.dataset.head = own.head
+    add_views(loader.dataset, own)
     sampler = loader.batch_sampler
     batch = batch or (sampler.num_labelled, sampler.num_unlabelled or sampler.num_labelled)
     sampler.num_labelled, sampler.num_unlabelled = batch
@@ -87,6 +100,29 @@ def compose(
         fit_network(cfg.model, data.model)
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CostHook')]
     return cfg
+
+
+def add_views(dataset, own) -> None:
+    """Add the strong views and boxes of a method that a data set does not make.
+
+    Args:
+        dataset: config of the data set, changed in place.
+        own: the data set of the method's config.
+    """
+    def name(step: Mapping) -> tuple[str, str]:
+        return step['type'], step.get('key', VIEWS[step['type']])
+
+    found = [step for key in ('labelled_pipeline', 'unlabelled_pipeline')
+             for step in dataset.get(key, [])]
+    size = next((step.size for step in found if step.type == 'RandomPasteBox'), None)
+    for key in ('labelled_pipeline', 'unlabelled_pipeline'):
+        have = {name(step) for step in dataset[key] if step.type in VIEWS}
+        for step in own.get(key, []):
+            if step.type in VIEWS and name(step) not in have:
+                step = copy.deepcopy(step)
+                if size and step.type == 'RandomPasteBox':
+                    step.size = size
+                dataset[key].insert(-1, step)  # before the packing
 
 
 def scale_lengths(cfg, iters: int) -> None:

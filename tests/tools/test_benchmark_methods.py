@@ -102,7 +102,7 @@ def test_data_views_batch_and_network_are_those_of_the_data():
     assert compose(method, data, 600, batch=(4, 6)).train_dataloader.batch_sampler == dict(
         type='SemiSampler', num_labelled=4, num_unlabelled=6)
     data.train_dataloader.batch_sampler.num_unlabelled = 2
-    assert cfg.train_dataloader == data.train_dataloader
+    assert cfg.train_dataloader == data.train_dataloader, 'no view is missing'
     assert cfg.test_dataloader == data.test_dataloader and cfg.image_size == 96
     assert cfg.model.students.unet == data.model.students.unet
     assert not cfg.model.data_preprocessor.sizes
@@ -119,6 +119,22 @@ def test_labelled_images_alone_and_features_stay_the_methods():
     assert [step.type for step in mcsd.train_dataloader.dataset.head] == [
         'LoadDiffusionFeatures', 'TrackGeometry']
     assert mcsd.model.students.feature_unet.backbone.in_channels == 30
+
+
+def test_views_that_only_the_method_has_are_added():
+    data = Config.fromfile(CONFIGS / 'sup_only/lite_acdc.py')
+    method = Config.fromfile(CONFIGS / 'fixmatch/lite_acdc.py')
+    dataset = compose(method, data, 10, True).train_dataloader.dataset
+    assert [step.type for step in dataset.labelled_pipeline] == [
+        'RandomRotFlipRotate', 'StrongView', 'PackSemiInputs']
+    assert dataset.unlabelled_pipeline == data.train_dataloader.dataset.unlabelled_pipeline
+    fundus = Config.fromfile(CONFIGS / 'sup_only/lite_fundus.py')
+    unimatch = Config.fromfile(CONFIGS / 'unimatch/acdc.py')
+    unimatch.model.students = fundus.model.students
+    added = compose(unimatch, fundus, 10).train_dataloader.dataset.unlabelled_pipeline[-3:]
+    assert [(step.type, step.get('key')) for step in added] == [
+        ('StrongView', 'img_strong2'), ('RandomPasteBox', 'box2'), ('PackSemiInputs', None)]
+    assert added[1].size == 96
 
 
 def test_another_network_is_refused():

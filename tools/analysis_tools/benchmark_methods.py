@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmssl.evaluation.published import load_published
 from mmssl.utils.cli import run
-from mmssl.utils.compose import SMALL, compose, find_config
+from mmssl.utils.compose import SMALL, compose, find_config, written_for
 from mmssl.utils.grid import folder_names, parse_options
 from mmssl.utils.grid_jobs import TOOLS, Job
 from mmssl.utils.grid_report import Grid, add_arguments, best_key
@@ -81,7 +81,7 @@ class Benchmark(Grid):
         """Write the config of a method and return its jobs, one for each seed."""
         path = self.configs[label]
         cfg = compose(load_config(path), self.data, self.iters,
-                      same_recipe=path.stem == Path(self.args.data).stem, batch=self.batch)
+                      same_recipe=written_for(path, self.args.data), batch=self.batch)
         best = self.args.checkpoint == 'best'
         checkpoint = best_key(cfg, self.args.student) if best else 'last'
         file, text = folder / f'{path.stem}.py', cfg.pretty_text

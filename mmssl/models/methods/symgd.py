@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mmssl.models.mixers import mix_amplitude
-from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.mixing import box_mask, paste, repeat_to, resize_mask
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS, THRESHOLDS
 
@@ -114,8 +114,3 @@ class SymGD(SemiSegmentor):
         return {f'{names[view]}_{name}': weight * self.criterion(
             batch['logits'][name][view], *batch['target'][name][view])
             for name in self.students for view, weight in weights.items()}
-
-
-def repeat_to(x: Tensor, n: int) -> Tensor:
-    """Return n pictures: these, repeated in order or cut off."""
-    return x if len(x) == n else x.index_select(0, torch.arange(n, device=x.device) % len(x))

@@ -31,6 +31,16 @@ def two_ranks(tmp_path_factory, request):
     return {name: [folder / f'{name}_{rank}.pth' for rank in range(2)] for name in names}
 
 
+def test_every_method_has_an_entry():
+    from mmssl.models import SemiSegmentor, methods
+
+    known = {name for name in methods.__all__ if issubclass(getattr(methods, name), SemiSegmentor)}
+    entries = [value for value in globals().values()
+               if isinstance(value, type) and issubclass(value, MethodTester)]
+    tested = {entry.model_cfg().model.type for entry in entries if hasattr(entry, 'config')}
+    assert known == tested
+
+
 class TestSupOnly(MethodTester):
     config = 'sup_only/prostate.py'
     unlabelled = False
