@@ -96,7 +96,7 @@ class SynFoCJob:
 class MCSDJob(SynFoCJob):
     """MCSD, its diffusion model included, and the labels-only U-Net on volumes of a scanner."""
 
-    folder, iters = 'work_dirs/quickstart_mcsd', 600
+    folder, iters = 'work_dirs/quickstart_mcsd', 500
     runs = {'mcsd': 'configs/mcsd/lite_phantom.py',
             'sup_only': 'configs/sup_only/lite_phantom_volumes.py'}
     rows = {'MCSD, U-Net': ('mcsd', 'unet'), 'labels only, U-Net': ('sup_only', 'unet')}
