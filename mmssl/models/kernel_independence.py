@@ -91,7 +91,7 @@ class KernelIndependence(nn.Module):
 
     Example:
         >>> kernels = [[torch.eye(2)], [torch.tensor([[0.0, 2.0], [3.0, 0.0]])]]
-        >>> independence = KernelIndependence([2], steps=200)
+        >>> independence = KernelIndependence([2], steps=1000)
         >>> independence.maximise(kernels)
         >>> bool((independence(kernels) > 0.99).all())  # each is a linear map of the other
         True
