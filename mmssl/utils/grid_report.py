@@ -66,12 +66,12 @@ class Grid:
             raise ValueError(f'--gpus "{args.gpus}" must be as in 0,1,2')
 
     def notes(self) -> str:
-        """Return what stands under the table."""
-        raise NotImplementedError
+        """Return what stands under the table; each tool says it."""
+        raise NotImplementedError(f'{type(self).__name__} must define `notes`')
 
     def content(self) -> dict:
-        """Return what `results.json` says besides the scores."""
-        raise NotImplementedError
+        """Return what `results.json` says besides the scores; each tool says it."""
+        raise NotImplementedError(f'{type(self).__name__} must define `content`')
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
         """Return the row of a setting, with the scores of the runs that are done."""

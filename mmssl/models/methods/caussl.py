@@ -51,8 +51,8 @@ class CauSSL(SemiSegmentor):
         self.independence = KernelIndependence(rows, len(kernels), **(independence or {}))
 
     def rivals(self) -> list[nn.Module]:
-        """Return the networks that are to be independent."""
-        raise NotImplementedError
+        """Return the networks that are to be independent; each form of the method says which."""
+        raise NotImplementedError(f'{type(self).__name__} must define `rivals`')
 
     def loss(self, inputs: dict, data_samples=None) -> dict[str, Tensor]:
         """Return the method's terms and `independence_<i>` of every network."""
