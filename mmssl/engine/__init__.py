@@ -16,6 +16,7 @@ from mmssl.engine.hooks import __all__ as _hooks  # noqa: E402
 from mmssl.engine.loops import SemiTrainLoop  # noqa: E402
 from mmssl.engine.optim import MultiOptimWrapper, MultiOptimWrapperConstructor  # noqa: E402
 from mmssl.engine.runner import SemiRunner  # noqa: E402
+from mmssl.engine.schedulers import WarmupPolyLR  # noqa: E402
 from mmssl.engine.tensorboard import OptionalTensorboardVisBackend  # noqa: E402
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     'RefusedCheckpointError',
     'SemiRunner',
     'SemiTrainLoop',
+    'WarmupPolyLR',
     'atomic_save',
     'load_checkpoint_file',
     'push_scalar',

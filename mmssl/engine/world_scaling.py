@@ -16,8 +16,8 @@ def scale_to_world(cfg: dict, world_size: int) -> dict:
 
     For a sampler with `per_rank=True`, whose global batch grows with the ranks. Scaled are
     `train_cfg` (`max_iters`, `val_begin`, `val_interval`), the checkpoint interval, iteration
-    based schedulers (`begin`, `end`, `T_max`) and every optimiser's `lr`. Ramps that a method
-    states in iterations are not.
+    based schedulers (`begin`, `end`, `T_max`, `warmup`) and every optimiser's `lr`. Ramps that a
+    method states in iterations are not.
 
     Raises:
         ValueError: the sampler shares one global batch among the ranks, so nothing grows.
@@ -36,7 +36,7 @@ def scale_to_world(cfg: dict, world_size: int) -> dict:
     _divide((cfg.get('default_hooks') or {}).get('checkpoint') or {}, 'interval', world_size)
     for scheduler in _dicts_with_type(cfg.get('param_scheduler')):
         if not scheduler.get('by_epoch', True):
-            for key in ('begin', 'end', 'T_max'):
+            for key in ('begin', 'end', 'T_max', 'warmup'):
                 _divide(scheduler, key, world_size)
     wrapper = cfg['optim_wrapper']
     optimizers = list((wrapper.get('optimizers') or {}).values()) or [wrapper['optimizer']]

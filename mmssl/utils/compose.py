@@ -131,7 +131,7 @@ def scale_lengths(cfg, iters: int) -> None:
     schedules = cfg.get('param_scheduler') or []
     schedules = schedules.values() if isinstance(schedules, Mapping) else [schedules]
     for schedule in (one for several in schedules for one in several):
-        for key in ('begin', 'end', 'T_max'):
+        for key in ('begin', 'end', 'T_max', 'warmup'):
             if isinstance(schedule.get(key), int):
                 schedule[key] = round(share * schedule[key])
     for key, value in starts(cfg.model):

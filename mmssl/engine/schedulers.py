@@ -1,0 +1,69 @@
+"""Learning rates that mmengine's schedulers do not express."""
+
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+
+from mmssl.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
+    """Linear warm-up, then polynomial decay, as the released codes of SAMed and its kin have it.
+
+    Iteration t, counted from 0, learns at the optimiser's rate times::
+
+        max(t, 1) / warmup                          for t <= warmup
+        (1 - (t - 1 - warmup) / end) ** power       afterwards
+
+    There the rate of an iteration is set after the step before it, so that the first two are
+    equal, and the decay counts from the end of the warm-up, but against the whole length. It thus
+    ends above 0, and the more so where the training stops early (`end` beyond it).
+
+    Args:
+        optimizer: optimiser or its wrapper.
+        warmup: iterations of the warm-up; 0 for none.
+        end: iterations that the decay is measured against; in a config 'max_iters' is the length
+            of the training.
+        power: exponent of the decay.
+        by_epoch: must be False; `warmup` and `end` are iterations.
+
+    Raises:
+        ValueError: `by_epoch` is not False, `warmup` is negative or `end` not positive.
+
+    Example:
+        >>> import torch
+        >>> adamw = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> schedule = WarmupPolyLR(adamw, warmup=2, end=4, power=1.0)
+        >>> [(schedule.get_last_value()[0], adamw.step(), schedule.step())[0] for _ in range(7)]
+        [0.5, 0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+
+    def __init__(
+        self,
+        optimizer,
+        warmup: int = 250,
+        end: int = 60000,
+        power: float = 0.9,
+        by_epoch: bool = False,
+        last_step: int = -1,
+    ) -> None:
+        if by_epoch:
+            raise ValueError('WarmupPolyLR counts iterations: set by_epoch=False')
+        if warmup < 0 or end < 1:
+            raise ValueError(
+                f'WarmupPolyLR needs warmup >= 0 and end >= 1, found warmup={warmup}, end={end}'
+            )
+        self.warmup, self.length, self.power = warmup, end, power
+        super().__init__(optimizer, by_epoch=False, last_step=last_step)
+
+    def _get_value(self) -> list[float]:
+        """Return the rate of every group of parameters."""
+        factor = self.factor(self.last_step)
+        return [base * factor for base in self.base_values]
+
+    def factor(self, t: int) -> float:
+        """Return what the optimiser's rate is multiplied by in iteration t."""
+        if t <= self.warmup and self.warmup:
+            return max(t, 1) / self.warmup
+        gone = max(t - 1 - self.warmup, 0) / self.length
+        return max(1 - gone, 0.0) ** self.power
