@@ -18,7 +18,12 @@ from .ensembles import (  # noqa: E402
 from .label_space import ExclusiveClasses, OverlappingParts  # noqa: E402
 from .mixers import FDA, ClassMix, CowMix, CutMix, FMix  # noqa: E402
 from .pseudo_label import FixedThreshold  # noqa: E402
-from .ramps import ConstantRamp, ExponentialRamp, GaussianRamp  # noqa: E402
+from .ramps import (  # noqa: E402
+    ConstantRamp,
+    ExponentialRamp,
+    FallingGaussianRamp,
+    GaussianRamp,
+)
 from .semi_segmentor import SemiSegmentor  # noqa: E402
 from .uncertainty import UncertaintyThreshold  # noqa: E402
 
@@ -33,6 +38,7 @@ __all__ = [
     'ExclusiveClasses',
     'ExponentialRamp',
     'FMix',
+    'FallingGaussianRamp',
     'FixedThreshold',
     'GaussianRamp',
     'LinearRatio',

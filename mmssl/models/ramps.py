@@ -1,4 +1,4 @@
-"""How the weight of the unsupervised terms grows: callables of iteration and iteration count."""
+"""How the weight of the unsupervised terms grows, or falls: callables of iteration and count."""
 
 import math
 
@@ -32,6 +32,24 @@ class GaussianRamp:
         if self.stairs:
             progress = iteration // (max_iters / self.stairs) / self.stairs
         return self.scale * math.exp(-5 * (1 - min(progress, 1.0)) ** 2)
+
+
+@RAMPS.register_module()
+class FallingGaussianRamp(GaussianRamp):
+    """Fall from `scale` as `GaussianRamp` grows: its value at the iterations that are left.
+
+    Source: the weight of SAM's masks in the code released with SemiSAM,
+    https://arxiv.org/abs/2312.06316.
+
+    Example:
+        >>> ramp = FallingGaussianRamp(scale=0.1, stairs=40)
+        >>> round(ramp(0, 6000), 6), round(ramp(3000, 6000), 6), round(ramp(5999, 6000), 6)
+        (0.1, 0.02865, 0.000674)
+    """
+
+    def __call__(self, iteration: int, max_iters: int) -> float:
+        """Return the weight at `iteration` (counted from 0) of `max_iters`."""
+        return super().__call__(max_iters - iteration, max_iters)
 
 
 @RAMPS.register_module()
