@@ -5,23 +5,26 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from .prompts import class_masks, largest_component_masks
+
 EIGHT = np.ones((3, 3), dtype=bool)
 """Pixels that touch by a side or a corner are connected."""
 
 
-def largest_components(label: Tensor) -> Tensor:
+def largest_components(label: Tensor, num_classes: int | None = None) -> Tensor:
     """Keep the largest connected component of every class in every image.
 
     What is cut off becomes background. Of two components of one size the first one in reading
     order stays. Background (class 0) has no components of its own.
 
-    This leaves the device: a label spreads over a winding component pixel by pixel, so that the
-    number of rounds on the device is bounded only by the number of pixels. On the CPU it costs
-    about a millisecond for each class of a 256 px image; no gradient passes.
+    On the CPU it is SciPy's labelling, about a millisecond for each class of a 256 px image;
+    elsewhere `largest_component_masks`, which stays on the device. No gradient passes.
 
     Args:
         label: class ids (N, H, W), or membership of parts that may overlap (N, K, H, W), where
             each part is taken by itself.
+        num_classes: of class ids, with background; without it the device is asked for the
+            largest one, once.
 
     Returns:
         A label of the same shape, type and device.
@@ -31,14 +34,25 @@ def largest_components(label: Tensor) -> Tensor:
         >>> largest_components(y)[0].tolist()
         [[1, 0, 2, 2], [0, 1, 0, 0], [0, 0, 0, 0]]
     """
-    maps = label.detach().cpu().numpy()
+    if label.device.type != 'cpu':
+        return components_on_device(label, num_classes)
+    maps = label.detach().numpy()
     out = np.zeros_like(maps)
     for source, target in zip(maps.reshape(-1, *maps.shape[-2:]),
                               out.reshape(-1, *maps.shape[-2:]), strict=True):
         for value in np.unique(source):
             if value != 0:
                 target[largest_component(source == value)] = value
-    return torch.from_numpy(out).to(label.device)
+    return torch.from_numpy(out)
+
+
+def components_on_device(label: Tensor, num_classes: int | None = None) -> Tensor:
+    """Do what `largest_components` does with the label's device alone."""
+    if label.dim() == 4:
+        return largest_component_masks(label != 0).to(label.dtype)
+    classes = int(label.max()) + 1 if num_classes is None else num_classes
+    kept = largest_component_masks(class_masks(label, classes)[:, 1:]).any(1)
+    return torch.where(kept, label, 0)
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
