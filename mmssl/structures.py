@@ -21,6 +21,36 @@ class Draw(NamedTuple):
     labelled: bool
 
 
+MADE_BY = {
+    'u_w': 'unlabelled images (train_dataloader.batch_sampler.num_unlabelled)',
+    'x_s': 'a StrongView to labelled_pipeline',
+    'y_s': 'a StrongView to labelled_pipeline, with mask=True',
+    'u_s': 'a StrongView to unlabelled_pipeline',
+    'u_s2': "a StrongView to unlabelled_pipeline, with key='img_strong2'",
+    'box': 'RandomPasteBox to unlabelled_pipeline',
+    'box2': "RandomPasteBox to unlabelled_pipeline, with key='box2'",
+}
+"""What a config adds to have a view in the batch."""
+
+
+class Batch(dict):
+    """A batch of views that names what a config lacks when a method asks for a missing view.
+
+    Raises:
+        ValueError: on `batch[view]`, if the data pipeline does not make that view.
+
+    Example:
+        >>> Batch(x_w=1)['u_s']
+        Traceback (most recent call last):
+        ValueError: The batch has no view "u_s": add a StrongView to unlabelled_pipeline.
+    """
+
+    def __missing__(self, key: str):
+        if key not in MADE_BY:
+            raise KeyError(key)
+        raise ValueError(f'The batch has no view "{key}": add {MADE_BY[key]}.')
+
+
 def nearest_index(n_in: int, n_out: int) -> torch.Tensor:
     """Return the source index of each output pixel on the corner-aligned nearest grid.
 

@@ -234,6 +234,17 @@ class MethodTester:
         self.loss(model, self.batch(classes, side))['loss'].backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
+    def test_a_view_that_the_pipeline_does_not_make_is_named(self):
+        model = self.model()
+        for view in ('u_w', 'u_s', 'u_s2', 'box', 'box2'):
+            raw = self.batch()
+            if raw['inputs'].pop(view, None) is None:
+                continue
+            try:
+                assert self.loss(model, raw)['loss'].isfinite(), f'works without {view}'
+            except ValueError as error:
+                assert f'"{view}": add ' in str(error), error
+
     def test_half_precision(self):
         model = self.model()
         with torch.autocast('cpu', dtype=torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Pull pixel embeddings to a small memory of their class."""
+"""Pull pixel embeddings to a small memory of their class, or to its mean."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +22,43 @@ def record_input(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
+def last_convolution(name: str, student: nn.Module) -> nn.Module:
+    """Return the last convolution of a segmentor, which sees its features.
+
+    Raises:
+        ValueError: its decode head has no `conv_seg`.
+    """
+    head = student.decode_head
+    if getattr(head, 'conv_seg', None) is None:
+        raise ValueError(
+            f'The features are read before conv_seg, but the decode head of student "{name}" '
+            f'({type(head).__name__}) has none: choose another head')
+    return head.conv_seg
+
+
 def pixel_rows(x: Tensor) -> Tensor:
     """Return the vectors of all pixels of (N, C, H, W), (N H W, C), in the order of labels."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def class_contrast(f: Tensor, label: Tensor, num_classes: int, temperature: float) -> Tensor:
+    """Return InfoNCE of rows f (P, D) with the means of their classes, each class weighing alike.
+
+    Means and counts span all ranks; a class without a pixel is left out.
+
+    Example:
+        >>> f, label = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+        >>> round(class_contrast(f, label, 3, 1.0).item(), 4)  # log(e + 1) - 1
+        0.3133
+    """
+    f = F.normalize(f, dim=1)
+    one_hot = F.one_hot(label, num_classes).to(f.dtype)
+    count = sum_over_ranks(one_hot.sum(0))
+    centre = F.normalize(sum_over_ranks(one_hot.T @ f), dim=1)
+    similarity = (f @ centre.T / temperature).masked_fill(count == 0, -torch.inf)
+    nll = F.cross_entropy(similarity, label, reduction='none')
+    of_class = sum_over_ranks(nll @ one_hot) / count.clamp(min=1)
+    return of_class.sum() / (count > 0).sum().clamp(min=1)
 
 
 class RowNorm(nn.Module):

@@ -1,9 +1,13 @@
 """Patch displacement: parts of two views of an image change places by how sure networks are."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from mmssl.models.pseudo_label import learn_from_others
+from mmssl.models.semi_segmentor import SemiSegmentor
 
 
 class Move(NamedTuple):
@@ -142,3 +146,78 @@ def trouble_sure(scores1: Tensor, scores2: Tensor, grid: int) -> Move:
     sure1, sure2 = patch_confidence(scores1, grid), patch_confidence(scores2, grid)
     return Move(into1=sure1.argmax(1), from2=sure2.argmin(1),
                 into2=sure2.argmax(1), from1=sure1.argmin(1))
+
+
+class Displacement(SemiSegmentor):
+    """The base of methods whose two networks see parts of each other's views.
+
+    Chi et al., Adaptive Bidirectional Displacement for Semi-Supervised Medical Image Segmentation
+    (ABD, CVPR 2024), https://arxiv.org/abs/2405.00378.
+
+    The first network (`primary`) sees weak views, the second one strong views, which may have
+    labels of their own (`y_s`, if a hole was cut into them). Of both views, cut into a grid of
+    patches, the least sure patch is replaced by a sure one of the other view that is like it
+    (`replace_unsure`); both networks see both displaced views and follow each other on them.
+
+    Args:
+        grid: patches in a row and in a column.
+        top: number of sure patches among which the one that is most alike is taken.
+        similar: share of the images for which that one is taken; the others take the surest.
+
+    Raises:
+        ValueError: there are other than two students, or fewer than `top` patches.
+    """
+
+    def __init__(
+        self, *args, grid: int = 4, top: int = 4, similar: float = 1.0, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if len(self.students) != 2:
+            raise ValueError(f'{type(self).__name__} displaces patches between the views of two '
+                             f'students, found {list(self.students)}')
+        if not 1 <= top <= grid * grid:
+            raise ValueError(f'top={top} must lie between 1 and the {grid * grid} patches')
+        self.second = next(name for name in self.students if name != self.primary)
+        self.grid, self.top, self.similar = grid, top, similar
+
+    def show_strong(self, batch: dict) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
+        """Give the second network its strong views, and return both views at both sizes."""
+        both = {}
+        for weak, strong in {'x_w': 'x_s', 'y': 'y_s', 'u_w': 'u_s'}.items():
+            other = batch.get(strong, batch['y']) if weak == 'y' else batch[strong]
+            both[weak] = {name: (batch[weak][name], other[name]) for name in self.students}
+            batch[weak] = {**batch[weak], self.second: other[self.second]}
+        return both
+
+    def displaced(
+        self, move: Callable[..., Move], logits: dict[str, Tensor], both: dict[str, tuple],
+        where: Tensor | None = None, y: dict[str, tuple] | None = None,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return every student's logits on both displaced views, and their labels.
+
+        Args:
+            move: chooses the patches from both networks' scores.
+            logits: of each network on its own view.
+            both: weak and strong view at each student's size.
+            where: which images change; all by default.
+            y: labels of both views, where they move along.
+        """
+        scores = [self.label_space.class_scores(logits[name].detach())
+                  for name in (self.primary, self.second)]
+        patches = move(*scores, self.grid)
+
+        def joined(views: tuple[Tensor, Tensor]) -> Tensor:
+            return torch.cat(displace(*views, patches, self.grid, where))
+
+        found = {name: self.forward_views(name, {'d': joined(both[name])})['d'] for name in both}
+        return found, {name: joined(views) for name, views in (y or {}).items()}
+
+    def replace_unsure(self, *args) -> Move:
+        """Choose patches of unlabelled images (ABD-R)."""
+        return replace_unsure(*args, top=self.top, similar=self.similar)
+
+    def follow(self, term: str, logits: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return `<term>_<student>`: each network on the other one's labels."""
+        labels = {name: self.label_space.harden(z) for name, z in logits.items()}
+        losses = learn_from_others(logits, labels, self.unsup_criterion)
+        return {f'{term}_{name}': loss for name, loss in losses.items()}

@@ -46,6 +46,11 @@ class LabelSpace(nn.Module):
         table = part_table(parts, self.count_classes(parts, num_channels))
         self.register_buffer('table', table, persistent=False)
 
+    @torch.no_grad()
+    def harden(self, logits: Tensor) -> Tensor:
+        """Return the label that logits decide on, in the form that losses compare with."""
+        return self.decide(self.prob(logits))[1]
+
 
 @MODELS.register_module()
 class ExclusiveClasses(LabelSpace):

@@ -1,8 +1,12 @@
 """Pasting one image into another, and its labels with it."""
 
+from collections.abc import Iterable, Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mmssl.structures import Batch
 
 
 def box_mask(box: Tensor, size: int) -> Tensor:
@@ -26,6 +30,53 @@ def box_mask(box: Tensor, size: int) -> Tensor:
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a mask (N, 1, H, W) with torch's nearest grid."""
     return mask if mask.shape[-2:] == tuple(size) else F.interpolate(mask, size=tuple(size))
+
+
+def fit_mask(mask: Tensor, label: Tensor) -> Tensor:
+    """Bring a mask (1, 1, S, S) to the shape of a label (N, H, W) or (N, K, H, W).
+
+    Example:
+        >>> fit_mask(torch.ones(1, 1, 4, 4), torch.zeros(3, 2, 2)).shape
+        torch.Size([3, 2, 2])
+    """
+    mask = resize_mask(mask, label.shape[-2:])
+    return (mask if label.dim() == 4 else mask[:, 0]).expand(label.shape)
+
+
+def halves(x: Tensor, kind: str = 'unlabelled') -> tuple[Tensor, Tensor]:
+    """Return the even and the odd images, which do not depend on the number of processes.
+
+    Args:
+        x: images or labels (N, ...).
+        kind: `labelled` or `unlabelled`, for the error.
+
+    Raises:
+        ValueError: there is only one.
+
+    Example:
+        >>> [half.tolist() for half in halves(torch.arange(5))]
+        [[0, 2, 4], [1, 3]]
+    """
+    if len(x) < 2:
+        raise ValueError(f'Images are pasted into each other, but there is {len(x)} {kind} image '
+                         f'on a process: make num_{kind} two or more for each.')
+    return x[0::2], x[1::2]
+
+
+def pairs(
+    batch: Mapping, view: str, students: Iterable[str]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return for every student the images u (even positions) and their partners (odd ones).
+
+    Raises:
+        ValueError: the batch has no such view, or an odd number of unlabelled images.
+    """
+    images = {name: Batch(batch)[view][name] for name in students}
+    count = len(next(iter(images.values())))
+    if count % 2:
+        raise ValueError(f'The unlabelled images are mixed in pairs, but there are {count} on a '
+                         'process: make num_unlabelled an even number for each.')
+    return {name: halves(x) for name, x in images.items()}
 
 
 def repeat_to(x: Tensor, count: int) -> Tensor:

@@ -1,9 +1,12 @@
-"""Pseudo-labels: which pixels count, and how far two segmentations agree."""
+"""Pseudo-labels: which pixels count, how far two agree, who learns from whom, sharpening."""
+
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from mmssl.registry import THRESHOLDS
+from mmssl.structures import resize_nearest
 
 
 @THRESHOLDS.register_module()
@@ -57,3 +60,54 @@ def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
     total = a.sum((-2, -1)) + b.sum((-2, -1))
     dice = (2 * both + smooth) / (total + smooth + 1e-3)
     return torch.where(total == 0, torch.ones_like(dice), dice).mean(0)
+
+
+def learn_from_others(
+    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor],
+    criterion: Callable[[Tensor, Tensor], Tensor],
+) -> dict[str, Tensor]:
+    """Return the loss of each network on the labels of all others, `sum_{j != i} L(z_i, y_j)`.
+
+    Args:
+        logits: of each network, (N, C, H, W).
+        labels: hard label of each network on the same images, at any size.
+        criterion: L, of logits and a label at their size.
+
+    Example:
+        >>> z, y = torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1)
+        >>> losses = learn_from_others({'a': z, 'b': z}, {'a': y, 'b': 5 * y},
+        ...                            lambda logits, label: label.sum())
+        >>> {name: loss.item() for name, loss in losses.items()}
+        {'a': 5.0, 'b': 1.0}
+    """
+    return {i: sum(criterion(z, resize_nearest(labels[j], z.shape[-2:]))
+                   for j in labels if j != i) for i, z in logits.items()}
+
+
+def sharpen_classes(p: Tensor, temperature: float) -> Tensor:
+    """Return `p^(1/T) / sum_c p_c^(1/T)` of class probabilities (N, C, H, W).
+
+    In single precision: the powers underflow in half. So does `sharpen_each`.
+
+    Example:
+        >>> p = torch.tensor([0.6, 0.2, 0.2]).view(1, 3, 1, 1)
+        >>> [round(x, 4) for x in sharpen_classes(p, 0.5).flatten().tolist()]
+        [0.8182, 0.0909, 0.0909]
+    """
+    p = p.float() ** (1 / temperature)
+    return p / p.sum(1, keepdim=True)
+
+
+def sharpen_each(p: Tensor, temperature: float = 0.1) -> Tensor:
+    """Return `p^(1/T) / (p^(1/T) + (1 - p)^(1/T))`, for each class by itself.
+
+    Source: Wu et al., MC-Net+, https://arxiv.org/abs/2109.09960. Over the classes it does not sum
+    to one.
+
+    Example:
+        >>> [round(x, 4) for x in sharpen_each(torch.tensor([0.0, 0.4, 0.5, 0.6, 1.0])).tolist()]
+        [0.0, 0.017, 0.5, 0.983, 1.0]
+    """
+    p = p.float()
+    a, b = p ** (1 / temperature), (1 - p) ** (1 / temperature)
+    return a / (a + b)

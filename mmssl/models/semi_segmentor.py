@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmssl.registry import MODELS, RAMPS
-from mmssl.structures import resize_nearest
+from mmssl.structures import Batch, resize_nearest
 
 
 @MODELS.register_module()
@@ -26,8 +26,8 @@ class SemiSegmentor(BaseModel):
 
     A batch is a dict of views, each a dict of student name to tensor: `x_w` (labelled, weak), `y`
     (its label), `u_w` and `u_s` (unlabelled, weak and strong), and where the pipeline makes them
-    `x_s` and `u_s2`. When `unsup_loss` is called `batch['logits'][student][view]` holds the
-    students' logits.
+    `x_s` with a label `y_s` of its own, and `u_s2`. `box` and `box2` (N, 4) are for all students.
+    When `unsup_loss` is called `batch['logits'][student][view]` holds the students' logits.
 
     Args:
         students: name to config of a segmentor (any mmsegmentation segmentor); None drops one
@@ -47,6 +47,9 @@ class SemiSegmentor(BaseModel):
 
     together: tuple[tuple[str, ...], ...] = ()
     """Views that share one forward pass in a network with batch statistics."""
+
+    phases: int = 1
+    """Optimiser steps that `SemiTrainLoop` makes in the iteration under way, one loss for each."""
 
     def __init__(
         self,
@@ -108,6 +111,11 @@ class SemiSegmentor(BaseModel):
         """Number of iterations of the training."""
         return MessageHub.get_current_instance().get_info('max_iters', 1)
 
+    @property
+    def phase(self) -> int:
+        """Optimiser step under way, of the `phases` of an iteration, counted from 0."""
+        return MessageHub.get_current_instance().get_info('phase', 0)
+
     def forward(self, inputs: dict, data_samples=None, mode: str = 'tensor'):
         """Return losses (`loss`), predictions (`predict`) or the students' logits (`tensor`)."""
         if mode == 'loss':
@@ -126,7 +134,7 @@ class SemiSegmentor(BaseModel):
             inputs: the batch as described in the class.
             data_samples: not used; what is known of the images, for plug-ins.
         """
-        batch = dict(inputs)
+        batch = Batch(inputs)
         views = {'x_w': batch['x_w'], **self.student_views(batch)}
         batch['logits'] = {
             name: self.forward_views(name, {v: x[name] for v, x in views.items() if name in x})

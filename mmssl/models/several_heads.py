@@ -23,6 +23,18 @@ def all_logits(student: nn.Module, x: Tensor) -> list[Tensor]:
     return [y if y.shape[-2:] == size else F.interpolate(y, size=size) for y in logits]
 
 
+def mutual_distance(p: list[Tensor], sharp: list[Tensor]) -> Tensor:
+    """Return `sum_{i != j} mean (p_i - s_j)^2` of heads' probabilities and sharpened ones.
+
+    Example:
+        >>> p, s = [torch.tensor([x]) for x in (0.5, 0.7)], [torch.tensor([x]) for x in (0.0, 1.0)]
+        >>> round(mutual_distance(p, s).item(), 4)  # (0.5 - 1)^2 + 0.7^2
+        0.74
+    """
+    return sum(((p_i - s_j) ** 2).mean()
+               for i, p_i in enumerate(p) for j, s_j in enumerate(sharp) if i != j)
+
+
 class SeveralHeads(SemiSegmentor):
     """Show x_w and u_w together to students with several heads.
 

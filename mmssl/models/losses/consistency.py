@@ -9,6 +9,18 @@ from mmssl.registry import MODELS
 from mmssl.utils.dist import sum_over_ranks
 
 
+def edge_distance(p: Tensor, g: Tensor) -> Tensor:
+    """Return the mean squared distance of the spatial differences of two maps (N, C, H, W).
+
+    Example:
+        >>> p, g = torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]])
+        >>> edge_distance(p, g).item(), edge_distance(p, p + 1).item()
+        (1.0, 0.0)
+    """
+    d = p - g
+    return d.diff(dim=-1).square().mean() + d.diff(dim=-2).square().mean()
+
+
 class _Consistency(nn.Module, ABC):
     """Base: the mean of a distance over pixels and channels, of all pixels or of those in a mask.
 

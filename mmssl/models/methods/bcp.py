@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mmssl.models.components import largest_components
-from mmssl.models.mixing import box_mask, paste, repeat_to, resize_mask
+from mmssl.models.mixing import box_mask, fit_mask, halves, paste, repeat_to, resize_mask
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
 from mmssl.utils.dist import from_first_rank
@@ -35,8 +35,8 @@ class BCP(SemiSegmentor):
         pretrain: share of the iterations spent on the pre-training, 0 for none.
         patch: side of the rectangle as a share of the image's.
         u_weight: w.
-        largest_component: keep the largest component of each class of a pseudo-label (leaves the
-            device, see `largest_components`); otherwise all of it.
+        largest_component: keep the largest component of each class of a pseudo-label; otherwise
+            all of it.
 
     Raises:
         ValueError: a share is out of its range, or the primary student has no teacher.
@@ -112,7 +112,7 @@ class BCP(SemiSegmentor):
     def mix_both(self, batch: dict, name: str, box: Tensor) -> tuple[dict, list, list]:
         """Return the views of the self-training, and (view, label, mask) of both kinds of terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
-        u_a, u_b = halves(batch['u_w'][name], 'unlabelled')
+        u_a, u_b = halves(batch['u_w'][name])
         yhat_a, yhat_b = self.pseudo_label(name, u_a), self.pseudo_label(name, u_b)
         y_a, yhat_b = repeat_to(y_a, len(u_a)), repeat_to(yhat_b, len(x_b))
         inside = resize_mask(box, x_a.shape[-2:])
@@ -130,7 +130,9 @@ class BCP(SemiSegmentor):
         """Return what the student's teacher, else the primary one's, says of an image."""
         prob = self.teacher_prob(name if name in self.teachers else self.primary, u)
         label = self.label_space.decide(prob)[1]
-        return largest_components(label) if self.largest_component else label
+        if not self.largest_component:
+            return label
+        return largest_components(label, num_classes=self.label_space.table.shape[1])
 
     def sup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `sup_<student>`, the pixels of labelled images."""
@@ -144,23 +146,5 @@ class BCP(SemiSegmentor):
 
     def mixed_loss(self, logits: dict[str, Tensor], parts: list) -> Tensor:
         """Return the sum of L over (view, label, mask)."""
-        return sum(self.criterion(logits[view], label, fit(mask, label))
+        return sum(self.criterion(logits[view], label, fit_mask(mask, label))
                    for view, label, mask in parts)
-
-
-def halves(x: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-    """Return the even and the odd images, which do not depend on the number of processes.
-
-    Raises:
-        ValueError: there is only one.
-    """
-    if len(x) < 2:
-        raise ValueError(f'BCP pastes images into each other, but there is {len(x)} {kind} image '
-                         f'on a process: make num_{kind} two or more for each.')
-    return x[0::2], x[1::2]
-
-
-def fit(mask: Tensor, label: Tensor) -> Tensor:
-    """Bring a mask (1, 1, S, S) to the shape of a label (N, H, W) or (N, K, H, W)."""
-    mask = resize_mask(mask, label.shape[-2:])
-    return (mask if label.dim() == 4 else mask[:, 0]).expand(label.shape)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from mmssl.models.kernel_independence import KernelIndependence, common_kernels
 from mmssl.models.label_space import ExclusiveClasses
 from mmssl.models.methods.cps import CPS
+from mmssl.models.pseudo_label import sharpen_classes
 from mmssl.models.semi_segmentor import SemiSegmentor
-from mmssl.models.several_heads import SeveralHeads
+from mmssl.models.several_heads import SeveralHeads, mutual_distance
 from mmssl.registry import MODELS
 
 
@@ -142,19 +143,6 @@ class MCCauSSL(CauSSL, SeveralHeads):
         terms = {}
         for name, views in batch['logits'].items():
             p = [self.label_space.prob(logits) for logits in views['u_w']]
-            s = [sharpen(p_i.detach(), self.temperature) for p_i in p]
-            terms[f'mutual_{name}'] = sum(((p[i] - s[j]) ** 2).mean()
-                                          for i in range(len(p)) for j in range(len(p)) if i != j)
+            sharp = [sharpen_classes(p_i.detach(), self.temperature) for p_i in p]
+            terms[f'mutual_{name}'] = mutual_distance(p, sharp)
         return terms
-
-
-def sharpen(p: Tensor, temperature: float) -> Tensor:
-    """Return `p^(1/T) / sum_c p_c^(1/T)` of probabilities (N, C, H, W).
-
-    Example:
-        >>> p = torch.tensor([0.6, 0.2, 0.2]).view(1, 3, 1, 1)
-        >>> [round(x, 4) for x in sharpen(p, 0.5).flatten().tolist()]
-        [0.8182, 0.0909, 0.0909]
-    """
-    p = p.float() ** (1 / temperature)
-    return p / p.sum(1, keepdim=True)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.mixing import box_mask, pairs, paste, resize_mask
+from mmssl.models.pseudo_label import learn_from_others
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
-from mmssl.structures import resize_nearest
 
 
 @MODELS.register_module()
@@ -67,33 +67,24 @@ class CPS(SemiSegmentor):
         side = batch['u_w'][self.primary].shape[-1]
         box = box_mask(batch['box'][0::2], side)
         batch['target'], mixed = {}, {}
-        for name, u in batch['u_w'].items():
-            if len(u) % 2:
-                raise ValueError(f'cutmix mixes the unlabelled images in pairs, but there are '
-                                 f'{len(u)} on a process: make num_unlabelled even for each')
-            views = {'u': u[0::2], 'partner': u[1::2]}
+        for name, (u, partner) in pairs(batch, 'u_w', self.students).items():
             with torch.no_grad():
-                label = {v: self.harden(z) for v, z in self.forward_views(name, views).items()}
+                logits = self.forward_views(name, {'u': u, 'partner': partner})
+            label = {view: self.label_space.harden(z) for view, z in logits.items()}
             inside = resize_mask(box, label['u'].shape[-2:])
             batch['target'][name] = paste(label['u'], label['partner'], inside)
-            mixed[name] = paste(*views.values(), resize_mask(box, u.shape[-2:]))
+            mixed[name] = paste(u, partner, resize_mask(box, u.shape[-2:]))
         return {'u_m': mixed}
-
-    @torch.no_grad()
-    def harden(self, logits: Tensor) -> Tensor:
-        """Return the label that logits decide on."""
-        return self.label_space.decide(self.label_space.prob(logits))[1]
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `cps_<student>`: the student on the labels of every other one."""
-        view = 'u_m' if self.cutmix else 'u_w'
+        view, harden = 'u_m' if self.cutmix else 'u_w', self.label_space.harden
         logits, labels = {}, {}
         for name, z in batch['logits'].items():
             logits[name] = z[view]
-            labels[name] = batch['target'][name] if self.cutmix else self.harden(z[view])
+            labels[name] = batch['target'][name] if self.cutmix else harden(z[view])
             if self.on_labelled:
                 logits[name] = torch.cat([z['x_w'], logits[name]])
-                labels[name] = torch.cat([self.harden(z['x_w']), labels[name]])
-        return {f'cps_{i}': self.cps_weight * sum(
-            self.unsup_criterion(z, resize_nearest(labels[j], z.shape[-2:]))
-            for j in labels if j != i) for i, z in logits.items()}
+                labels[name] = torch.cat([harden(z['x_w']), labels[name]])
+        losses = learn_from_others(logits, labels, self.unsup_criterion)
+        return {f'cps_{name}': self.cps_weight * loss for name, loss in losses.items()}

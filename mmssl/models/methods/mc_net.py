@@ -3,23 +3,9 @@
 import torch
 from torch import Tensor
 
-from mmssl.models.several_heads import SeveralHeads
+from mmssl.models.pseudo_label import sharpen_each
+from mmssl.models.several_heads import SeveralHeads, mutual_distance
 from mmssl.registry import MODELS
-
-
-def sharpen(p: Tensor, temperature: float = 0.1) -> Tensor:
-    """Return `p^(1/T) / (p^(1/T) + (1 - p)^(1/T))`, for each class by itself.
-
-    Source: Wu et al., MC-Net+, https://arxiv.org/abs/2109.09960. Over the classes it does not sum
-    to one. In single precision: the powers underflow in half.
-
-    Example:
-        >>> [round(x, 4) for x in sharpen(torch.tensor([0.0, 0.4, 0.5, 0.6, 1.0])).tolist()]
-        [0.0, 0.017, 0.5, 0.983, 1.0]
-    """
-    p = p.float()
-    a, b = p ** (1 / temperature), (1 - p) ** (1 / temperature)
-    return a / (a + b)
 
 
 @MODELS.register_module()
@@ -55,7 +41,6 @@ class MCNet(SeveralHeads):
         for name, views in batch['logits'].items():
             decoders = [torch.cat(both) for both in zip(views['x_w'], views['u_w'], strict=True)]
             p = [self.label_space.prob(logits) for logits in decoders]
-            s = [sharpen(p_i, self.temperature) for p_i in p]
-            pairs = [(i, j) for i in range(len(p)) for j in range(len(p)) if i != j]
-            terms[f'mutual_{name}'] = sum(((p[i] - s[j]) ** 2).mean() for i, j in pairs)
+            sharp = [sharpen_each(p_i, self.temperature) for p_i in p]
+            terms[f'mutual_{name}'] = mutual_distance(p, sharp)
         return terms

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from mmssl.models.contrastive import pixel_rows, record_input
+from mmssl.models.contrastive import (
+    class_contrast,
+    last_convolution,
+    pixel_rows,
+    record_input,
+)
+from mmssl.models.losses.consistency import edge_distance
 from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
 from mmssl.registry import MODELS
 from mmssl.structures import resize_nearest
-from mmssl.utils.dist import sum_over_ranks
 
 
 @MODELS.register_module()
@@ -71,18 +75,10 @@ class SCSSL(SemiSegmentor):
             nn.Conv2d(channels, out, 1),
         )
         self.project = nn.ModuleDict({
-            name: nn.Conv2d(self.last_convolution(name).in_channels, channels, 1)
+            name: nn.Conv2d(last_convolution(name, self.students[name]).in_channels, channels, 1)
             for name in self.students})
         self.structure_weight, self.contrast_weight = structure_weight, contrast_weight
         self.temperature = temperature
-
-    def last_convolution(self, name: str) -> nn.Module:
-        """Return the last convolution of a student."""
-        head = self.students[name].decode_head
-        if not hasattr(head, 'conv_seg'):
-            raise ValueError(f'SCSSL reads the features before conv_seg, but the decode head of '
-                             f'student "{name}" ({type(head).__name__}) has none')
-        return head.conv_seg
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return the unlabelled weak view."""
@@ -90,7 +86,7 @@ class SCSSL(SemiSegmentor):
 
     def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the logits of x_w and u_w, and under `u_f` the features of u_w."""
-        with record_input(self.last_convolution(name)) as seen:
+        with record_input(last_convolution(name, self.students[name])) as seen:
             logits = super().forward_views(name, views)
         return {**logits, 'u_f': seen[0][len(views['x_w']):]}
 
@@ -132,35 +128,3 @@ class SCSSL(SemiSegmentor):
             return super().predict_logits(inputs, name, teacher)
         z = self.correct([self.students[n](inputs[n], mode='tensor') for n in self.order])
         return self.label_space.class_scores(resize_bilinear(z, inputs[name].shape[-2:]))
-
-
-def edge_distance(p: Tensor, g: Tensor) -> Tensor:
-    """Return the mean squared distance of the spatial differences of two maps (N, C, H, W).
-
-    Example:
-        >>> p, g = torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]])
-        >>> edge_distance(p, g).item(), edge_distance(p, p + 1).item()
-        (1.0, 0.0)
-    """
-    d = p - g
-    return d.diff(dim=-1).square().mean() + d.diff(dim=-2).square().mean()
-
-
-def class_contrast(f: Tensor, label: Tensor, num_classes: int, temperature: float) -> Tensor:
-    """Return InfoNCE of rows f (P, D) with the means of their classes, each class weighing alike.
-
-    Means and counts span all ranks; a class without a pixel is left out.
-
-    Example:
-        >>> f, label = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
-        >>> round(class_contrast(f, label, 3, 1.0).item(), 4)  # log(e + 1) - 1
-        0.3133
-    """
-    f = F.normalize(f, dim=1)
-    one_hot = F.one_hot(label, num_classes).to(f.dtype)
-    count = sum_over_ranks(one_hot.sum(0))
-    centre = F.normalize(sum_over_ranks(one_hot.T @ f), dim=1)
-    similarity = (f @ centre.T / temperature).masked_fill(count == 0, -torch.inf)
-    nll = F.cross_entropy(similarity, label, reduction='none')
-    of_class = sum_over_ranks(nll @ one_hot) / count.clamp(min=1)
-    return of_class.sum() / (count > 0).sum().clamp(min=1)

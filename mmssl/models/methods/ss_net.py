@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmssl.models.contrastive import PixelContrast, pixel_rows, record_input
+from mmssl.models.contrastive import PixelContrast, last_convolution, pixel_rows, record_input
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.models.vat import VAT
 from mmssl.registry import MODELS
@@ -49,10 +49,11 @@ class SSNet(SemiSegmentor):
         super().__init__(*args, **kwargs)
         self.vat = VAT(**(vat or {}))
         self.contrast_weight = contrast_weight
-        num_classes = self.label_space.table.shape[1]
+        sizes = {name: last_convolution(name, student).in_channels
+                 for name, student in self.students.items()}
         self.contrast = nn.ModuleDict({
-            name: PixelContrast(feature_channels(name, student), num_classes, **(contrast or {}))
-            for name, student in self.students.items()})
+            name: PixelContrast(size, self.label_space.table.shape[1], **(contrast or {}))
+            for name, size in sizes.items()})
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return the unlabelled view."""
@@ -60,7 +61,7 @@ class SSNet(SemiSegmentor):
 
     def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the logits of x_w and u_w, and under `x_f` and `u_f` their features."""
-        with record_input(self.students[name].decode_head.conv_seg) as seen:
+        with record_input(last_convolution(name, self.students[name])) as seen:
             logits = super().forward_views(name, views)
         x_f, u_f = seen[0].float().split([len(views['x_w']), len(views['u_w'])])
         return {**logits, 'x_f': x_f, 'u_f': u_f}
@@ -95,13 +96,3 @@ class SSNet(SemiSegmentor):
         contrast.remember(x_f, y, (x_hat == y) & (x_hat > 0))
         return {f'contrast_{name}_x_w': self.contrast_weight * contrast(x_f, y),
                 f'contrast_{name}_u_w': self.contrast_weight * contrast(u_f, u_hat)}
-
-
-def feature_channels(name: str, student: nn.Module) -> int:
-    """Return the channels of the features that a student's last convolution sees."""
-    conv = getattr(student.decode_head, 'conv_seg', None)
-    if conv is None:
-        raise ValueError(
-            f'SSNet reads the features before conv_seg, but the decode head of student "{name}" '
-            f'({type(student.decode_head).__name__}) has none: choose another head')
-    return conv.in_channels

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.mixing import box_mask, pairs, paste, resize_mask
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS, THRESHOLDS
 
@@ -136,20 +136,3 @@ class UniMatch(SemiSegmentor):
     def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of every student, for diagnosis."""
         return {name: self.predict_logits(inputs, name).argmax(1) for name in self.image_students}
-
-
-def pairs(batch: dict, view: str, students: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return for every student the images u (even positions) and their partners (odd ones).
-
-    Raises:
-        ValueError: the batch has no such view, or an odd number of unlabelled images.
-    """
-    if view not in batch:
-        raise ValueError(f'The batch has no view "{view}": add a StrongView for it, and '
-                         f'RandomPasteBox for {list(STRONG.values())}, to unlabelled_pipeline.')
-    images = {name: batch[view][name] for name in students}
-    count = len(next(iter(images.values())))
-    if count % 2:
-        raise ValueError(f'The unlabelled images are mixed in pairs, but there are {count} on a '
-                         'process: make num_unlabelled an even number for each.')
-    return {name: (x[0::2], x[1::2]) for name, x in images.items()}

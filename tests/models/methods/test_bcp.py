@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmssl.models.methods.bcp import halves
+from mmssl.models.mixing import halves
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 MASKED = dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, mask_background=True,
