@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import torch
+from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
 from mmssl.registry import LOOPS
@@ -26,6 +27,11 @@ class SemiTrainLoop(IterBasedTrainLoop):
     what ran before. The batch sampler is told where to start (`start_iter`) before its iterator
     and the workers exist. Validation comes after saving; one that was due when the run stopped
     is done first on resuming.
+
+    A model may ask for several optimiser steps in an iteration by its attribute `phases`, which is
+    read at the start of each: every step has a forward pass of its own on the same batch, and
+    the model finds its number in the message hub (`SemiSegmentor.phase`). Schedules, hooks and
+    checkpoints see one iteration, whose loss is the sum over the steps.
 
     Args:
         runner: the runner.
@@ -53,6 +59,35 @@ class SemiTrainLoop(IterBasedTrainLoop):
         runner.call_hook('after_train_epoch')
         runner.call_hook('after_train')
         return runner.model
+
+    def run_iter(self, data_batch: dict) -> None:
+        """Train on one batch, in as many optimiser steps as the model has phases.
+
+        Raises:
+            ValueError: there are several, and gradients are to be accumulated over iterations.
+        """
+        runner = self.runner
+        about = dict(batch_idx=self._iter, data_batch=data_batch)
+        runner.call_hook('before_train_iter', **about)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        phases = getattr(model, 'phases', 1)
+        count = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if phases > 1 and count > 1:
+            raise ValueError(
+                f'optim_wrapper.accumulative_counts={count} cannot be used with a model that makes '
+                f'{phases} optimiser steps in an iteration: leave it out'
+            )
+        outputs: dict = {}
+        for phase in range(phases):
+            if phases > 1:
+                runner.message_hub.update_info('phase', phase)
+            terms = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
+            total = {'loss': outputs['loss'] + terms['loss']} if outputs else {}
+            outputs = {**outputs, **terms, **total}
+        if phases > 1:
+            runner.message_hub.update_info('phase', 0)
+        runner.call_hook('after_train_iter', **about, outputs=outputs)
+        self._iter += 1
 
     def _go_to(self, iteration: int) -> None:
         """Let the data loader deliver the batch of `iteration` next."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import Dataset
@@ -52,6 +53,22 @@ class ToyModel(BaseModel):
         with torch.no_grad():
             self.ema.lerp_(self.students['unet'][0].weight, 0.1)
         return {'loss': loss, **{k: v.detach() for k, v in terms.items()}}
+
+
+@MODELS.register_module()
+class PhasedToyModel(ToyModel):
+    """A step of one student, then one of the other from iteration 2 on."""
+
+    @property
+    def phases(self) -> int:
+        return 2 if MessageHub.get_current_instance().get_info('iter') >= 2 else 1
+
+    def forward(self, inputs, labels=None, mode='tensor'):
+        if mode != 'loss':
+            return super().forward(inputs, labels, mode)
+        name = ('sam', 'unet')[MessageHub.get_current_instance().get_info('phase', 0)]
+        loss = nn.functional.cross_entropy(self.students[name](inputs), labels)
+        return {'loss': loss, f'sup_{name}': loss.detach()}
 
 
 @DATASETS.register_module()

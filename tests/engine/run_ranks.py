@@ -62,6 +62,18 @@ def step():
     torch.save(states(runner), FOLDER / f'states_{RANK}.pth')
 
 
+def phases():
+    """Iterations of one and of two optimiser steps on a shared batch."""
+    cfg = options(max_iters=4, **STEP, **{'model.type': 'PhasedToyModel'})
+    cfg.find_unused_parameters = True
+    runner = RUNNERS.build(cfg)
+    for module in runner.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    runner.train()
+    torch.save(states(runner), FOLDER / f'states_{RANK}.pth')
+
+
 def broken():
     """One rank fails, the other must not wait."""
     if RANK == 1:

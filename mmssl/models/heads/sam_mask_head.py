@@ -5,11 +5,13 @@ import warnings
 import torch
 from mmengine.logging import print_log
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmssl.registry import MODELS
 from mmssl.utils.weights import find_weights, load_tensors
 
+from ..adapters import add_adapters
+from ..backbones.frozen_trunk import is_adapter
 from ..backbones.lora_medsam import default_weights
 
 REINITIALISED = ('mask_tokens', 'output_hypernetworks_mlps', 'iou_prediction_head')
@@ -35,6 +37,11 @@ class SAMMaskHead(BaseDecodeHead):
             `reinit`: mask tokens, hyper-networks and IoU head stay random, as SAMed describes.
         in_channels: channels of the embedding.
         loss_decode: used only when the head is trained by itself in mmsegmentation.
+        lora_rank: rank of LoRA adapters on q and v of every attention of the decoder's
+            transformer, whose own weights are then frozen, as in SAMed_s; None trains them all.
+
+    Raises:
+        ValueError: `init` is unknown or `lora_rank` below 1.
     """
 
     def __init__(
@@ -46,8 +53,11 @@ class SAMMaskHead(BaseDecodeHead):
         init: str = 'partial_load',
         in_channels: int = 256,
         loss_decode: dict | None = None,
+        lora_rank: int | None = None,
         **kwargs,
     ):
+        if lora_rank is not None and lora_rank < 1:
+            raise ValueError(f'lora_rank must be at least 1, or None for no LoRA, got {lora_rank}')
         if init not in ('partial_load', 'reinit'):
             raise ValueError(f'init must be "partial_load" or "reinit", got "{init}"')
         loss_decode = loss_decode or dict(type='mmseg.CrossEntropyLoss')
@@ -71,6 +81,8 @@ class SAMMaskHead(BaseDecodeHead):
             self.mask_decoder.iou_prediction_head,
         ):
             module.requires_grad_(False)
+        if lora_rank is not None:
+            add_adapters(self.mask_decoder.transformer, r'.*\.[qv]_proj', lora_rank)
 
     def init_weights(self) -> None:
         """Read the weights of prompt encoder and decoder by the chosen rule."""
@@ -84,19 +96,26 @@ class SAMMaskHead(BaseDecodeHead):
         path = find_weights(self.checkpoint)
         source = load_tensors(path)
         kept = []
-        for name, value in self.state_dict(keep_vars=True).items():
-            found = source.get(name)
-            skip = self.init == 'reinit' and any(part in name for part in REINITIALISED)
-            if skip or found is None or found.shape != value.shape:
+        state = self.state_dict(keep_vars=True)
+        state = {name: value for name, value in state.items() if not is_adapter(name)}
+        for name, value in state.items():
+            found = source.get(self.published_name(name))
+            if found is None or found.shape != value.shape:
                 kept.append(name)
             else:
                 value.copy_(found)
-        if len(kept) == len(self.state_dict()):
+        if len(kept) == len(state):
             raise ValueError(f'{path} holds no prompt encoder and mask decoder of SAM')
         print_log(
-            f'SAMMaskHead ({self.init}): read {path}; random: {", ".join(kept) or "nothing"}',
+            f'{type(self).__name__} ({self.init}): read {path}; '
+            f'random: {", ".join(kept) or "nothing"}',
             logger='current',
         )
+
+    def published_name(self, name: str) -> str | None:
+        """Return what SAM's files call a tensor of this head, None if it stays random."""
+        skip = self.init == 'reinit' and any(part in name for part in REINITIALISED)
+        return None if skip else name.replace('.base_layer.', '.')
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return class logits without any prompt.
@@ -125,7 +144,11 @@ class SAMMaskHead(BaseDecodeHead):
         return self.prompt_encoder(points, boxes, masks)
 
     def decode(
-        self, embedding: Tensor, sparse: Tensor | None = None, dense: Tensor | None = None
+        self,
+        embedding: Tensor,
+        sparse: Tensor | None = None,
+        dense: Tensor | None = None,
+        decoder: nn.Module | None = None,
     ) -> Tensor:
         """Return the logits of all mask tokens, image i with prompts i.
 
@@ -136,11 +159,12 @@ class SAMMaskHead(BaseDecodeHead):
             embedding: (N, 256, h, w) image embeddings.
             sparse: (N, P, 256) embeddings of points and boxes, None for none.
             dense: (N, 256, h, w) embeddings of mask prompts, None for `no mask`.
+            decoder: the mask decoder, by default the head's own.
 
         Returns:
             (N, num_classes, 4h, 4w).
         """
-        decoder = self.mask_decoder
+        decoder = self.mask_decoder if decoder is None else decoder
         n, c, h, w = embedding.shape
         tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = tokens.expand(n, -1, -1)
