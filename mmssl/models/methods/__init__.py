@@ -10,6 +10,7 @@ from .fixmatch import FixMatch
 from .mc_net import MCNet
 from .mcsd import MCSD
 from .mean_teacher import MeanTeacher
+from .samed import SAMed
 from .sc_ssl import SCSSL
 from .ss_net import SSNet
 from .sup_only import SupOnly
@@ -32,6 +33,7 @@ __all__ = [
     'MCNet',
     'MCSD',
     'MeanTeacher',
+    'SAMed',
     'SCSSL',
     'SSNet',
     'SupOnly',

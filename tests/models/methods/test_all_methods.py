@@ -220,3 +220,40 @@ class TestSymGDWithOverlappingParts(TestSymGD):
 class TestSCSSL(MethodTester):
     config = 'sc_ssl/acdc.py'
     exact = dict(norm_cfg=GN)
+
+
+class SAMTester(MethodTester):
+    """A student of a small SAM encoder with random weights, 32 px, and the config's kind of head.
+
+    The head's logits, 8 px, are compared with labels of 8 px.
+    """
+
+    head: dict = {}
+    options = dict(data_preprocessor=dict(sizes=dict(sam=dict(image=SIDE, label=SIDE // 4))))
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        if name != 'sam':
+            return super().student(name, channels, norm)
+        arch = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))
+        backbone = dict(type='LoRAMedSAM', arch=arch, img_size=SIDE, random_trunk_seed=0)
+        head = dict(type='SAMMaskHead', arch=arch, img_size=SIDE, num_classes=channels,
+                    checkpoint=None, **cls.head)
+        return dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
+
+    @classmethod
+    def model(cls, *args, **kwargs):
+        model = super().model(*args, **kwargs)
+        model.init_weights()  # reads the frozen trunk
+        return model
+
+
+class TestSAMed(SAMTester):
+    config = 'samed/prostate.py'
+    unlabelled = False
+
+
+class TestSAMedWithLoRAInTheDecoder(SAMTester):
+    config = 'samed/acdc_s.py'
+    head = dict(lora_rank=2)
+    unlabelled = False
