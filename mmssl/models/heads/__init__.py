@@ -1,8 +1,15 @@
 """Networks from features to class logits."""
 
+from .cross_prompt_head import CrossPromptHead
 from .multi_decoder_head import MultiDecoderHead
 from .sam_mask_head import SAMMaskHead
 from .unet_decoder_head import UNetDecoderHead
 from .unet_pyramid_head import UNetPyramidHead
 
-__all__ = ['MultiDecoderHead', 'SAMMaskHead', 'UNetDecoderHead', 'UNetPyramidHead']
+__all__ = [
+    'CrossPromptHead',
+    'MultiDecoderHead',
+    'SAMMaskHead',
+    'UNetDecoderHead',
+    'UNetPyramidHead',
+]
