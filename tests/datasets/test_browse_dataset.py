@@ -53,10 +53,10 @@ def test_pictures_of_both_splits(browse, tmp_path):
     assert f'3 pictures in {tmp_path / "out"}' in done.stdout
     names = sorted(path.name for path in (tmp_path / 'out').iterdir())
     assert [name.split('_')[2] for name in names] == ['labelled0', 'unlabelled0', 'unlabelled1']
-    # Panels of 32 px and 4 px between them; labelled: weak, mask, input and target of the U-Net;
-    # unlabelled: weak, strong, box, pasted, input of the U-Net.
+    # Five panels of 32 px and 4 px between them. Labelled: weak, mask, strong, input and target of
+    # the U-Net; unlabelled: weak, strong, box, pasted, input of the U-Net.
     widths = [cv2.imread(str(tmp_path / 'out' / name)).shape[1] for name in names]
-    assert widths == [4 * 32 + 3 * 4, 5 * 32 + 4 * 4, 5 * 32 + 4 * 4]
+    assert widths == [5 * 32 + 4 * 4] * 3
     done = browse('--split', 'test', '--number', '2')
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / 'work_dirs/browse/cfg').iterdir())) == 2
@@ -99,6 +99,24 @@ def test_second_view_and_pairs(config, browse, tmp_path):
     assert (panels[3] != panels[1]).any(), 'the box has a frame'
     for number in (5, 6):
         assert (panels[number] == panels[2]).all(), 'there is no second box'
+
+
+def test_strong_view_of_labelled_images_with_a_mask_of_its_own(config, browse, tmp_path):
+    cfg = Config.fromfile(config)
+    hole = [dict(type='RandomCutout', prob=1.0, area=(0.3, 0.4))]
+    cfg.train_dataloader.dataset.labelled_pipeline = [
+        dict(type='StrongView', transforms=hole, mask=True), dict(type='PackSemiInputs')]
+    cfg.dump(config)
+    assert browse('--out-dir', str(tmp_path / 'out'), '--number', '1').returncode == 0
+    image = cv2.imread(str(next((tmp_path / 'out').iterdir())))[20:].astype(int)
+    # weak, mask, strong, its mask, input and target of the U-Net
+    assert image.shape[1] == 6 * 36 - 4
+    weak, mask, strong, own = (image[:, 36 * i : 36 * i + 32] for i in range(4))
+    changed = (weak != strong).any(-1)
+    assert 0.1 < changed.mean() < 0.5, 'a hole in the view'
+    coloured = (mask != weak).any(-1)
+    assert ((own != strong).any(-1) == (coloured & ~changed)).mean() > 0.95
+    assert (coloured & changed).any(), 'a hole in its mask'
 
 
 def test_wrong_mask_value_is_named(browse, tmp_path):

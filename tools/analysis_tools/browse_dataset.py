@@ -99,10 +99,15 @@ def own_sizes(view: torch.Tensor, label: torch.Tensor | None, sizes: dict, palet
 
 def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
     """Return the panels of a labelled training sample."""
-    view, label = sample['inputs']['x_w'], sample['inputs']['y']
-    picture = to_image(view)
-    panels = [('weak x_w', picture), ('mask y', overlay(picture, label.numpy(), palette))]
-    return panels + own_sizes(view, label, sizes, palette)
+    inputs = sample['inputs']
+    panels = []
+    for view, mask, title in (('x_w', 'y', 'weak x_w'), ('x_s', 'y_s', 'strong x_s')):
+        if view in inputs:
+            picture = to_image(inputs[view])
+            panels.append((title, picture))
+        if mask in inputs:
+            panels.append((f'mask {mask}', overlay(picture, inputs[mask].numpy(), palette)))
+    return panels + own_sizes(inputs['x_w'], inputs['y'], sizes, palette)
 
 
 def draw_unlabelled(sample: dict, partner: dict | None, sizes: dict, palette: list) -> list:
