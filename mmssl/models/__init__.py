@@ -17,6 +17,7 @@ from .ensembles import (  # noqa: E402
 )
 from .label_space import ExclusiveClasses, OverlappingParts  # noqa: E402
 from .mixers import FDA, ClassMix, CowMix, CutMix, FMix  # noqa: E402
+from .prompted_sam import PromptedSAM  # noqa: E402
 from .pseudo_label import FixedThreshold  # noqa: E402
 from .ramps import (  # noqa: E402
     ConstantRamp,
@@ -45,6 +46,7 @@ __all__ = [
     'MutualConfidence',
     'OverlappingParts',
     'OwnTeacher',
+    'PromptedSAM',
     'SelfConfidence',
     'SelfMutualConfidence',
     'SemiDataPreprocessor',

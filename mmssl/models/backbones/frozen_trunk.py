@@ -83,7 +83,8 @@ def random_tensors(trunk: nn.Module, seed: int) -> dict[str, Tensor]:
 
     They are the same on every device and whatever the global generators hold: matrices and
     kernels are normal with variance 1 / fan-in, tables of positions and biases normal with
-    standard deviation 0.02, norms the identity, other biases zero.
+    standard deviation 0.02, the frequencies of a position code standard normal, norms the
+    identity, other biases zero.
     """
     result = {}
     for name, value in frozen_tensors(trunk).items():
@@ -97,7 +98,8 @@ def random_tensors(trunk: nn.Module, seed: int) -> dict[str, Tensor]:
             generator = torch.Generator('cpu').manual_seed(zlib.crc32(f'{seed}:{name}'.encode()))
             noise = torch.randn(shape, generator=generator, device='cpu', dtype=torch.float32)
             is_table = 'rel_pos' in name or 'pos_embed' in name or 'attention_biases' in name
-            result[name] = noise * (0.02 if is_table else value[0].numel() ** -0.5)
+            scale = 0.02 if is_table else value[0].numel() ** -0.5
+            result[name] = noise * (1 if 'gaussian_matrix' in name else scale)
     return result
 
 

@@ -75,7 +75,7 @@ class LoRAMedSAM(BaseModule):
         arch: `vit_b`, `vit_l`, `vit_h`, `lite` (LiteMedSAM), or a dict with `embed_dims`,
             `depth`, `num_heads` and `global_blocks`.
         img_size: side of the square image in pixels, divisible by 16.
-        rank: of the adapters.
+        rank: of the adapters; 0 for none at all, a plain frozen encoder.
         targets: which of `q`, `k`, `v`, `proj` of each attention get one.
         lora_blocks: `all`, a number k (the last k attention blocks), or a list of indices.
         in_channels: channels of the images, 1 or 3; one channel is repeated three times.
@@ -117,7 +117,8 @@ class LoRAMedSAM(BaseModule):
             else build_vit(arch, img_size, attention)
         )
         self.trunk.requires_grad_(False)
-        _add_adapters(self.trunk, rank, targets, lora_blocks)
+        if rank:
+            _add_adapters(self.trunk, rank, targets, lora_blocks)
         self._register_state_dict_hook(_drop_trunk)
         self.train(self.training)
 
@@ -191,14 +192,18 @@ class LoRAMedSAM(BaseModule):
             fill(self.trunk, random_tensors(self.trunk, seed), 'the random trunk')
         else:
             path = find_weights(self.checkpoint)
-            tensors = {
-                name.removeprefix('image_encoder.'): value
-                for name, value in load_tensors(path).items()
-                if name.startswith('image_encoder.')
-            }
-            convert = tiny_vit_tensors if self.is_lite else vit_tensors
-            fill(self.trunk, convert(tensors, self.trunk), Path(path).name)
+            fill(self.trunk, self._trunk_tensors(load_tensors(path)), Path(path).name)
         self.identity.set(raw)
+
+    def _trunk_tensors(self, source: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of a weight file under the trunk's names."""
+        tensors = {
+            name.removeprefix('image_encoder.'): value
+            for name, value in source.items()
+            if name.startswith('image_encoder.')
+        }
+        convert = tiny_vit_tensors if self.is_lite else vit_tensors
+        return convert(tensors, self.trunk)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """Check the trunk's identity and hide the trunk from the search for missing keys."""
@@ -256,8 +261,8 @@ def _drop_trunk(module: LoRAMedSAM, state: dict, prefix: str, _metadata: dict) -
 def _check_options(img_size, rank, targets, in_channels, attention) -> None:
     if img_size % PATCH or img_size < PATCH:
         raise ValueError(f'img_size must be divisible by {PATCH}, got {img_size}')
-    if rank < 1:
-        raise ValueError(f'rank must be at least 1, got {rank}')
+    if rank < 0:
+        raise ValueError(f'rank must be at least 1, or 0 for no adapters, got {rank}')
     if not targets or not set(targets) <= {'q', 'k', 'v', 'proj'}:
         raise ValueError(f'targets must be some of q, k, v, proj, got {targets}')
     if in_channels not in (1, 3):

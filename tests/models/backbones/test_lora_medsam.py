@@ -140,6 +140,20 @@ def test_adapters_in_some_blocks(lora_blocks, want):
     assert len(adapters(net)) == 2 * 3 * len(want)
 
 
+def test_rank_zero_is_the_plain_frozen_encoder():
+    net, adapted = encoder(rank=0), encoder(init=False)
+    adapted.init_weights()  # adapters that are still zero
+    x = torch.rand(1, 3, 64, 64)
+    assert torch.equal(net(x)[0], adapted(x)[0])
+    assert not any(p.requires_grad for p in net.parameters()) and not adapters(net)
+    assert set(net.state_dict()) == {'identity.trunk_fingerprint'}
+    twin = copy.deepcopy(net)
+    assert twin.trunk is net.trunk and torch.equal(twin(x)[0], net(x)[0])
+    fresh = encoder(init=False, rank=0)
+    fresh.load_state_dict(net.state_dict(), strict=True)
+    assert torch.equal(fresh(x)[0], net(x)[0])
+
+
 def test_random_trunk_depends_on_its_seed_alone():
     first = encoder()
     torch.manual_seed(99)
@@ -155,7 +169,7 @@ def test_random_trunk_depends_on_its_seed_alone():
     (dict(arch='vit_x'), 'Unknown arch "vit_x"'),
     (dict(arch=dict(depth=2)), 'needs exactly the keys'),
     (dict(arch=ARCH, random_trunk_seed=None, checkpoint='auto'), 'has no published weights'),
-    (dict(rank=0), 'rank must be at least 1'),
+    (dict(rank=-1), 'rank must be at least 1, or 0 for no adapters, got -1'),
     (dict(targets=('w',)), 'targets must be some of'),
     (dict(in_channels=4), 'in_channels must be 1 or 3'),
     (dict(attention='fast'), 'attention must be'),
