@@ -130,8 +130,9 @@ def test_no_prompt_and_no_trunk_are_errors():
     sam = prompted()
     with pytest.raises(ValueError, match='points or boxes, got neither'):
         sam.masks(torch.zeros(1, 256, 4, 4))
+    unread = build('PromptedSAM', arch=ARCH, img_size=64, random_trunk_seed=0)
     with pytest.raises(RuntimeError, match='init_weights'):
-        build('PromptedSAM', arch=ARCH, img_size=64, random_trunk_seed=0).embed(torch.rand(1, 3, 64, 64))
+        unread.embed(torch.rand(1, 3, 64, 64))
 
 
 def test_nothing_looks_at_a_value():
