@@ -22,6 +22,7 @@ from mmssl.utils.weights import (
     load_tensors,
 )
 
+from ..adapters import add_adapters
 from .frozen_trunk import (
     TrunkIdentity,
     fill,
@@ -273,9 +274,6 @@ def _check_options(img_size, rank, targets, in_channels, attention) -> None:
 
 def _add_adapters(trunk, rank, targets, lora_blocks) -> None:
     """Put LoRA layers around the chosen projections of the chosen attention blocks."""
-    from peft import LoraConfig, inject_adapter_in_model
-    from peft.tuners.lora import LoraLayer
-
     blocks = [name for name, _ in trunk.named_modules() if name.endswith('.attn')]
     indices = range(len(blocks))
     if lora_blocks != 'all':
@@ -290,8 +288,4 @@ def _add_adapters(trunk, rank, targets, lora_blocks) -> None:
         indices = chosen
     names = [f'{blocks[index]}.{target}' for index in indices for target in targets]
     pattern = '|'.join(re.escape(name) for name in names)
-    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=f'({pattern})')
-    inject_adapter_in_model(config, trunk)
-    for module in trunk.modules():
-        if isinstance(module, LoraLayer):
-            module.cast_input_dtype_enabled = False  # autocast does it, once
+    add_adapters(trunk, f'({pattern})', rank)

@@ -94,9 +94,39 @@ def test_reinit_leaves_three_modules_random(tmp_path):
     assert same(net, sam, 'mask_decoder.transformer.layers.0.self_attn.q_proj.weight')
 
 
+def test_lora_in_the_decoder_freezes_its_transformer(tmp_path):
+    sam = save_sam(tmp_path / 'sam.pth')
+    plain = head(4, checkpoint=str(tmp_path / 'sam.pth'))
+    net = head(4, checkpoint=str(tmp_path / 'sam.pth'), lora_rank=2)
+    start = 'mask_decoder.transformer.'
+    learning = {name for name, p in net.named_parameters() if p.requires_grad}
+    layers = {name.split('.lora_')[0] for name in learning if name.startswith(start)}
+    kinds = ('self_attn', 'cross_attn_token_to_image', 'cross_attn_image_to_token')
+    attentions = [f'layers.{i}.{kind}' for i in range(2) for kind in kinds]
+    attentions.append('final_attn_token_to_image')
+    assert layers == {f'{start}{name}.{part}_proj' for name in attentions for part in 'qv'}
+    outside = {name for name, p in plain.named_parameters() if p.requires_grad
+               and not name.startswith(start)}
+    assert {name for name in learning if not name.startswith(start)} == outside
+    name = f'{start}layers.1.self_attn.q_proj'
+    assert torch.equal(net.state_dict()[f'{name}.base_layer.weight'],
+                       sam.state_dict()[f'{name}.weight'])
+    x = (torch.randn(2, 256, 4, 4),)
+    assert torch.equal(net(x), plain(x)), 'B is zero at the start'
+    net(x).square().sum().backward()
+    assert all((p.grad is not None) == p.requires_grad for p in net.parameters())
+
+
+def test_without_lora_the_names_are_those_of_sam():
+    names = set(original_sam(64, mask_tokens=2).state_dict())
+    assert set(head().state_dict()) == {n for n in names if not n.startswith('image_encoder')}
+
+
 def test_bad_options_and_files_are_named(tmp_path):
     with pytest.raises(ValueError, match='init must be'):
         head(init='random')
+    with pytest.raises(ValueError, match='lora_rank must be at least 1.*got 0'):
+        head(lora_rank=0)
     torch.save({'x': torch.ones(1)}, tmp_path / 'x.pth')
     with pytest.raises(ValueError, match='holds no prompt encoder and mask decoder'):
         head(checkpoint=str(tmp_path / 'x.pth'))
