@@ -33,6 +33,17 @@ def sum_over_ranks(x: Tensor) -> Tensor:
     return _SumOverRanks.apply(x)
 
 
+def gather_over_ranks(x: Tensor) -> Tensor:
+    """Stack the ranks' tensors, (ranks, ...); the gradient flows back to every rank.
+
+    For what is no sum, such as the smallest and largest value of a batch.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return x[None]
+    own = torch.arange(dist.get_world_size(), device=x.device) == dist.get_rank()
+    return sum_over_ranks(own.view(-1, *[1] * x.ndim) * x)
+
+
 def from_first_rank(x: Tensor) -> Tensor:
     """Return the first rank's tensor on every rank: for a draw that holds for the whole batch."""
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:

@@ -7,6 +7,7 @@ from .cps import CPS
 from .cross_teaching import CrossTeaching
 from .ddpm import DDPM
 from .fixmatch import FixMatch
+from .h_sam import HSAM
 from .mc_net import MCNet
 from .mcsd import MCSD
 from .mean_teacher import MeanTeacher
@@ -29,6 +30,7 @@ __all__ = [
     'CrossTeaching',
     'DDPM',
     'FixMatch',
+    'HSAM',
     'MCCauSSL',
     'MCNet',
     'MCSD',

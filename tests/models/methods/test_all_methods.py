@@ -257,3 +257,22 @@ class TestSAMedWithLoRAInTheDecoder(SAMTester):
     config = 'samed/acdc_s.py'
     head = dict(lora_rank=2)
     unlabelled = False
+
+
+class TestHSAM(SAMTester):
+    config = 'h_sam/prostate.py'
+    options = dict(data_preprocessor=dict(sizes=dict(sam=dict(image=SIDE))))
+    head = dict(dropout=0.0, image_noise=0.05, map_softmax='positions', map_noise=True)
+    unlabelled = False
+    exact = dict(students=dict(sam=dict(decode_head=dict(image_noise=0.0, map_noise=False))))
+
+    @classmethod
+    def student(cls, *args):
+        cfg = super().student(*args)
+        cfg['decode_head']['type'] = 'HSAMHead'
+        return cfg
+
+    @staticmethod
+    def loss(model, raw):
+        torch.manual_seed(1)  # for the noise of the training
+        return MethodTester.loss(model, raw)

@@ -1,0 +1,89 @@
+"""H-SAM: a second decoder refines what SAM's own decoder says."""
+
+from torch import Tensor
+
+from mmssl.models.label_space import ExclusiveClasses
+from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.registry import MODELS
+from mmssl.structures import resize_nearest
+
+
+@MODELS.register_module()
+class HSAM(SemiSegmentor):
+    """Hierarchical decoding of SAM (CVPR 2024), from labelled images alone.
+
+    Cheng et al., Unleashing the Potential of SAM for Medical Adaptation via Hierarchical Decoding,
+    https://arxiv.org/abs/2403.18271.
+
+    The student's head (`HSAMHead`) has a first decoder with logits m at 4 times the embedding's
+    size, and a second one with logits m' at the image's::
+
+        L = (1 - w) L_x(m, y at m's size) + w L_x(m', y),   w = start^(decay^epoch)
+
+    with `L_x = (1 - d) CE + d Dice`. The label comes at the image's size (the student's label size
+    in `data_preprocessor.sizes`) and is brought down to m's on the nearest grid. Unlabelled images
+    of a batch are not looked at. The option `stage` of `HSAMHead` chooses what predicts;
+    `WarmupPolyLR` is the learning rate.
+
+    Args:
+        dice_weight: d; an explicit `sup_loss` replaces the whole of L_x.
+        start: w of the first epoch.
+        decay: base of the exponent; w grows towards 1.
+        epochs: number of epochs that the training counts as: epoch t lasts from iteration
+            t max_iters / epochs to the next one's first. Released: passes over the labelled
+            images, so that max_iters is the number of passes times the batches of one.
+
+    Raises:
+        ValueError: a student has another head, or the classes overlap.
+    """
+
+    def __init__(
+        self,
+        *args,
+        dice_weight: float = 0.9,
+        start: float = 0.6,
+        decay: float = 0.99,
+        epochs: int = 300,
+        sup_loss: dict | None = None,
+        **kwargs,
+    ) -> None:
+        weights = dict(ce_weight=1 - dice_weight, dice_weight=dice_weight)
+        sup_loss = sup_loss or dict(type='DiceCELoss', eps=1e-5, **weights)
+        super().__init__(*args, sup_loss=sup_loss, **kwargs)
+        self.start, self.decay, self.epochs = start, decay, epochs
+        for name, student in self.students.items():
+            if not hasattr(student.decode_head, 'forward_stages'):
+                raise ValueError(f'HSAM needs HSAMHead, but the decode head of "{name}" is '
+                                 f'{type(student.decode_head).__name__}')
+        if not isinstance(self.label_space, ExclusiveClasses):
+            raise ValueError('The mask that guides H-SAM is a softmax over the classes: use '
+                             f'ExclusiveClasses as label_space, not '
+                             f'{type(self.label_space).__name__}')
+
+    @property
+    def fine_weight(self) -> float:
+        """Weight w of the second decoder's term in this iteration."""
+        epoch = self.iter // (self.max_iters / self.epochs)
+        return self.start ** (self.decay**epoch)
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return the label: `ClassNoise` may ask for the classes of x_w."""
+        return {'y': batch['y']}
+
+    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the logits of both decoders on x_w."""
+        student = self.students[name]
+        features = student.extract_feat(views['x_w'])
+        coarse, fine = student.decode_head.forward_stages(features, views['y'])
+        return {'coarse': coarse.float(), 'fine': fine.float()}
+
+    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return the weighted terms of both decoders."""
+        weight, terms = self.fine_weight, {}
+        for name, logits in batch['logits'].items():
+            for stage, factor in (('coarse', 1 - weight), ('fine', weight)):
+                y = resize_nearest(batch['y'][name], tuple(logits[stage].shape[-2:]))
+                loss = self.criterion(logits[stage], self.label_space.encode(y))
+                terms[f'sup_{name}_{stage}'] = factor * loss
+            batch['curves'] = {'fine_weight': logits['fine'].new_tensor(weight)}
+        return terms
