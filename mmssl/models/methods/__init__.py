@@ -3,6 +3,7 @@
 from .abd import ABDBCP, ABDCrossTeaching
 from .bcp import BCP
 from .caussl import CPSCauSSL, MCCauSSL
+from .cpc_sam import CPCSAM
 from .cps import CPS
 from .cross_teaching import CrossTeaching
 from .ddpm import DDPM
@@ -25,6 +26,7 @@ __all__ = [
     'ABDBCP',
     'ABDCrossTeaching',
     'BCP',
+    'CPCSAM',
     'CPS',
     'CPSCauSSL',
     'CrossTeaching',

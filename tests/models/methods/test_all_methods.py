@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from method_tester import SIDE, MethodTester, run_rank, write_small_phantom
+from mmengine.logging import MessageHub
 from tiny import GN, segmentor
 
-from tests.models.methods import test_mcsd  # noqa: F401  registers StandInNeck
+from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
 
 LOOSE = dict(threshold=dict(value=0.4))  # pixels of untrained networks that count
 
@@ -276,3 +277,59 @@ class TestHSAM(SAMTester):
     def loss(model, raw):
         torch.manual_seed(1)  # for the noise of the training
         return MethodTester.loss(model, raw)
+
+
+class TestCPCSAM(SAMTester):
+    """All terms in one sum."""
+
+    config = 'cpc_sam/prostate.py'
+    options = dict(cross_start=1, three_steps=False, data_preprocessor=dict(
+        sizes=dict(sam=dict(image=SIDE, label=SIDE))))
+    exact = dict(students=dict(sam=dict(decode_head=dict(type='SeededCrossPromptHead'))))
+
+    @classmethod
+    def student(cls, *args):
+        cfg = super().student(*args)
+        cfg['decode_head']['type'] = 'CrossPromptHead'
+        return cfg
+
+
+class TestCPCSAMInThreeSteps(TestCPCSAM):
+    """Three optimiser steps in an iteration, as published; `loss` is the sum of theirs."""
+
+    options = dict(TestCPCSAM.options, three_steps=True)
+
+    @classmethod
+    def phases(cls, model):
+        hub = MessageHub.get_current_instance()
+        for phase in range((model.module if hasattr(model, 'module') else model).phases):
+            hub.update_info('phase', phase)
+            yield phase
+        hub.update_info('phase', 0)
+
+    @classmethod
+    def loss(cls, model, raw):
+        terms = [MethodTester.loss(model, raw) for _ in cls.phases(model)]
+        merged = {name: value for one in terms for name, value in one.items()}
+        return {**merged, 'loss': sum(one['loss'] for one in terms)}
+
+    @classmethod
+    def step(cls, model, raw):
+        module = model.module if hasattr(model, 'module') else model
+        learning = {k: p for k, p in module.named_parameters() if p.requires_grad}
+        optimizer = torch.optim.SGD(learning.values(), lr=0.1)
+        for _ in cls.phases(model):
+            optimizer.zero_grad()
+            MethodTester.loss(model, raw)['loss'].backward()
+            optimizer.step()
+        return {k: p.detach().clone() for k, p in learning.items()}
+
+    def test_unlabelled_images_alone_give_a_gradient(self):
+        model = self.model()
+        model.sup_loss = lambda batch: {}
+        for phase in self.phases(model):
+            if phase > 0:
+                model.zero_grad()
+                MethodTester.loss(model, self.batch())['loss'].backward()
+                for decoder in model.students['sam'].decode_head.decoders:
+                    assert any(p.grad is not None and p.grad.any() for p in decoder.parameters())

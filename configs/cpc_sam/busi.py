@@ -1,0 +1,9 @@
+# CPC-SAM on the data of configs/synfoc/busi.py: same labels, views and iterations.
+_base_ = [
+    '../_base_/datasets/busi.py',
+    '../_base_/models/cpc_sam.py',
+    '../_base_/schedules/cpc_sam.py',
+]
+published = dict(method='cpc_sam')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

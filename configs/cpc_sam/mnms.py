@@ -1,0 +1,14 @@
+# CPC-SAM on the data of configs/synfoc/mnms.py: same labels, views and iterations.
+_base_ = [
+    '../_base_/datasets/mnms.py',
+    '../_base_/models/cpc_sam.py',
+    '../_base_/schedules/cpc_sam.py',
+]
+model = dict(
+    students=dict(sam=dict(decode_head=dict(num_classes=4))),
+    parts=[[1], [2], [3]],  # left ventricle, myocardium, right ventricle
+)
+train_cfg = dict(max_iters=60000)
+published = dict(method='cpc_sam')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)

@@ -1,0 +1,10 @@
+# CPC-SAM on the data of configs/synfoc/prostate.py: same labels, views and iterations.
+_base_ = [
+    '../_base_/datasets/prostate.py',
+    '../_base_/models/cpc_sam.py',
+    '../_base_/schedules/cpc_sam.py',
+]
+train_cfg = dict(max_iters=60000)
+published = dict(method='cpc_sam')  # printed beside the results
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)
