@@ -156,6 +156,9 @@ def test_configs_build_their_models_on_the_meta_device(monkeypatch):
         cfg = Config.fromfile(path)
         with torch.device('meta'):
             model = MODELS.build(cfg.model)
+        if cfg.get('optim_wrapper') is None:  # to be tested alone
+            assert not model.students and cfg.train_dataloader is None, path
+            continue
         trained = {**dict(model.students.items()), **dict(model.named_children())}
         assert set(cfg.optim_wrapper.optimizers) >= set(model.students), path
         assert set(cfg.optim_wrapper.optimizers) <= set(trained), path

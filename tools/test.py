@@ -10,6 +10,7 @@ EXAMPLES = """examples:
   python tools/test.py configs/synfoc/prostate.py work_dirs/prostate/iter_60000.pth
   python tools/test.py configs/synfoc/prostate.py CKPT --out result.json --show-dir overlays
   bash tools/dist_test.sh configs/synfoc/prostate.py CKPT 4
+  python tools/test.py configs/medsam/prostate.py none
 
 exit codes: 1 something to set right, 2 unknown component in the config, 130 interrupted"""
 
@@ -22,7 +23,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file; "none" for a model without training')
     parser.add_argument('--out', metavar='FILE.json', help='write the results to this file')
     parser.add_argument('--show-dir', metavar='DIR', help='write predictions as overlays there')
     parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/CONFIG_NAME)')
@@ -49,7 +50,8 @@ def build_config(args: argparse.Namespace):
 
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.load_from, cfg.resume = args.checkpoint, False
+    cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    cfg.resume = False
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

@@ -73,7 +73,7 @@ def build_config(args: argparse.Namespace):
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    if args.amp:
+    if args.amp and cfg.get('optim_wrapper'):
         cfg.optim_wrapper = use_amp(cfg.optim_wrapper)
     if args.scale_to_world:
         cfg.scale_to_world = True

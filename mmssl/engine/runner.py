@@ -126,6 +126,19 @@ class SemiRunner(CheckpointMixin, Runner):
         """The model without its distributed wrapper."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
+    def train(self) -> torch.nn.Module:
+        """Train.
+
+        Raises:
+            ValueError: no parameter of the model learns.
+        """
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise ValueError(
+                f'{type(self.bare_model).__name__} has no parameter that learns, so it cannot be '
+                'trained; evaluate it with tools/test.py CONFIG none'
+            )
+        return super().train()
+
     def val(self) -> dict:
         """Validate; weights come from `load_from`, or are initialised."""
         self._prepare_to_evaluate()
@@ -141,6 +154,7 @@ class SemiRunner(CheckpointMixin, Runner):
         if trained:
             return
         if self._load_from is None:
+            self.logger.info('No checkpoint is loaded: the weights are those the model starts with')
             self._init_model_weights()
         else:
             self.load_checkpoint(self._load_from, strict=True)

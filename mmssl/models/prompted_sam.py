@@ -1,7 +1,7 @@
 """A frozen SAM, MedSAM or LiteMedSAM that answers points and boxes."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmssl.registry import MODELS
 
@@ -82,16 +82,18 @@ class PromptedSAM(LoRAMedSAM):
         embedding: Tensor,
         points: tuple[Tensor, Tensor] | None = None,
         boxes: Tensor | None = None,
+        masks: Tensor | None = None,
     ) -> Tensor:
         """Return the logits of one mask for each of K prompts to each of N images.
 
-        A prompt is some points, a box, or both.
+        A prompt is some points, a box, or both, and may come with a mask to mend.
 
         Args:
             embedding: (N, 256, h, w), from `embed`.
             points: x and y (N, K, P, 2) in pixels of the image of side `img_size`, and labels
                 (N, K, P): 1 inside, 0 outside, -1 no point.
             boxes: (N, K, 4) as x1, y1, x2, y2 in the same pixels.
+            masks: (N, K, 4h, 4w) logits, such as an earlier answer.
 
         Returns:
             (N, K, 4h, 4w); above 0 is inside.
@@ -104,7 +106,9 @@ class PromptedSAM(LoRAMedSAM):
         n, k = (boxes if points is None else points[1]).shape[:2]
         sparse = self._embed_prompts(points, boxes).flatten(0, 1)
         images = embedding[:, None].expand(n, k, -1, -1, -1).flatten(0, 1)
-        return self.trunk.head.decode(images, sparse)[:, 0].unflatten(0, (n, k))
+        dense = None if masks is None else self.trunk.head.prompt_encoder.mask_downscaling(
+            masks.flatten(0, 1)[:, None])
+        return self.trunk.head.decode(images, sparse, dense)[:, 0].unflatten(0, (n, k))
 
     def _embed_prompts(
         self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
@@ -134,3 +138,36 @@ class PromptedSAM(LoRAMedSAM):
         x, y = ((xy.float() + 0.5) * (2 / self.img_size) - 1).unsqueeze(-2).unbind(-1)
         angle = 2 * torch.pi * (x * rows[0] + y * rows[1])
         return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+def fit_image(x: Tensor, side: int, keep_ratio: bool = False) -> tuple[Tensor, tuple[int, int]]:
+    """Return an image as MedSAM's authors prepare it, and the height and width that it has there.
+
+    It is resized bicubically (antialiased) in 8 bit and min-max scaled to [0, 1]; there is no mean and
+    deviation of SAM's.
+
+    Args:
+        x: (C, H, W), grey values 0 to 255.
+        side: of the square image that SAM takes.
+        keep_ratio: bring the longer side to `side` and pad with zeros at the right and below, as
+            for LiteMedSAM; otherwise both sides, whatever the aspect ratio, as for MedSAM.
+
+    Returns:
+        (C, side, side), and (height, width) without the padding.
+
+    Example:
+        >>> x, size = fit_image(torch.tensor([[[50, 100, 100, 250]]]), 4, keep_ratio=True)
+        >>> x[0, :2].tolist(), size
+        ([[0.0, 0.25, 0.25, 1.0], [0.0, 0.0, 0.0, 0.0]], (1, 4))
+    """
+    height, width = x.shape[-2:]
+    size = (side, side)
+    if keep_ratio:
+        size = tuple(max(1, round(n * side / max(height, width))) for n in (height, width))
+    x = x[None].float()
+    if size != (height, width):
+        x = nn.functional.interpolate(x, size, mode='bicubic', antialias=True)
+        x = x.round().clamp(0, 255)  # as 8 bit, so that a flat image stays flat
+    low, high = x.amin(), x.amax()
+    x = (x - low) / (high - low).clamp(min=1e-8)
+    return nn.functional.pad(x[0], (0, side - size[1], 0, side - size[0])), size

@@ -237,6 +237,44 @@ def jitter_boxes(
     return _clip(boxes + out * sign, size)
 
 
+def scale_boxes(
+    boxes: Tensor, size: tuple[int, int], new_size: tuple[int, int], margin: int = 0
+) -> Tensor:
+    """Take boxes from a picture to a larger or smaller form of it.
+
+    The result is the box around the resized mask: its last pixel is the last one that the old
+    last pixel becomes.
+
+    Args:
+        boxes: x1, y1, x2, y2 (..., 4), first and last pixels, as from `mask_boxes`.
+        size: height and width of the picture.
+        new_size: those of its other form.
+        margin: pixels of the new form that each side moves out; clipped to it.
+
+    Example:
+        >>> scale_boxes(torch.tensor([0., 1., 3., 1.]), (2, 4), (4, 16)).tolist()
+        [0.0, 2.0, 15.0, 3.0]
+    """
+    scale = _scale(boxes, size, new_size)
+    corners = [boxes[..., :2] * scale - margin, (boxes[..., 2:] + 1) * scale - 1 + margin]
+    return _clip(torch.cat(corners, -1), new_size)
+
+
+def scale_points(xy: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
+    """Take points (..., 2) to another form of their picture, centres of pixels to centres.
+
+    Example:
+        >>> scale_points(torch.tensor([[0., 0.], [3., 1.]]), (2, 4), (2, 12)).tolist()
+        [[1.0, 0.0], [10.0, 1.0]]
+    """
+    return (xy + 0.5) * _scale(xy, size, new_size) - 0.5
+
+
+def _scale(like: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
+    """Return how much wider and higher a picture becomes, (2,)."""
+    return like.new_tensor([new_size[1] / size[1], new_size[0] / size[0]])
+
+
 def _clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = size
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sam_parts import ARCH, build, original_sam, save_sam
 
-from mmssl.models.prompted_sam import PromptedSAM
+from mmssl.models.prompted_sam import PromptedSAM, fit_image
 from mmssl.utils.weights import WEIGHTS, packaged_file
 
 LITE = packaged_file(WEIGHTS['lite_medsam'])
@@ -33,7 +33,7 @@ def prompts(n: int = 2, k: int = 3, side: int = 64):
     return (xy, labels), boxes
 
 
-def by_segment_anything(sam, x, points, boxes):
+def by_segment_anything(sam, x, points, boxes, masks=None):
     """Ask the original modules about one image and one prompt at a time."""
     result = []
     for i in range(len(x)):
@@ -41,7 +41,8 @@ def by_segment_anything(sam, x, points, boxes):
         for j in range((boxes if points is None else points[1]).shape[1]):
             sparse, dense = sam['prompt_encoder'](
                 None if points is None else (points[0][i, j][None], points[1][i, j][None]),
-                None if boxes is None else boxes[i, j][None], None)
+                None if boxes is None else boxes[i, j][None],
+                None if masks is None else masks[i, j][None, None])
             mask, _ = sam['mask_decoder'](
                 image_embeddings=embedding, image_pe=sam['prompt_encoder'].get_dense_pe(),
                 sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
@@ -66,6 +67,17 @@ def test_masks_are_those_of_segment_anything(tmp_path, which):
     different = sam.masks(sam.embed(x), *((None, boxes.flip(1)) if points is None else (
         (points[0].flip(1), points[1].flip(1)), boxes)))
     assert not torch.allclose(different, want, atol=1e-3 * want.abs().max())
+
+
+def test_a_mask_is_mended_as_by_segment_anything(tmp_path):
+    original = save_sam(tmp_path / 'sam.pth', 64)
+    sam, x, (points, _) = from_file(tmp_path / 'sam.pth'), torch.rand(2, 3, 64, 64), prompts()
+    masks = 5 * torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        want = by_segment_anything(original, x, points, None, masks)
+    got = sam.masks(sam.embed(x), points, masks=masks)
+    assert torch.allclose(got, want, atol=1e-5 * want.abs().max())
+    assert not torch.allclose(sam.masks(sam.embed(x), points), want, atol=1e-2 * want.abs().max())
 
 
 def test_an_image_is_encoded_once(monkeypatch):
@@ -149,7 +161,8 @@ def test_reduced_precision_keeps_the_coordinates():
     full = sam._embed_prompts(*asked)
     seen = []
     decode = sam.trunk.head.decode
-    sam.trunk.head.decode = lambda images, sparse: seen.append(sparse) or decode(images, sparse)
+    sam.trunk.head.decode = lambda images, sparse, dense: seen.append(sparse) or decode(
+        images, sparse, dense)
     with torch.autocast('cpu', torch.bfloat16):
         sam.masks(sam.embed(torch.rand(2, 3, 64, 64)), *asked)
     assert torch.equal(seen[0].view(full.shape), full)
@@ -169,3 +182,14 @@ def test_lite_medsam_is_that_of_its_package():
     got = sam.masks(sam.embed(x), boxes=boxes)
     assert got.shape == (1, 2, 256, 256)
     assert torch.allclose(got, want, atol=1e-4 * want.abs().max())
+
+
+def test_images_are_scaled_to_their_own_range_and_padded_behind_it():
+    x = torch.tensor([[[50, 50, 150], [250, 50, 150]]], dtype=torch.uint8)
+    image, size = fit_image(x, 3, keep_ratio=True)
+    assert size == (2, 3) and image.shape == (1, 3, 3)
+    assert image[0].tolist() == [[0, 0, 0.5], [1, 0, 0.5], [0, 0, 0]]
+    image, size = fit_image(x.repeat_interleave(30, 1).repeat_interleave(20, 2), 6)
+    assert size == (6, 6) and torch.allclose(image[0, 5, 0], torch.tensor(1.0), atol=0.05)
+    blank, _ = fit_image(torch.full((3, 8, 4), 7, dtype=torch.uint8), 16, keep_ratio=True)
+    assert blank.shape == (3, 16, 16) and not blank.any()

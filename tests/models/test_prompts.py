@@ -16,6 +16,8 @@ from mmssl.models.prompts import (
     mask_boxes,
     optimal_points,
     random_points,
+    scale_boxes,
+    scale_points,
 )
 
 
@@ -196,6 +198,16 @@ def test_jitter_only_enlarges_and_stays_inside():
     assert out.max(0).values.tolist() == [10, 4, 25, 32]
     assert set(out[:, 0].tolist()) == {5, 6, 7, 8, 9, 10}
     assert torch.equal(jitter_boxes(boxes, 0, (32, 40)), boxes)
+
+
+def test_scaled_prompts_are_those_of_the_resized_mask():
+    mask = picture('.....', '.##..', '.###.', '.....')
+    large = mask.repeat_interleave(3, 0).repeat_interleave(2, 1)
+    boxes = scale_boxes(mask_boxes(mask)[0], (4, 5), (12, 10))
+    assert torch.equal(boxes, mask_boxes(large)[0])
+    assert scale_boxes(mask_boxes(mask)[0], (4, 5), (12, 10), margin=3).tolist() == [0, 0, 10, 11]
+    points = scale_points(torch.tensor([[1.0, 2.0], [4.0, 3.0]]), (4, 5), (12, 10))
+    assert points.tolist() == [[2.5, 7], [8.5, 10]]  # the middles of 2 x 3 pixels
 
 
 def test_class_masks_by_hand():

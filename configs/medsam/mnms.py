@@ -1,0 +1,13 @@
+# MedSAM without training on M&Ms, prompted by the boxes of the truth.
+_base_ = ['../_base_/datasets/mnms.py', '../_base_/models/medsam.py']
+model = dict(parts=[[1], [2], [3]])  # left ventricle, myocardium, right ventricle
+test_dataloader = dict(
+    dataset=dict(
+        prepare=[
+            dict(type='LoadImage'),  # the model resizes
+            dict(type='LoadMask'),
+            dict(type='ResizeMaskTo', size=288),
+        ],
+    ),
+)
+train_dataloader = val_dataloader = val_evaluator = None  # nothing is trained
