@@ -111,14 +111,21 @@ class MultiOptimWrapper(OptimWrapperDict):
         self._inner_count += 1
 
     def step(self, **kwargs) -> None:
-        """Clip the gradients if asked and step every optimiser."""
+        """Clip the gradients if asked and step every optimiser that has some.
+
+        Parameters without any gradient stay as they are under every optimiser, and PyTorch's
+        gradient scaler refuses an optimiser that has none, such as that of a student which waits
+        for the pre-training of another.
+        """
         for name, wrapper in self.items():
+            # mmengine's schedulers count the wrapper's steps to warn of a wrong order
+            wrapper._global_step = getattr(wrapper, '_global_step', -1) + 1
+            if not _has_gradients(wrapper.optimizer):
+                continue
             if self.clip_grad_kwargs:
                 self.loss_scaler.unscale_(wrapper.optimizer)
                 self._clip(name, wrapper.optimizer)
             self.loss_scaler.step(wrapper.optimizer, **kwargs)
-            # mmengine's schedulers count the wrapper's steps to warn of a wrong order
-            wrapper._global_step = getattr(wrapper, '_global_step', -1) + 1
         self.loss_scaler.update()
 
     def _clip(self, name: str, optimizer: torch.optim.Optimizer) -> None:
@@ -164,6 +171,10 @@ class MultiOptimWrapper(OptimWrapperDict):
         super().load_state_dict(state)
         if scaler is not None and self.loss_scaler.is_enabled():
             self.loss_scaler.load_state_dict(scaler)
+
+
+def _has_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    return any(p.grad is not None for group in optimizer.param_groups for p in group['params'])
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

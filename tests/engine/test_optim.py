@@ -122,6 +122,19 @@ def test_float16_needs_cuda():
     assert build(model(), dtype='auto').dtype is None
 
 
+def test_a_student_without_gradients_waits():
+    """The scaler of float16, here on the CPU, refuses an optimiser that saw no gradient."""
+    net = model()
+    wrapper = build(net)
+    wrapper.loss_scaler = torch.amp.GradScaler('cpu')
+    before = [p.clone() for p in net.students['unet'].parameters()]
+    sam = [p.clone() for p in net.students['sam'].parameters()]
+    inputs = batch()['inputs']
+    wrapper.update_params(net.students['sam'](inputs).square().mean())
+    assert all(map(torch.equal, net.students['unet'].parameters(), before))
+    assert not any(map(torch.equal, net.students['sam'].parameters(), sam))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 def test_float16_on_cuda_uses_one_scaler():
     net = model().cuda()
