@@ -146,7 +146,7 @@ class SemiSegmentor(BaseModel):
         if unsup:
             total = total + weight * sum(unsup.values())
         logged = {k: v.detach() for k, v in {**sup, **unsup, **batch.get('curves', {})}.items()}
-        return {'loss': total, **logged, 'weight': total.detach().new_tensor(weight)}
+        return {'loss': total, **logged, 'weight': total.detach().new_full((), weight)}
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return what the students see next to `x_w`, view to student to images.

@@ -39,11 +39,11 @@ class NegativeLearningLoss(nn.Module):
         weak, strong = weak.detach().float(), strong.float()
         rest = F.cross_entropy(1 - strong, weak.argmin(1), reduction='none')
         maps = strong.flatten(2)
-        maps = maps / maps.sum(-1, keepdim=True)
-        eps = torch.finfo(maps.dtype).eps
+        eps, tiny = torch.finfo(maps.dtype).eps, torch.finfo(maps.dtype).tiny
+        maps = maps / maps.sum(-1, keepdim=True).clamp(min=tiny)  # of a class that is nowhere
         entropy = -(maps * maps.clamp(eps, 1 - eps).log()).sum(-1)
         clear = 1 - entropy / math.log(maps.shape[-1])
-        count = clear.new_tensor([clear.numel(), rest.numel()])
-        sums = sum_over_ranks(torch.cat([torch.stack([clear.sum(), rest.sum()]), count]))
+        counts = [clear.new_full((), x.numel()) for x in (clear, rest)]  # made on the device
+        sums = sum_over_ranks(torch.stack([clear.sum(), rest.sum(), *counts]))
         a, mean = sums[:2] / sums[2:]
         return a**2 * mean
