@@ -14,6 +14,7 @@ from .mcsd import MCSD
 from .mean_teacher import MeanTeacher
 from .samed import SAMed
 from .sc_ssl import SCSSL
+from .semi_sam import SemiSAM
 from .ss_net import SSNet
 from .sup_only import SupOnly
 from .symgd import SymGD
@@ -21,6 +22,7 @@ from .synfoc import SynFoC
 from .ua_mt import UAMT
 from .unimatch import UniMatch
 from .urpc import URPC
+from .zero_shot_sam import ZeroShotSAM
 
 __all__ = [
     'ABDBCP',
@@ -40,10 +42,12 @@ __all__ = [
     'SAMed',
     'SCSSL',
     'SSNet',
+    'SemiSAM',
     'SupOnly',
     'SymGD',
     'SynFoC',
     'UAMT',
     'URPC',
     'UniMatch',
+    'ZeroShotSAM',
 ]

@@ -7,6 +7,7 @@ import torch
 import torch.multiprocessing as mp
 from method_tester import SIDE, MethodTester, run_rank, write_small_phantom
 from mmengine.logging import MessageHub
+from sam_parts import ARCH
 from tiny import GN, segmentor
 
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
@@ -333,3 +334,23 @@ class TestCPCSAMInThreeSteps(TestCPCSAM):
                 MethodTester.loss(model, self.batch())['loss'].backward()
                 for decoder in model.students['sam'].decode_head.decoders:
                     assert any(p.grad is not None and p.grad.any() for p in decoder.parameters())
+
+
+class TestSemiSAM(MethodTester):
+    """The student is a U-Net; SAM is small, with random weights."""
+
+    config = 'semi_sam/prostate.py'
+    options = dict(sam=dict(_delete_=True, type='PromptedSAM', arch=ARCH, img_size=SIDE,
+                            random_trunk_seed=0))
+    exact = dict(noise_std=0.0)
+
+    @classmethod
+    def model(cls, *args, **kwargs):
+        model = super().model(*args, **kwargs)
+        model.sam.load_trunk()
+        return model
+
+
+class TestSemiSAMWithClicks(TestSemiSAM):
+    options = dict(TestSemiSAM.options, prompt='point', clicks=2)
+    exact = dict(TestSemiSAM.exact, prompt='box')

@@ -1,0 +1,20 @@
+# SemiSAM on Prostate: 20 labelled slices of one site, 60,000 iterations, MedSAM at 1024 px.
+_base_ = '../mean_teacher/prostate.py'
+model = dict(
+    type='SemiSAM',
+    sam=dict(
+        type='PromptedSAM',
+        arch='vit_b',
+        img_size=1024,
+        checkpoint='medsam_vit_b',
+        attention='sdpa',
+    ),
+    prompt='box',
+    margin=10,  # MedSAM was trained with 0 to 20
+    largest_component=True,
+    parts=[[1]],
+    sup_loss=dict(ce_weight=1.0, dice_weight=1.0),
+)
+published = dict(method='semi_sam')
+val_evaluator = dict(published=published)
+test_evaluator = dict(published=published)
