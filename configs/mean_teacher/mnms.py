@@ -7,6 +7,3 @@ model = dict(
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=2))
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
-published = dict(method='mean_teacher')
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)

@@ -1,6 +1,6 @@
 # SS-Net on ACDC: 7 labelled patients, 30,000 batches of 12 + 12 slices.
 _base_ = [
-    '../_base_/datasets/acdc_ssl4mis.py',
+    '../_base_/datasets/acdc_two_stream.py',
     '../_base_/models/ss_net.py',
     '../_base_/schedules/ss_net.py',
 ]

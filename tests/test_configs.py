@@ -1,0 +1,123 @@
+"""Configs agree with the published codes, with their metafiles and with themselves."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine import Config
+from tiny import set_iter
+
+from mmssl.evaluation.published import load_published
+from mmssl.registry import MODELS
+from mmssl.utils.setup import register_all_modules
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+SAM = ('cpc_sam', 'h_sam', 'medsam', 'samed', 'semi_sam', 'synfoc')  # have tests of their own
+ALL = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob('*/*.py')
+             if path.parent.name not in ('_base_', *SAM) and not path.stem.startswith('ddpm'))
+STRONG = {'img_strong': 'u_s', 'img_strong2': 'u_s2'}
+
+
+@pytest.mark.parametrize('config, rot_flip, rotate', [
+    ('sup_only/acdc.py', 0.5, 1.0), ('mean_teacher/acdc.py', 0.5, 1.0),
+    ('ua_mt/acdc.py', 0.5, 1.0), ('cps/acdc.py', 0.5, 1.0), ('cps/acdc_cutmix.py', 0.5, 1.0),
+    ('cross_teaching/acdc.py', 0.5, 1.0), ('urpc/acdc.py', 0.5, 1.0),
+    ('fixmatch/acdc.py', 1.0, None),
+    ('mc_net/acdc.py', 0.5, 0.5), ('mc_net_plus/acdc_14cases.py', 0.5, 0.5),
+    ('ss_net/acdc.py', 0.5, 0.5), ('bcp/acdc.py', 0.5, 0.5), ('abd/acdc_bcp.py', 0.5, 0.5),
+    ('abd/acdc_cross_teaching.py', 0.5, 0.5), ('unimatch/acdc.py', 0.5, 0.5),
+])
+def test_weak_views_of_acdc_are_those_of_each_released_code(config, rot_flip, rotate):
+    """SSL4MIS turns or rotates every slice; others leave a quarter of them as they are."""
+    dataset = Config.fromfile(CONFIGS / config).train_dataloader.dataset
+    for pipeline in (dataset.labelled_pipeline, dataset.unlabelled_pipeline):
+        weak = pipeline[0]
+        assert weak.type == 'RandomRotFlipRotate' and weak.rot_flip_prob == rot_flip
+        assert weak.get('rotate_prob') == rotate
+
+
+@pytest.mark.parametrize('config', ALL)
+def test_schedules_end_with_the_training_and_boxes_fit_the_images(config):
+    cfg = Config.fromfile(CONFIGS / config)
+    schedules = cfg.get('param_scheduler') or []
+    if isinstance(schedules, dict):
+        assert set(schedules) <= set(cfg.optim_wrapper.optimizers)
+        schedules = [one for several in schedules.values() for one in several]
+    for schedule in schedules:
+        if 'end' in schedule:
+            assert schedule['end'] in ('max_iters', cfg.train_cfg.max_iters)
+    dataset = cfg.train_dataloader.dataset
+    side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
+    sizes = cfg.model.get('data_preprocessor', {}).get('sizes') or {}
+    sides = {sizes.get(name, {}).get('image', side) for name in cfg.model.students}
+    boxes = [step.size for step in dataset.get('unlabelled_pipeline') or []
+             if step.type == 'RandomPasteBox']
+    assert set(boxes) <= sides, 'the model takes a box for pixels of its own images'
+
+
+@pytest.mark.parametrize('config', ALL)
+def test_published_numbers_that_a_config_asks_for_exist(config):
+    cfg = Config.fromfile(CONFIGS / config)
+    published = cfg.test_evaluator.get('published')
+    if published:
+        name = cfg.train_dataloader.dataset.type.lower()
+        counts = (5, 20, 40, 64, 68, 136, 256)
+        assert any(load_published(published.method, published.get('dataset', name), count)
+                   for count in counts), published
+
+
+def meta_batch(cfg: Config) -> dict:
+    """Return an empty batch of the views that a config's pipelines make, on the meta device."""
+    sampler, dataset = cfg.train_dataloader.batch_sampler, cfg.train_dataloader.dataset
+    side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
+    channels = min(student.backbone.in_channels for student in cfg.model.students.values()
+                   if student is not None)
+
+    def zeros(n: int, *shape: int) -> torch.Tensor:
+        return torch.zeros(n, *shape, dtype=torch.uint8, device='meta')
+
+    n, image = sampler.num_labelled, (channels, side, side)
+    views = dict(x_w=zeros(n, *image), y=zeros(n, side, side))
+    for step in dataset.labelled_pipeline:
+        if step.type == 'StrongView':
+            views['x_s'] = zeros(n, *image)
+            if step.get('mask'):
+                views['y_s'] = zeros(n, side, side)
+    n = sampler.num_unlabelled
+    if n:
+        views['u_w'] = zeros(n, *image)
+        for step in dataset.unlabelled_pipeline:
+            if step.type == 'StrongView':
+                views[STRONG[step.get('key', 'img_strong')]] = zeros(n, *image)
+            elif step.type == 'RandomPasteBox':
+                views[step.get('key', 'box')] = zeros(n, 4).long()
+    return dict(inputs=views, data_samples=None)
+
+
+@pytest.mark.slow
+def test_every_method_takes_a_step_at_its_published_size(monkeypatch):
+    """Late in the training, so that all terms count, on the meta device."""
+    register_all_modules()
+    linspace = torch.linspace  # of which mmseg's Swin reads its rates of dropped paths
+    monkeypatch.setattr(torch, 'linspace', lambda *a, **k: linspace(*a, **{**k, 'device': 'cpu'}))
+    seen = set()
+    for config in ALL:
+        cfg = Config.fromfile(CONFIGS / config)
+        form = config.split('/')[0], cfg.model.type
+        if cfg.model.get('neck') or form in seen:
+            continue  # wants a diffusion model, or differs in its data alone
+        seen.add(form)
+        if 'largest_component' in cfg.model:
+            cfg.model.largest_component = False  # leaves the device
+        if 'CauSSL' in cfg.model.type:
+            cfg.model.independence = dict(steps=1)
+        with torch.device('meta'):
+            model = MODELS.build(cfg.model)
+        model.to('meta').train()
+        set_iter(cfg.train_cfg.max_iters * 9 // 10, cfg.train_cfg.max_iters)
+        batch = model.data_preprocessor(meta_batch(cfg), True)['inputs']
+        model.loss(batch)['loss'].backward()
+        still = [name for name, p in model.named_parameters()
+                 if p.requires_grad and p.grad is None]
+        assert not still, f'{config}: no gradient for {still[:3]}'
+    assert len(seen) > 15
