@@ -98,6 +98,16 @@ def test_negative_learning_sends_its_gradient_to_the_strong_view_alone():
     assert p.grad is None and q.grad.abs().sum() > 0
 
 
+def test_negative_learning_survives_a_class_that_is_nowhere():
+    """Probabilities underflow to 0 in a whole image once logits lie some 100 apart."""
+    logits = torch.tensor([0.0, -200.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4).clone()
+    logits.requires_grad_()
+    q = logits.softmax(1)
+    loss = NegativeLearningLoss()(q.detach(), q)
+    loss.backward()
+    assert loss.isfinite() and logits.grad.isfinite().all()
+
+
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(confidence='mean'), "confidence must be 'max' or 'min_max', found 'mean'"),
     (dict(rejected='drop'), "rejected must be 'ignore' or 'background', found 'drop'"),
