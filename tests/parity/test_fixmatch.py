@@ -2,7 +2,7 @@
 
 Two steps of train_fixmatch_standard_augs.py; cross-entropy and Dice of its unsupervised loss are
 one term here, the negative learning another. The FixMatch of the mixed-domain tables has no
-published script; its masked loss is compared in `synfoc_step.py`.
+published script; its parts are compared in `test_fixmatch_midss.py`.
 """
 
 from pathlib import Path
