@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmssl.models.frequency import fmix_noise_shape, low_frequency_image, mix_amplitude
-from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.mixing import box_mask, paste, repeat_to, resize_mask
 from mmssl.registry import MIXERS
 
 
@@ -25,8 +25,7 @@ class View(NamedTuple):
 
     def repeat_to(self, n: int) -> 'View':
         """Return n pictures: these, repeated in order."""
-        order = torch.arange(n, device=self.image.device) % len(self.image)
-        return View(*(x.index_select(0, order) for x in self))
+        return View(*(repeat_to(x, n) for x in self))
 
 
 class RegionMixer(ABC):
@@ -205,8 +204,7 @@ class FDA:
     ) -> tuple[View, View]:
         """Return the labelled and the strong view to train on; see `RegionMixer`."""
         grey, style = (image * self.std + self.mean for image in (x.image, weak))
-        order = torch.arange(len(grey), device=grey.device) % len(style)
-        mixed = mix_amplitude(grey, style.index_select(0, order), self.size).clamp(0, 255)
+        mixed = mix_amplitude(grey, repeat_to(style, len(grey)), self.size).clamp(0, 255)
         return x._replace(image=(mixed - self.mean) / self.std), u
 
 

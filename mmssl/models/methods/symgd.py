@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmssl.models.mixers import mix_amplitude
+from mmssl.models.frequency import mix_amplitude
 from mmssl.models.mixing import box_mask, paste, repeat_to, resize_mask
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS, THRESHOLDS
