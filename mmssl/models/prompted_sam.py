@@ -143,8 +143,8 @@ class PromptedSAM(LoRAMedSAM):
 def fit_image(x: Tensor, side: int, keep_ratio: bool = False) -> tuple[Tensor, tuple[int, int]]:
     """Return an image as MedSAM's authors prepare it, and the height and width that it has there.
 
-    It is resized bicubically (antialiased) in 8 bit and min-max scaled to [0, 1]; there is no mean and
-    deviation of SAM's.
+    It is resized bicubically (antialiased) in 8 bit and min-max scaled to [0, 1]; SAM's mean and
+    deviation are not used.
 
     Args:
         x: (C, H, W), grey values 0 to 255.
