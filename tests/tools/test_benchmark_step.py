@@ -1,0 +1,69 @@
+"""What an iteration costs."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmssl.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+SMALL = ['--device', 'cpu', '--iters', '2', '--warm-up', '0', '--file-size', '48']
+OPTIONS = ['model.students.unet.backbone.base_channels=4',
+           'model.students.unet.decode_head.in_channels=4',
+           'model.students.unet.decode_head.channels=4']
+
+
+@pytest.fixture(scope='module')
+def tool():
+    folder = ROOT / 'tools/analysis_tools'
+    sys.path.insert(0, str(folder))
+    spec = importlib.util.spec_from_file_location('step_tool', folder / 'benchmark_step.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path.remove(str(folder))
+    return module
+
+
+def test_time_and_memory_of_the_configured_batch(tool, capsys):
+    config = str(ROOT / 'configs/fixmatch/lite_fundus.py')
+    tool.main([config, *SMALL, '--amp', '--cfg-options', *OPTIONS])
+    out = capsys.readouterr().out
+    assert '2 + 2 images, mixed precision, 2 iterations on ' in out
+    ms, low, high = map(float, re.search(r'([\d.]+) ms .*; ([\d.]+) to ([\d.]+)\)', out).groups())
+    assert 0 < low <= ms <= high
+    learn, total = re.search(r'([\d,]+) of ([\d,]+) parameters', out).groups()
+    assert int(total.replace(',', '')) == 2 * int(learn.replace(',', ''))  # with the teacher
+
+
+def test_every_optimiser_step_of_an_iteration_is_made(tool, monkeypatch):
+    class Phases:
+        phases = 3
+        steps = 0
+
+        def train_step(self, batch, optim_wrapper):
+            self.steps += 1
+            return {}
+
+    model = Phases()
+    assert len(list(tool.step_times(model, None, {}, 1, 2, 'cpu'))) == 2
+    assert model.steps == 9
+
+
+def test_no_weights_are_read(tool):
+    cfg = tool.load_config(ROOT / 'configs/synfoc/prostate.py')
+    sam = tool.without_weights(cfg.model.to_dict())['students']['sam']
+    assert sam['backbone']['checkpoint'] is None and sam['decode_head']['checkpoint'] is None
+    assert sam['backbone']['arch'] == cfg.model.students.sam.backbone.arch
+    assert MODELS.get(sam['backbone']['type'])
+
+
+@pytest.mark.parametrize('options, text', [
+    (['--iters', '0'], '--iters 0 must be at least 1'),
+    (['--device', 'tpu'], '--device tpu must be cpu or cuda'),
+])
+def test_bad_options(tool, options, text):
+    with pytest.raises(ValueError, match=text):
+        tool.main([str(ROOT / 'configs/fixmatch/lite_fundus.py'), *options])
