@@ -1,13 +1,16 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine import Config
 
 from mmssl.models.ramps import FallingGaussianRamp, GaussianRamp
 from tests.models.methods.test_mean_teacher import batch_of, differ
 from tests.sam_parts import ARCH
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
+CONFIGS = Path(__file__).parents[3] / 'configs' / 'semi_sam'
 SAM = dict(type='PromptedSAM', arch=ARCH, img_size=32, random_trunk_seed=0)
 
 
@@ -228,3 +231,27 @@ def test_no_look_at_a_value(prompt, largest):
              else images.to('meta') for view, images in batch_of(model, classes=3).items()}
     model.to('meta')
     assert model.loss(batch)['loss'].device.type == 'meta'
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_configs_differ_from_mean_teacher_in_the_method_alone(path):
+    cfg = Config.fromfile(path)
+    base = Config.fromfile(path.parents[1] / 'mean_teacher' / path.name)
+    for part in ('train_dataloader', 'test_dataloader', 'optim_wrapper', 'param_scheduler',
+                 'train_cfg', 'custom_hooks'):
+        assert cfg[part] == base[part], part
+    assert cfg.model.students == base.model.students
+    assert cfg.model.get('data_preprocessor') == base.model.get('data_preprocessor')
+    sides = cfg.model.get('data_preprocessor', {}).get('sizes', {}).get('unet', dict(image=64))
+    with torch.device('meta'):
+        cfg.model.sam.update(checkpoint=None)
+        model = build(cfg.model).to('meta')
+        classes = model.students['unet'].num_classes
+        grey = cfg.model.students.unet.backbone.in_channels
+        images = {'unet': torch.zeros(2, grey, sides['image'], sides['image'])}
+        batch = dict(x_w=images, u_w=images, y={'unet': images['unet'][:, 0].long()})
+        terms = model.loss(batch)
+    assert model.label_space.table.shape[1] == classes
+    assert terms['loss'].device.type == 'meta'
+    assert model.criterion.ce_weight == model.criterion.dice_weight == 1
+    assert model.criterion.eps == 1e-5 and model.start == 0
