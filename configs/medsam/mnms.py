@@ -1,6 +1,6 @@
 # MedSAM without training on M&Ms, prompted by the boxes of the truth.
 _base_ = ['../_base_/datasets/mnms.py', '../_base_/models/medsam.py']
-model = dict(parts=[[1], [2], [3]])  # left ventricle, myocardium, right ventricle
+model = dict(parts=[[1], [1, 2], [3]])  # LV, myocardium with LV, RV
 test_dataloader = dict(
     dataset=dict(
         prepare=[

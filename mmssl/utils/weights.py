@@ -154,7 +154,7 @@ def _missing_message(entry: WeightFile, places: list[Path]) -> str:
         f'The weights "{entry.name}" are missing: looked for {looked}. The file {entry.file} '
         f'({entry.size / 1e6:.0f} MB) is published at {entry.page}; {get}, or put the file at '
         f'{places[-1]}. To go on with random weights on purpose, set '
-        'backbone.random_trunk_seed=0 and decode_head.checkpoint=None.'
+        'random_trunk_seed=0 in the backbone (or sam) and checkpoint=None in the decode_head.'
     )
 
 

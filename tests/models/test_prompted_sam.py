@@ -175,13 +175,15 @@ def test_lite_medsam_is_that_of_its_package():
     original = build_lite_medsam()
     original.load_state_dict(torch.load(LITE, map_location='cpu', weights_only=True))
     original.eval()
-    sam, x, (_, boxes) = prompted(256, arch='lite', random_trunk_seed=None), torch.rand(
-        1, 3, 256, 256), prompts(1, 2, 256)
-    with torch.no_grad():
-        want = torch.cat([original(x, boxes[:, i].numpy()) for i in range(2)], 1)
-    got = sam.masks(sam.embed(x), boxes=boxes)
-    assert got.shape == (1, 2, 256, 256)
-    assert torch.allclose(got, want, atol=1e-4 * want.abs().max())
+    modules = dict(original.named_children())
+    sam, x = prompted(256, arch='lite', random_trunk_seed=None), torch.rand(1, 3, 256, 256)
+    points, boxes = prompts(1, 2, 256)
+    for asked in ((points, None), (None, boxes)):
+        with torch.no_grad():
+            want = by_segment_anything(modules, x, *asked)
+        got = sam.masks(sam.embed(x), *asked)
+        assert got.shape == (1, 2, 256, 256)
+        assert torch.allclose(got, want, atol=1e-4 * want.abs().max())
 
 
 def test_images_are_scaled_to_their_own_range_and_padded_behind_it():
