@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,10 @@ OPTIONS = ['model.students.unet.backbone.base_channels=4',
 
 @pytest.fixture(scope='module')
 def tool():
-    folder = ROOT / 'tools/analysis_tools'
-    sys.path.insert(0, str(folder))
-    spec = importlib.util.spec_from_file_location('step_tool', folder / 'benchmark_step.py')
+    path = ROOT / 'tools/analysis_tools/benchmark_step.py'
+    spec = importlib.util.spec_from_file_location('step_tool', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    sys.path.remove(str(folder))
     return module
 
 

@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark import build_steps, cpu_name, run_steps, synthetic_samples, training_dataset
 from torch import nn
 
 from mmssl.utils.cli import run
 from mmssl.utils.setup import load_config, register_all_modules
+from mmssl.utils.timed_pipeline import (
+    build_steps,
+    cpu_name,
+    run_steps,
+    synthetic_samples,
+    training_dataset,
+)
 
 EXAMPLES = """examples:
   python tools/analysis_tools/benchmark_step.py configs/synfoc/prostate.py --random-weights --amp
