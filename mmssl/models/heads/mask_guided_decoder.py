@@ -122,7 +122,7 @@ class ClassNoise(nn.Module):
         if self.classes == 'label' and label is not None:
             classes = self.at_grid(label, classes.shape)
         maps = F.dropout(maps, self.dropout)
-        total, count = sum_over_ranks(torch.stack([maps.sum(), maps.new_tensor(maps.numel())]))
+        total, count = sum_over_ranks(torch.stack([maps.sum(), maps.new_full((), maps.numel())]))
         std = self.std_of(classes, maps.shape[1]).to(maps)
         return maps + total / count + std[:, None] * torch.randn_like(maps)
 

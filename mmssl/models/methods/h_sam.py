@@ -85,5 +85,5 @@ class HSAM(SemiSegmentor):
                 y = resize_nearest(batch['y'][name], tuple(logits[stage].shape[-2:]))
                 loss = self.criterion(logits[stage], self.label_space.encode(y))
                 terms[f'sup_{name}_{stage}'] = factor * loss
-            batch['curves'] = {'fine_weight': logits['fine'].new_tensor(weight)}
+            batch['curves'] = {'fine_weight': logits['fine'].new_full((), weight)}
         return terms
