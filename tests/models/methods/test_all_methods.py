@@ -249,6 +249,16 @@ class SAMTester(MethodTester):
         model.init_weights()  # reads the frozen trunk
         return model
 
+    def test_the_trunk_is_one_and_in_no_checkpoint(self):
+        model = self.model(teachers=['sam'])
+        frozen = [network['sam'].backbone.frozen_tensors()
+                  for network in (model.students, model.teachers)]
+        assert frozen[0] and all(frozen[1][k] is value for k, value in frozen[0].items())
+        stored = [name for name in model.state_dict() if '.trunk.' in name]
+        assert stored and all('lora_' in name for name in stored)
+        assert all(f'{part}.sam.backbone.identity.trunk_fingerprint' in model.state_dict()
+                   for part in ('students', 'teachers'))
+
 
 class TestSAMed(SAMTester):
     config = 'samed/prostate.py'
