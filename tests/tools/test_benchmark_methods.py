@@ -85,6 +85,14 @@ def test_published_numbers_stand_beside(tool, tmp_path, monkeypatch):
     assert several.row(('unimatch',), {}).notes['published DSC (%)'] == '-', 'one of three counts'
 
 
+def test_the_published_number_is_that_of_the_student_in_the_row(tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ['--methods', 'synfoc', '--data', str(CONFIGS / 'sup_only/lite_fundus.py')]
+    for option, value in (([], '88.60'), (['--student', 'unet'], '87.50')):
+        bench = tool.Benchmark(tool.parse_args([*words, *option]), tmp_path)
+        assert bench.row(('synfoc',), {}).notes['published DSC (%)'] == value
+
+
 def test_the_config_of_the_data_is_looked_for_first(tmp_path):
     data = CONFIGS / 'sup_only/lite_acdc.py'
     assert find_config('unimatch', data) == CONFIGS / 'unimatch/lite_acdc.py'

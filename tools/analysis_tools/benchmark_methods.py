@@ -108,7 +108,7 @@ class Benchmark(Grid):
         return row
 
     def published(self, config: Path) -> float | None:
-        """Return the published DSC of a method on this data set, None where there is none."""
+        """Return the published DSC of a method's student on this data set, None without one."""
         labels = self.args.labels or self.data.train_dataloader.dataset.labelled.get('num')
         dataset = Path(self.args.data).stem.removeprefix(SMALL)
         if config.stem.removeprefix(SMALL) == dataset:
@@ -116,7 +116,10 @@ class Benchmark(Grid):
         else:
             method = (load_config(config).get('published') or {}).get('method', '')
         students = load_published(method, dataset, labels)
-        found = students.get(self.args.student or next(iter(students), None), {})
+        model = load_config(config).model
+        primary = model.get('primary') or next(iter(model.students))
+        first = primary if primary in students else next(iter(students), None)
+        found = students.get(self.args.student or first, {})
         return found.get('mean', {}).get('DSC')
 
     def notes(self) -> str:
