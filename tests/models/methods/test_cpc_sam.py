@@ -12,7 +12,7 @@ ARCH = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))
 SIDE = 32
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)  # doctest imports this file once more
 class SeededCrossPromptHead(CrossPromptHead):
     """Draw an image's points alike whatever else is in the batch."""
 
