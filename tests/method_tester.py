@@ -54,7 +54,6 @@ class MethodTester:
         exact: further options without which the method draws random numbers; for the comparison
             of two ranks with one process.
         unlabelled: whether the method learns from unlabelled images.
-        on_meta: whether the loss runs on the meta device, where any look at a value fails.
         counts: labelled and unlabelled images of a batch.
     """
 
@@ -62,7 +61,6 @@ class MethodTester:
     options: dict = {}
     exact: dict = {}
     unlabelled = True
-    on_meta = True
     counts = (4, 4)
 
     # What an entry may override.
@@ -253,8 +251,7 @@ class MethodTester:
         assert terms['loss'].dtype == torch.float32
 
     def test_the_loss_needs_no_host_sync(self):
-        if not self.on_meta:
-            pytest.skip('the method says why it leaves the device')
+        """It runs on the meta device, where any look at a value fails."""
         model = self.model(norm=GN)
         batch = model.data_preprocessor(self.batch(), True)['inputs']
 

@@ -138,7 +138,6 @@ class TestCPSCauSSL(MethodTester):
 
 class TestBCP(MethodTester):
     config = 'bcp/acdc.py'
-    on_meta = False
 
 
 class StrongLabelsTester(MethodTester):
@@ -162,7 +161,6 @@ class StrongLabelsTester(MethodTester):
 class TestABDBCP(StrongLabelsTester):
     config = 'abd/acdc_bcp.py'
     exact = dict(similar=1.0)
-    on_meta = False
 
 
 class TestABDCrossTeaching(StrongLabelsTester):
