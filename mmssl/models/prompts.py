@@ -255,8 +255,9 @@ def scale_boxes(
         >>> scale_boxes(torch.tensor([0., 1., 3., 1.]), (2, 4), (4, 16)).tolist()
         [0.0, 2.0, 15.0, 3.0]
     """
-    scale = _scale(boxes, size, new_size)
-    corners = [boxes[..., :2] * scale - margin, (boxes[..., 2:] + 1) * scale - 1 + margin]
+    first, last = boxes[..., :2], boxes[..., 2:] + 1
+    corners = [_stretch(first, size, new_size) - margin,
+               _stretch(last, size, new_size) - 1 + margin]
     return _clip(torch.cat(corners, -1), new_size)
 
 
@@ -267,12 +268,16 @@ def scale_points(xy: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -
         >>> scale_points(torch.tensor([[0., 0.], [3., 1.]]), (2, 4), (2, 12)).tolist()
         [[1.0, 0.0], [10.0, 1.0]]
     """
-    return (xy + 0.5) * _scale(xy, size, new_size) - 0.5
+    return _stretch(xy + 0.5, size, new_size) - 0.5
 
 
-def _scale(like: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
-    """Return how much wider and higher a picture becomes, (2,)."""
-    return like.new_tensor([new_size[1] / size[1], new_size[0] / size[0]])
+def _stretch(xy: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
+    """Return x and y (..., 2) times how much wider and higher a picture becomes.
+
+    The factors stay numbers: a tensor made of them would have to be copied to the device.
+    """
+    x, y = xy.unbind(-1)
+    return torch.stack([x * (new_size[1] / size[1]), y * (new_size[0] / size[0])], -1)
 
 
 def _clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
