@@ -51,7 +51,9 @@ class Batch(dict):
         raise ValueError(f'The batch has no view "{key}": add {MADE_BY[key]}.')
 
 
-def nearest_index(n_in: int, n_out: int) -> torch.Tensor:
+def nearest_index(
+    n_in: int, n_out: int, device: torch.device | str | None = None
+) -> torch.Tensor:
     """Return the source index of each output pixel on the corner-aligned nearest grid.
 
     The grid of `scipy.ndimage.zoom(order=0)`: output `i` reads `i * (n_in - 1) / (n_out - 1)`,
@@ -64,8 +66,8 @@ def nearest_index(n_in: int, n_out: int) -> torch.Tensor:
         [0, 5, 10, 15]
     """
     if n_out == 1:
-        return torch.zeros(1, dtype=torch.long)
-    position = torch.arange(n_out, dtype=torch.float64) * (n_in - 1) / (n_out - 1)
+        return torch.zeros(1, dtype=torch.long, device=device)
+    position = torch.arange(n_out, dtype=torch.float64, device=device) * (n_in - 1) / (n_out - 1)
     return torch.floor(position + 0.5).long()
 
 
@@ -79,6 +81,6 @@ def resize_nearest(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     height, width = x.shape[-2:]
     if (height, width) == tuple(size):
         return x
-    rows = nearest_index(height, size[0]).to(x.device)
-    columns = nearest_index(width, size[1]).to(x.device)
+    rows = nearest_index(height, size[0], x.device)
+    columns = nearest_index(width, size[1], x.device)
     return x.index_select(-2, rows).index_select(-1, columns)

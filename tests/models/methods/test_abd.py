@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 HALF = dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, masked_mean=True)
@@ -179,13 +180,6 @@ def test_options_are_checked(form, options, message):
 
 
 @pytest.mark.parametrize('form', FORMS)
-def test_without_components_the_loss_needs_no_host_sync(form):
-    options = dict(largest_component=False) if form == 'ABDBCP' else {}
-    model = abd(form, norm=GN, **options)
-    batch = batch_of(model)
-
-    def to_meta(x):
-        return {k: to_meta(v) for k, v in x.items()} if isinstance(x, dict) else x.to('meta')
-
-    model.to('meta')
-    assert model.loss(to_meta(batch))['loss'].device.type == 'meta'
+def test_the_loss_in_the_middle_needs_no_host_sync(form):
+    model = abd(form, norm=GN)
+    assert_no_host_sync(model, batch_of(model))

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmssl.models.mixing import halves
+from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 MASKED = dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, mask_background=True,
@@ -159,12 +160,6 @@ def test_options_out_of_range_are_named(options, message):
 
 
 @pytest.mark.parametrize('iteration', [0, 50])
-def test_without_components_the_loss_needs_no_host_sync(iteration):
-    model = bcp(norm=GN, iteration=iteration, largest_component=False)
-    batch = batch_of(model)
-
-    def to_meta(x):
-        return {k: to_meta(v) for k, v in x.items()} if isinstance(x, dict) else x.to('meta')
-
-    model.to('meta')
-    assert model.loss(to_meta(batch))['loss'].device.type == 'meta'
+def test_no_stage_needs_a_host_sync(iteration):
+    model = bcp(norm=GN, iteration=iteration)
+    assert_no_host_sync(model, batch_of(model))

@@ -108,11 +108,3 @@ def test_divergence_of_a_sure_target_is_finite():
     p, q = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
     assert KLConsistencyLoss()(p, q).isfinite()
     assert KLConsistencyLoss()(q, q) == 0
-
-
-def test_loss_needs_no_host_sync():
-    model = model_of(norm=GN)
-    batch = {view: {k: v.to('meta') for k, v in images.items()} if isinstance(images, dict)
-             else images.to('meta') for view, images in batch_of(model).items()}
-    model.to('meta')
-    assert model.loss(batch)['loss'].device.type == 'meta'

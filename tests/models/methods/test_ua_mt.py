@@ -75,11 +75,3 @@ def test_no_sure_pixel_gives_exactly_zero():
     set_iter(0, 10**9)
     out = model.loss(batch_of(model))
     assert out['consistency_unet'] == 0 == out['mask_unet']
-
-
-def test_loss_needs_no_host_sync():
-    model = model_of('UAMT', norm=GN)
-    batch = {view: {k: v.to('meta') for k, v in images.items()} if isinstance(images, dict)
-             else images.to('meta') for view, images in batch_of(model).items()}
-    model.to('meta')
-    assert model.loss(batch)['loss'].device.type == 'meta'
