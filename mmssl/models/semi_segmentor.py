@@ -1,6 +1,7 @@
 """The template of every method: students, teachers, and one loss made of two halves."""
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -67,7 +68,10 @@ class SemiSegmentor(BaseModel):
         preprocessor = dict(data_preprocessor or {}, students=list(students))
         preprocessor.setdefault('type', 'SemiDataPreprocessor')
         super().__init__(MODELS.build(preprocessor), init_cfg)
-        self.students = nn.ModuleDict({name: MODELS.build(cfg) for name, cfg in students.items()})
+        with warnings.catch_warnings():  # about the losses of the heads, which nobody asks
+            warnings.filterwarnings('ignore', module='mmseg')
+            built = {name: MODELS.build(cfg) for name, cfg in students.items()}
+        self.students = nn.ModuleDict(built)
         self._check_names('teachers', teachers)
         self.teachers = nn.ModuleDict({name: copy.deepcopy(self.students[name])
                                        for name in teachers})

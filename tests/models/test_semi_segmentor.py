@@ -126,3 +126,11 @@ def test_none_drops_an_inherited_student():
     model = build(dict(type='SupOnly', students=dict(a=segmentor(), b=None)))
     assert list(model.students) == ['a']
     assert model.data_preprocessor.students == ('a',)
+
+
+@pytest.mark.filterwarnings('error')
+def test_students_are_built_without_advice_on_losses_that_are_not_used():
+    one_channel = segmentor()
+    one_channel['decode_head']['out_channels'] = 1
+    supervised()
+    build(dict(type='SupOnly', students=dict(unet=one_channel)))
