@@ -11,6 +11,9 @@ from torch import Tensor
 CHUNK = 2 ** 24
 """Numbers that the distance transform holds at a time (64 MiB)."""
 
+UNASKED = -1e4
+"""Logit of a part that no SAM was asked for."""
+
 NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
 
 

@@ -7,12 +7,9 @@ from torch import Tensor
 from mmssl.models.clicks import click_masks
 from mmssl.models.label_space import OverlappingParts
 from mmssl.models.methods.mean_teacher import MeanTeacher
-from mmssl.models.prompts import largest_component_masks, mask_boxes, scale_boxes
+from mmssl.models.prompts import UNASKED, largest_component_masks, mask_boxes, scale_boxes
 from mmssl.models.semi_segmentor import resize_bilinear
 from mmssl.registry import MODELS, RAMPS
-
-NEVER = -1e4
-"""Score of a part that SAM was not asked for."""
 
 
 @MODELS.register_module()
@@ -139,7 +136,7 @@ class SemiSAM(MeanTeacher):
         if self.overlapping:
             return (score > 0).to(p.dtype), found
         table = self.label_space.table.to(score.dtype)
-        score = score.masked_fill(~found[..., None, None], NEVER)
+        score = score.masked_fill(~found[..., None, None], UNASKED)
         classes = torch.einsum('kc,nkhw->nchw', table, score).argmax(1)
         target = F.one_hot(classes, p.shape[1]).permute(0, 3, 1, 2).to(p.dtype)
         complete = found.to(table.dtype) @ table == table.sum(0)

@@ -11,6 +11,7 @@ from torch import Tensor
 from mmssl.models.label_space import OverlappingParts
 from mmssl.models.prompted_sam import fit_image
 from mmssl.models.prompts import (
+    UNASKED,
     largest_component_masks,
     mask_boxes,
     optimal_points,
@@ -20,9 +21,6 @@ from mmssl.models.prompts import (
 )
 from mmssl.models.semi_segmentor import resize_bilinear
 from mmssl.registry import MODELS
-
-NEVER = -1e4
-"""Logit of a part that nobody asked for."""
 
 
 @MODELS.register_module()
@@ -128,7 +126,7 @@ class ZeroShotSAM(BaseModel):
         for one, there, (_, size), sample in zip(logits, found, canvas, data_samples, strict=True):
             shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
             one = resize_bilinear(one[None, :, :size[0], :size[1]], shape[-2:])
-            one = torch.where(there[:, None, None], one, NEVER)
+            one = torch.where(there[:, None, None], one, UNASKED)
             label = self.label_space.class_scores(one).argmax(1).to(torch.uint8)
             sample.pred_sam = PixelData(data=label)
             sample.pred_sem_seg = PixelData(data=label.clone())
