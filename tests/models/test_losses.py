@@ -77,3 +77,13 @@ def test_dice_bce_masks_each_part_by_itself():
     dice = 1 - 2 * (0.5 + 0.5) / (2 * (0.25 + 1))
     expected = math.log(2) * 2 / 4 + dice
     assert DiceBCELoss()(logits, target, mask).item() == pytest.approx(expected)
+
+
+def test_a_target_of_the_other_form_is_refused():
+    ids, parts, z = torch.zeros(1, 2, 2).long(), torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    with pytest.raises(ValueError, match=r'DiceCELoss compares class ids .* DiceBCELoss where'):
+        DiceCELoss(dice_weight=0)(z, parts)
+    with pytest.raises(ValueError, match=r'DiceBCELoss compares parts .*, else DiceCELoss'):
+        DiceBCELoss()(z, ids)
+    with pytest.raises(ValueError, match='do not fit a label .* data_preprocessor.sizes'):
+        DiceCELoss()(z, ids[:, :1])

@@ -75,6 +75,8 @@ class CDCRLoss(nn.Module):
 class ConsistencyLoss(nn.Module):
     """Draw two networks together everywhere by the squared distance: the CR row of the paper."""
 
+    sigmoid = False
+
     def forward(self, foundation: Tensor, conventional: Tensor) -> dict[str, Tensor]:
         """Return the term `discrepant`; the shapes are those of `CDCRLoss.forward`."""
         p_f, p_c = foundation.float().softmax(1), conventional.float().softmax(1)

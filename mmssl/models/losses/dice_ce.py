@@ -62,6 +62,7 @@ class DiceCELoss(nn.Module):
             target: class ids (N, H, W).
             mask: 1 where a pixel counts, else 0, (N, H, W); all pixels by default.
         """
+        check_target(self, logits, target, (len(logits), *logits.shape[2:]))
         logits = logits.float()
         loss = logits.new_zeros(())
         if self.ce_weight:
@@ -129,6 +130,7 @@ class DiceBCELoss(nn.Module):
             target: membership (N, K, H, W), 0 or 1 in float.
             mask: 1 where a pixel counts for a part, else 0, (N, K, H, W); all by default.
         """
+        check_target(self, logits, target, tuple(logits.shape))
         logits = logits.float()
         mask = torch.ones_like(logits) if mask is None else mask
         bce = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
@@ -138,6 +140,23 @@ class DiceBCELoss(nn.Module):
         dice = 1 - (2 * overlap + self.eps) / (total + self.eps)
         bce = mean_of(bce, mask, self.masked_mean)
         return self.bce_weight * bce + self.dice_weight * dice
+
+
+def check_target(loss: nn.Module, logits: Tensor, target: Tensor, shape: tuple) -> None:
+    """Refuse a target of another form than a loss compares with.
+
+    Raises:
+        ValueError: parts instead of class ids, class ids instead of parts, or another size.
+    """
+    if target.dim() != len(shape):
+        form = 'class ids (N, H, W)' if len(shape) == 3 else 'parts (N, K, H, W)'
+        raise ValueError(f'{type(loss).__name__} compares {form}, found a target '
+                         f'{tuple(target.shape)}: take DiceBCELoss where label_space is '
+                         'OverlappingParts, else DiceCELoss.')
+    if tuple(target.shape) != shape:
+        raise ValueError(f'Logits {tuple(logits.shape)} do not fit a label '
+                         f'{tuple(target.shape)}: name the side of the labels, label=..., for '
+                         'this student in data_preprocessor.sizes.')
 
 
 def mean_of(values: Tensor, mask: Tensor | None, over_mask: bool = False) -> Tensor:

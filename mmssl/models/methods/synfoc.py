@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mmssl.models.label_space import OverlappingParts
 from mmssl.models.mixing import box_mask, paste, resize_mask
 from mmssl.models.pseudo_label import agreement
 from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
@@ -35,6 +36,9 @@ class SynFoC(SemiSegmentor):
         ensemble: rule of alpha until `SMCEnsembleHook` brings another.
         consistency: loss between the students on u_c, or None to leave it out.
         smooth: summand of the Dice that makes the confidences; 0 for the paper's formula.
+
+    Raises:
+        ValueError: `consistency` is made for the other label space.
     """
 
     def __init__(
@@ -55,6 +59,12 @@ class SynFoC(SemiSegmentor):
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
         self.ensemble = ENSEMBLES.build(ensemble or dict(type='SelfMutualConfidence'))
         self.consistency = MODELS.build(consistency) if consistency else None
+        overlapping = isinstance(self.label_space, OverlappingParts)
+        if self.consistency and getattr(self.consistency, 'sigmoid', overlapping) != overlapping:
+            fitting = 'sigmoid' if overlapping else 'softmax'
+            raise ValueError(f'consistency {consistency} does not fit label_space '
+                             f'{type(self.label_space).__name__}: take '
+                             f"dict(type='CDCRLoss', activation='{fitting}')")
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return u_c, the strong unlabelled view with a box of the labelled image pasted in."""

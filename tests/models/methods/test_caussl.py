@@ -125,3 +125,8 @@ def test_upsampling_takes_no_part():
 def test_overlapping_parts_are_refused():
     with pytest.raises(ValueError, match='MCCauSSL sharpens over exclusive classes'):
         mc_caussl(label_space=dict(type='OverlappingParts'), parts=[[1], [1, 2]])
+
+
+def test_a_student_with_one_decoder_is_refused():
+    with pytest.raises(ValueError, match='MCCauSSL .* "unet" has one: give it MultiDecoderHead'):
+        mc_caussl(students=dict(unet=segmentor()))

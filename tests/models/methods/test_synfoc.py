@@ -158,3 +158,10 @@ def test_overlapping_parts_train_with_sigmoid_heads_and_predict_classes():
 def test_overlapping_parts_need_a_channel_each():
     with pytest.raises(ValueError, match='channel for each of the 2 parts'):
         build(synfoc(classes=3, parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts')))
+
+
+@pytest.mark.parametrize('consistency', [dict(type='CDCRLoss'), dict(type='ConsistencyLoss')])
+def test_a_consistency_over_classes_is_refused_where_parts_overlap(consistency):
+    options = dict(parts=[[1], [1, 2]], sup_loss=dict(type='DiceBCELoss'), consistency=consistency)
+    with pytest.raises(ValueError, match="OverlappingParts: take .* activation='sigmoid'"):
+        build(synfoc(label_space=dict(type='OverlappingParts'), **options))
