@@ -22,7 +22,9 @@ class Draw(NamedTuple):
 
 
 MADE_BY = {
+    'x_w': 'labelled images (train_dataloader.batch_sampler.num_labelled)',
     'u_w': 'unlabelled images (train_dataloader.batch_sampler.num_unlabelled)',
+    'y': 'labelled images (train_dataloader.batch_sampler.num_labelled)',
     'x_s': 'a StrongView to labelled_pipeline',
     'y_s': 'a StrongView to labelled_pipeline, with mask=True',
     'u_s': 'a StrongView to unlabelled_pipeline',
@@ -40,7 +42,7 @@ class Batch(dict):
         ValueError: on `batch[view]`, if the data pipeline does not make that view.
 
     Example:
-        >>> Batch(x_w=1)['u_s']
+        >>> Batch(u_w=1)['u_s']
         Traceback (most recent call last):
         ValueError: The batch has no view "u_s": add a StrongView to unlabelled_pipeline.
     """
@@ -48,7 +50,9 @@ class Batch(dict):
     def __missing__(self, key: str):
         if key not in MADE_BY:
             raise KeyError(key)
-        raise ValueError(f'The batch has no view "{key}": add {MADE_BY[key]}.')
+        unlabelled = key.startswith(('u_', 'box')) and 'u_w' not in self
+        made_by = MADE_BY['u_w' if unlabelled else key]
+        raise ValueError(f'The batch has no view "{key}": add {made_by}.')
 
 
 def nearest_index(

@@ -58,7 +58,13 @@ class ExclusiveClasses(LabelSpace):
 
     @staticmethod
     def count_classes(parts: Sequence[Sequence[int]], num_channels: int) -> int:
-        """Return the number of classes."""
+        """Return the number of classes; there must be two channels or more."""
+        if num_channels < 2:
+            raise ValueError(
+                'ExclusiveClasses needs a channel for each class, the background too, but the '
+                'networks have 1: set num_classes=2 in the heads and leave out_channels out, or '
+                "take label_space=dict(type='OverlappingParts')"
+            )
         return num_channels
 
     def prob(self, logits: Tensor) -> Tensor:

@@ -43,11 +43,15 @@ class SemiSegmentor(BaseModel):
         data_preprocessor: config of the preprocessor.
 
     Raises:
-        ValueError: if `teachers` or `primary` names a student that does not exist.
+        ValueError: if `teachers` or `primary` names a student that does not exist, the students
+            differ in their channels, or one has an auxiliary head that would not learn.
     """
 
     together: tuple[tuple[str, ...], ...] = ()
     """Views that share one forward pass in a network with batch statistics."""
+
+    several_heads: bool = False
+    """Whether the auxiliary heads of a student learn, see `SeveralHeads`."""
 
     phases: int = 1
     """Optimiser steps that `SemiTrainLoop` makes in the iteration under way, one loss for each."""
@@ -79,7 +83,7 @@ class SemiSegmentor(BaseModel):
         self.register_load_state_dict_pre_hook(_teachers_from_students)
         self.primary = primary or next(iter(self.students))
         self._check_names('primary', [self.primary])
-        channels = self.students[self.primary].num_classes
+        channels = self._check_students()
         label_space = dict(label_space or dict(type='ExclusiveClasses'))
         self.label_space = MODELS.build({**label_space, 'parts': parts, 'num_channels': channels})
         self.criterion = MODELS.build(sup_loss or dict(type='DiceCELoss'))
@@ -90,6 +94,17 @@ class SemiSegmentor(BaseModel):
         if unknown:
             raise ValueError(f'{option} names {unknown}, but the students are '
                              f'{list(self.students)}')
+
+    def _check_students(self) -> int:
+        channels = {name: student.out_channels for name, student in self.students.items()}
+        if len(set(channels.values())) > 1:
+            raise ValueError(f'The students have logits of different channels, {channels}: set '
+                             'num_classes in the heads of all to one number')
+        idle = [name for name, s in self.students.items() if s.with_auxiliary_head]
+        if idle and not self.several_heads:
+            raise ValueError(f'{type(self).__name__} trains the decode head of a student alone, '
+                             f'but {idle} have an auxiliary_head: set auxiliary_head=None there')
+        return channels[self.primary]
 
     def init_weights(self) -> None:
         """Initialise the students and give every teacher its student's weights."""
@@ -185,21 +200,21 @@ class SemiSegmentor(BaseModel):
         for group in groups:
             group = [view for view in group if view in views]
             if group:
-                joint = student(torch.cat([views[view] for view in group]), mode='tensor')
-                parts = self.to_label_size(name, joint).split([len(views[v]) for v in group])
+                x = torch.cat([views[view] for view in group])
+                joint = self.to_label_size(name, student(x, mode='tensor'), x)
+                parts = joint.split([len(views[v]) for v in group])
                 logits.update(zip(group, parts, strict=True))
         return logits
 
-    def to_label_size(self, name: str, logits: Tensor) -> Tensor:
-        """Resize logits bilinearly to the student's label size, where it has one."""
-        side = self.data_preprocessor.sizes.get(name, {}).get('label', logits.shape[-1])
-        return resize_bilinear(logits.float(), (side, side)) if side != logits.shape[-1] else (
-            logits.float())
+    def to_label_size(self, name: str, logits: Tensor, x: Tensor) -> Tensor:
+        """Resize logits bilinearly to the student's label size, else to that of its images x."""
+        side = self.data_preprocessor.sizes.get(name, {}).get('label')
+        return resize_bilinear(logits.float(), x.shape[-2:] if side is None else (side, side))
 
     @torch.no_grad()
     def teacher_prob(self, name: str, x: Tensor) -> Tensor:
         """Return a teacher's class probabilities (N, C, H, W) on its own view."""
-        logits = self.to_label_size(name, self.teachers[name](x, mode='tensor'))
+        logits = self.to_label_size(name, self.teachers[name](x, mode='tensor'), x)
         return self.label_space.prob(logits)
 
     @torch.no_grad()
@@ -208,7 +223,7 @@ class SemiSegmentor(BaseModel):
         student = self.students[name]
         was_training = student.training
         student.eval()
-        logits = self.to_label_size(name, student(x, mode='tensor'))
+        logits = self.to_label_size(name, student(x, mode='tensor'), x)
         student.train(was_training)
         return self.label_space.prob(logits)
 

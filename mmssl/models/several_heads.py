@@ -44,6 +44,7 @@ class SeveralHeads(SemiSegmentor):
         ValueError: a student has one head only.
     """
 
+    several_heads = True
     average = True
     """Whether the supervised term is the mean over the heads, and not their sum."""
 
@@ -53,13 +54,14 @@ class SeveralHeads(SemiSegmentor):
 
     def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, list[Tensor]]:
         """Return the logits of all heads on every view, from one pass over all views."""
-        heads = all_logits(self.students[name], torch.cat(list(views.values())))
+        x = torch.cat(list(views.values()))
+        heads = all_logits(self.students[name], x)
         if len(heads) < 2:
             raise ValueError(
                 f'{type(self).__name__} compares the heads of a student, but "{name}" has one: '
                 'give it MultiDecoderHead, UNetPyramidHead, or an auxiliary_head')
         counts = [len(x) for x in views.values()]
-        parts = [self.to_label_size(name, logits).split(counts) for logits in heads]
+        parts = [self.to_label_size(name, logits, x).split(counts) for logits in heads]
         return dict(zip(views, map(list, zip(*parts, strict=True)), strict=True))
 
     def sup_loss(self, batch: dict) -> dict[str, Tensor]:

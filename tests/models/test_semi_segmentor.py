@@ -5,7 +5,7 @@ import torch
 from tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 from mmssl.models.semi_segmentor import has_batch_statistics
-from mmssl.structures import resize_nearest
+from mmssl.structures import Batch, resize_nearest
 
 
 def supervised(norm=BN, **kwargs):
@@ -96,10 +96,11 @@ def test_weights_of_students_alone_serve_the_teachers_too(loader):
 
 def test_prediction_has_the_size_of_the_label_for_every_student():
     from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
 
     model = build(dict(type='SupOnly', primary='b',
                        students=dict(a=segmentor(), b=segmentor(norm=GN)))).eval()
+    from mmseg.structures import SegDataSample
+
     sample = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
     sample.gt_sem_seg = PixelData(data=torch.zeros(1, 21, 17, dtype=torch.uint8))
     other = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
@@ -133,4 +134,73 @@ def test_students_are_built_without_advice_on_losses_that_are_not_used():
     one_channel = segmentor()
     one_channel['decode_head']['out_channels'] = 1
     supervised()
-    build(dict(type='SupOnly', students=dict(unet=one_channel)))
+    build(dict(type='SupOnly', students=dict(unet=one_channel),
+               sup_loss=dict(type='DiceBCELoss'), label_space=dict(type='OverlappingParts')))
+
+
+def small_logits(side_head=False):
+    """Return a segmentor whose logits have half of the image's side."""
+    cfg = segmentor()
+    half = dict(cfg['decode_head'], in_channels=8, channels=8, in_index=0)
+    return dict(cfg, auxiliary_head=half) if side_head else dict(cfg, decode_head=half)
+
+
+@pytest.mark.parametrize('method, options', [
+    ('SupOnly', {}),
+    ('MeanTeacher', dict(teachers=['unet'])),
+    ('FixMatch', dict(teachers=['unet'], mixer=dict(type='CutMix'))),
+    ('UniMatch', {}),
+    ('SSNet', {}),
+])
+def test_logits_are_brought_to_the_size_of_the_images_unless_a_label_size_is_named(method, options):
+    raw = raw_batch()
+    raw['inputs']['box2'] = raw['inputs']['box']
+    terms = []
+    for sizes in ({}, dict(unet=dict(label=32))):
+        model = build(dict(type=method, students=dict(unet=small_logits()),
+                           data_preprocessor=dict(sizes=sizes), **options))
+        torch.manual_seed(0)
+        terms.append(model.loss(model.data_preprocessor(raw, True)['inputs'])['loss'])
+    assert torch.equal(*terms)
+
+
+def test_a_label_of_another_size_than_the_logits_is_named():
+    model = supervised(data_preprocessor=dict(sizes=dict(unet=dict(image=16))))
+    with pytest.raises(ValueError, match=r'do not fit a label \(2, 32, 32\).*sizes'):
+        model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])
+
+
+def test_students_with_other_channels_are_refused():
+    with pytest.raises(ValueError, match="channels, {'a': 2, 'b': 3}: set num_classes"):
+        build(dict(type='SupOnly', students=dict(a=segmentor(), b=segmentor(3))))
+
+
+def test_an_auxiliary_head_that_would_not_learn_is_refused():
+    with pytest.raises(ValueError, match=r"\['unet'\] have an auxiliary_head: set"):
+        build(dict(type='SupOnly', students=dict(unet=small_logits(side_head=True))))
+
+
+def test_one_channel_for_two_classes_is_a_part_and_not_two_classes():
+    student = segmentor()
+    student['decode_head']['out_channels'] = 1
+    with pytest.raises(ValueError, match='the networks have 1: set num_classes=2'):
+        build(dict(type='SupOnly', students=dict(unet=student)))
+    model = build(dict(type='SupOnly', students=dict(unet=student), sup_loss=dict(
+        type='DiceBCELoss'), label_space=dict(type='OverlappingParts')))
+    assert model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])['loss'] > 0
+    assert model.predict_logits({'unet': torch.rand(1, 1, 8, 8)}, 'unet').shape == (1, 2, 8, 8)
+
+
+@pytest.mark.parametrize('view', ['u_s', 'box', 'u_w'])
+def test_views_of_unlabelled_images_are_missed_together(view):
+    batch = Batch(x_w=1, y=1)
+    with pytest.raises(ValueError, match=f'"{view}": add unlabelled images .*num_unlabelled'):
+        batch[view]
+
+
+def test_labelled_images_are_missed():
+    model = supervised()
+    raw = raw_batch()
+    del raw['inputs']['x_w'], raw['inputs']['y']
+    with pytest.raises(ValueError, match='"x_w": add labelled images .*num_labelled'):
+        model.loss(model.data_preprocessor(raw, True)['inputs'])

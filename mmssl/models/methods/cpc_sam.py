@@ -100,8 +100,8 @@ class CPCSAM(SemiSegmentor):
 
         They are named `coarse_<i>`, `optimal_<i>` and `random_<i>` for z_i, o_i and o'_i.
         """
-        student, found = self.students[name], {}
-        head, features = student.decode_head, student.extract_feat(torch.cat(list(views.values())))
+        student, found, x = self.students[name], {}, torch.cat(list(views.values()))
+        head, features = student.decode_head, student.extract_feat(x)
         if 0 in self.steps:
             found['coarse_1'], found['coarse_2'] = head.forward_all(features)
         for i, j in self.rounds:
@@ -110,7 +110,7 @@ class CPCSAM(SemiSegmentor):
             both = head.prompted(features, found[f'coarse_{j}'], i - 1)
             found[f'optimal_{i}'], found[f'random_{i}'] = both
         counts = [len(x) for x in views.values()]
-        parts = {key: self.to_label_size(name, z).split(counts) for key, z in found.items()}
+        parts = {key: self.to_label_size(name, z, x).split(counts) for key, z in found.items()}
         return {view: {key: part[n] for key, part in parts.items()}
                 for n, view in enumerate(views)}
 

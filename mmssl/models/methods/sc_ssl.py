@@ -67,7 +67,7 @@ class SCSSL(SemiSegmentor):
         if len(self.students) != 2:
             raise ValueError(f'SCSSL needs two students, found {list(self.students)}')
         self.order = sorted(self.students)  # a written config has its keys in another order
-        out = self.students[self.primary].num_classes
+        out = self.students[self.primary].out_channels
         norm = dict(norm_cfg=norm_cfg or dict(type='BN'))
         self.corrector = nn.Sequential(
             ConvModule(2 * out, channels, 3, padding=1, **norm),

@@ -80,7 +80,7 @@ class SSNet(SemiSegmentor):
         student = self.students[name]
 
         def predict(x: Tensor) -> Tensor:
-            logits = self.to_label_size(name, student(x, mode='tensor'))
+            logits = self.to_label_size(name, student(x, mode='tensor'), x)
             return self.label_space.prob(logits)
 
         return self.vat(predict, x, student)

@@ -91,9 +91,10 @@ class UniMatch(SemiSegmentor):
             return super().forward_views(name, views)
         weak = {view: views[view] for view in ('x_w', 'u_w')}
         strong = {view: x for view, x in views.items() if view not in weak}
-        features = self.students[name].extract_feat(torch.cat(list(weak.values())))
+        x = torch.cat(list(weak.values()))
+        features = self.students[name].extract_feat(x)
         dropped = [torch.cat([f, F.dropout2d(f, self.feature_dropout)]) for f in features]
-        joint = self.to_label_size(name, self.students[name].decode_head(dropped))
+        joint = self.to_label_size(name, self.students[name].decode_head(dropped), x)
         n_x, n_u = len(weak['x_w']), len(weak['u_w'])
         x_w, u_w, _, u_f = joint.split([n_x, n_u, n_x, n_u])
         logits = super().forward_views(name, strong) if strong else {}
