@@ -11,6 +11,7 @@ from mmssl.structures import resize_nearest
 
 IMAGE_VIEWS = ('x_w', 'x_s', 'u_w', 'u_s', 'u_s2')
 LABELS = ('y', 'y_s')
+BOXES = ('box', 'box2')
 
 
 @MODELS.register_module()
@@ -58,7 +59,8 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
 
         In training `inputs` becomes a dict of view name to (student name to tensor): images
         (N, C, S, S) in float, labels `y` and `y_s` (N, S, S) in long; further entries (`box`) are
-        passed on. At test time it becomes a dict of student name to image (N, C, S, S).
+        passed on, boxes with the side of their square where the data samples have it (`box_side`).
+        At test time it becomes a dict of student name to image (N, C, S, S).
         """
         inputs = data['inputs']
         if not isinstance(inputs, Mapping):
@@ -74,6 +76,9 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
                 batch[key] = {n: self._resize(value, n, 'label').long() for n in self.students}
             else:
                 batch[key] = value
+        samples = (data.get('data_samples') or {}).get('unlabelled') or [{}]
+        sides = {f'{key}_side': samples[0].get(f'{key}_size') for key in BOXES if key in batch}
+        batch.update({key: side for key, side in sides.items() if side is not None})
         return {**data, 'inputs': batch}
 
     def image_views(self, image: Tensor) -> dict[str, Tensor]:

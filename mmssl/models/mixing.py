@@ -27,6 +27,17 @@ def box_mask(box: Tensor, size: int) -> Tensor:
     return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1).float()
 
 
+def box_side(batch: Mapping, images: Tensor, key: str = 'box') -> int:
+    """Return the side of the square in whose pixels boxes are; that of the images by default.
+
+    Example:
+        >>> images = torch.zeros(1, 1, 4, 4)
+        >>> box_side({'box_side': 8}, images), box_side({}, images)
+        (8, 4)
+    """
+    return batch.get(f'{key}_side', images.shape[-1])
+
+
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a mask (N, 1, H, W) with torch's nearest grid."""
     return mask if mask.shape[-2:] == tuple(size) else F.interpolate(mask, size=tuple(size))

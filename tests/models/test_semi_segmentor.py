@@ -2,7 +2,8 @@ import copy
 
 import pytest
 import torch
-from tiny import BN, GN, build, raw_batch, segmentor, set_iter
+from mmseg.structures import SegDataSample
+from tiny import BN, GN, build, raw_batch, segmentor, set_iter, synfoc
 
 from mmssl.models.semi_segmentor import has_batch_statistics
 from mmssl.structures import Batch, resize_nearest
@@ -99,8 +100,6 @@ def test_prediction_has_the_size_of_the_label_for_every_student():
 
     model = build(dict(type='SupOnly', primary='b',
                        students=dict(a=segmentor(), b=segmentor(norm=GN)))).eval()
-    from mmseg.structures import SegDataSample
-
     sample = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
     sample.gt_sem_seg = PixelData(data=torch.zeros(1, 21, 17, dtype=torch.uint8))
     other = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
@@ -204,3 +203,27 @@ def test_labelled_images_are_missed():
     del raw['inputs']['x_w'], raw['inputs']['y']
     with pytest.raises(ValueError, match='"x_w": add labelled images .*num_labelled'):
         model.loss(model.data_preprocessor(raw, True)['inputs'])
+
+
+PAIR = dict(unet=segmentor(), other=segmentor())
+
+
+@pytest.mark.parametrize('cfg', [
+    dict(type='FixMatch', teachers=['unet'], mixer=dict(type='CutMix')),
+    dict(type='SymGD', teachers=['unet']),
+    dict(type='CPS', students=PAIR, cutmix=True),
+    dict(type='UniMatch', feature_dropout=None),
+    synfoc(),
+], ids=lambda cfg: cfg['type'])
+def test_boxes_are_drawn_in_a_square_of_any_side(cfg):
+    """A box of a square of twice the side, in twice the pixels, is the same box."""
+    cfg, raw, losses = dict(dict(students=dict(unet=segmentor())), **cfg), raw_batch(), []
+    side = raw['inputs']['x_w'].shape[-1] if cfg['type'] != 'SynFoC' else 24
+    model = build(cfg)
+    for factor in (1, 2):
+        raw['inputs']['box2'] = raw['inputs']['box'] = factor * torch.tensor([[4, 6, 9, 7]] * 2)
+        size = dict(box_size=factor * side, box2_size=factor * side)
+        raw['data_samples']['unlabelled'] = [SegDataSample(metainfo=size)] * 2
+        torch.manual_seed(0)
+        losses.append(model.loss(model.data_preprocessor(raw, True)['inputs'])['loss'])
+    assert torch.equal(*losses)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmssl.models.mixing import box_mask, pairs, paste, resize_mask
+from mmssl.models.mixing import box_mask, box_side, pairs, paste, resize_mask
 from mmssl.models.pseudo_label import learn_from_others
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
@@ -64,8 +64,7 @@ class CPS(SemiSegmentor):
         """Return the unlabelled view, mixed in pairs where asked for."""
         if not self.cutmix:
             return {'u_w': batch['u_w']}
-        side = batch['u_w'][self.primary].shape[-1]
-        box = box_mask(batch['box'][0::2], side)
+        box = box_mask(batch['box'][0::2], box_side(batch, batch['u_w'][self.primary]))
         batch['target'], mixed = {}, {}
         for name, (u, partner) in pairs(batch, 'u_w', self.students).items():
             with torch.no_grad():

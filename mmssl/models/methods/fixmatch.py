@@ -5,6 +5,7 @@ from torch import Tensor
 
 from mmssl.models.label_space import ExclusiveClasses
 from mmssl.models.mixers import View
+from mmssl.models.mixing import box_side
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MIXERS, MODELS, THRESHOLDS
 
@@ -113,7 +114,7 @@ class FixMatch(SemiSegmentor):
         y = self.label_space.encode(batch['y'][name])
         x = View(views['x_w'][name], y, torch.ones_like(y, dtype=target[1].dtype))
         u = View(views['u_s'][name], *target)
-        side = batch['u_s'][self.primary].shape[-1]
+        side = box_side(batch, batch['u_s'][self.primary])
         x, u = self.mixer(x, u, batch['u_w'][name], batch.get('box'), side)
         views['x_w'][name], views['u_s'][name] = x.image, u.image
         return u.label, u.mask

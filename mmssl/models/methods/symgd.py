@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mmssl.models.frequency import mix_amplitude
-from mmssl.models.mixing import box_mask, paste, repeat_to, resize_mask
+from mmssl.models.mixing import box_mask, box_side, paste, repeat_to, resize_mask
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS, THRESHOLDS
 
@@ -51,7 +51,7 @@ class SymGD(SemiSegmentor):
         """Return the intermediate images ul and lu, and the strong view."""
         views = {'ul': {}, 'lu': {}, 'u_s': batch['u_s']}
         batch['target'], batch['curves'] = {}, {}
-        box = box_mask(batch['box'], batch['u_w'][self.primary].shape[-1])
+        box = box_mask(batch['box'], box_side(batch, batch['u_w'][self.primary]))
         for name in self.students:
             u_w, u_s = batch['u_w'][name], batch['u_s'][name]
             x, y = (repeat_to(batch[key][name], len(u_w)) for key in ('x_w', 'y'))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mmssl.models.label_space import OverlappingParts
-from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.mixing import box_mask, box_side, paste, resize_mask
 from mmssl.models.pseudo_label import agreement
 from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
 from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
@@ -69,7 +69,7 @@ class SynFoC(SemiSegmentor):
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return u_c, the strong unlabelled view with a box of the labelled image pasted in."""
         targets, batch['curves'] = self.targets(batch['u_w'])
-        box = box_mask(batch['box'], batch['u_w'][self.conventional].shape[-1])
+        box = box_mask(batch['box'], box_side(batch, batch['u_w'][self.conventional]))
         batch['target'], u_c = {}, {}
         for name, (label, confident) in targets.items():
             inside = resize_mask(box, label.shape[-2:])

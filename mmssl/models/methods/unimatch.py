@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmssl.models.mixing import box_mask, pairs, paste, resize_mask
+from mmssl.models.mixing import box_mask, box_side, pairs, paste, resize_mask
 from mmssl.models.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS, THRESHOLDS
 
@@ -79,7 +79,7 @@ class UniMatch(SemiSegmentor):
 
     def inside(self, batch: dict, key: str, size: tuple[int, int]) -> Tensor:
         """Return the masks (N, 1, H, W) of the boxes of every u."""
-        side = batch['u_w'][self.primary].shape[-1]
+        side = box_side(batch, batch['u_w'][self.primary], key)
         return resize_mask(box_mask(batch[key][0::2], side), size)
 
     def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
