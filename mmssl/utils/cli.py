@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -57,6 +57,9 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     text = unknown_component(error, frames) or unknown_option(error, frames)
     if text is not None:
         return text, TYPO
+    text = wrong_channels(error)
+    if text is not None:
+        return text, USER_ERROR
     if isinstance(error, USER_ERRORS) and (_raised_here(error.__traceback__) or _in_worker(error)):
         return message(error), USER_ERROR
     return None, USER_ERROR
@@ -120,10 +123,42 @@ def unknown_option(error: BaseException, frames: list[FrameType]) -> str | None:
     builder = next((f for f in reversed(frames) if f.f_code.co_name in BUILDERS), None)
     if not isinstance(error, TypeError) or found is None or builder is None:
         return None
-    if frames[-1] is not builder:
-        return None
     component = builder.f_locals.get('obj_cls')
-    known = list(inspect.signature(component).parameters) if component is not None else []
+    makers = _constructors(component)
+    passed_on = frames[frames.index(builder) + 1 :]  # as `**kwargs`, to a base class
+    if any(frame.f_code not in [make.__code__ for make in makers] for frame in passed_on):
+        return None
+    known = _options(makers)
     near = difflib.get_close_matches(found.group(1), known, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(known)}'
     return f'"{component.__name__}" has no option "{found.group(1)}"; {hint}'
+
+
+def wrong_channels(error: BaseException) -> str | None:
+    """Explain that a network takes grey images and is given colour ones, or the other way round."""
+    found = re.search(r'to have ([13]) channels, but got ([13]) channels instead', str(error))
+    if not isinstance(error, RuntimeError) or found is None:
+        return None
+    wanted, given = found.groups()
+    repeat = ', or data_preprocessor.sizes.<student>.channels=3' if given == '1' else ''
+    return (f'a network takes images of {wanted} channel(s), the data set gives {given}: set '
+            f'in_channels={given} in the backbone of the student{repeat}')
+
+
+def _constructors(component: Callable | None) -> list[Callable]:
+    """Return the functions that make a component: of a class, its `__init__` and its bases'."""
+    if not inspect.isclass(component):
+        return [component] if inspect.isfunction(component) else []
+    found = (vars(base).get('__init__') for base in inspect.getmro(component))
+    return [make for make in found if inspect.isfunction(make)]
+
+
+def _options(makers: Sequence[Callable]) -> list[str]:
+    """Return the names that the first of the functions takes, or passes on to the next one."""
+    known: list[str] = []
+    for make in makers:
+        parameters = inspect.signature(make).parameters.values()
+        known += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    return [name for name in dict.fromkeys(known) if name != 'self']

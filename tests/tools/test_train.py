@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'engine'))
 from engine_toy import config  # noqa: E402
 
-from mmssl.registry import MODELS, RUNNERS  # noqa: E402
+from mmssl.registry import HOOKS, MODELS, RUNNERS  # noqa: E402
 from mmssl.utils.cli import explain  # noqa: E402
 from mmssl.utils.setup import load_config  # noqa: E402
 
@@ -135,6 +135,31 @@ def test_nearest_components_are_named(name, expected):
 def test_nearest_option_is_named():
     text, code = explain(error_of(lambda: MODELS.build(dict(type='ToyModel', norn='gn'))))
     assert code == 2 and text == '"ToyModel" has no option "norn"; did you mean "norm"?'
+
+
+@pytest.mark.parametrize('registry, cfg, near', [
+    (MODELS, dict(type='UAMT', students={}, consistancy={}), 'consistency'),
+    (MODELS, dict(type='UAMT', students={}, tresholds={}), 'threshold'),
+    (MODELS, dict(type='UAMT', students={}, part=[]), 'parts'),
+    (HOOKS, dict(type='CheckpointHook', intervall=3), 'interval'),
+    (HOOKS, dict(type='CheckpointHook', max_keep_ckpt=3), 'max_keep_ckpts'),
+])
+def test_nearest_option_is_named_when_it_was_passed_on_to_a_base_class(registry, cfg, near):
+    import mmssl.models  # noqa: F401
+
+    text, code = explain(error_of(lambda: registry.build(cfg)))
+    assert code == 2 and text.startswith(f'"{cfg["type"]}" has no option "{list(cfg)[-1]}"')
+    assert text.endswith(f'did you mean "{near}"?')
+
+
+def test_images_of_other_channels_are_explained():
+    def ask(wanted, given):
+        return explain(error_of(lambda: torch.nn.Conv2d(wanted, 2, 1)(torch.zeros(1, given, 4, 4))))
+
+    text, code = ask(1, 3)
+    assert code == 1 and 'takes images of 1 channel(s), the data set gives 3: set in_ch' in text
+    assert 'data_preprocessor.sizes.<student>.channels=3' in ask(3, 1)[0]
+    assert ask(16, 8)[0] is None
 
 
 def test_runner_typo_is_named(tmp_path):

@@ -48,6 +48,8 @@ class CheckpointHook(MMCheckpointHook):
         if on_write_error not in ('stop', 'continue'):
             raise ValueError(f'on_write_error is {on_write_error!r}, not "stop" or "continue"')
         super().__init__(interval=interval, by_epoch=by_epoch, **kwargs)
+        for name in self.args:  # mmengine keeps them until a checkpoint is saved
+            raise TypeError(f"CheckpointHook got an unexpected keyword argument '{name}'")
         self.on_write_error = on_write_error
 
     def before_train(self, runner) -> None:
