@@ -31,7 +31,8 @@ class SemiTrainLoop(IterBasedTrainLoop):
     A model may ask for several optimiser steps in an iteration by its attribute `phases`, which is
     read at the start of each: every step has a forward pass of its own on the same batch, and
     the model finds its number in the message hub (`SemiSegmentor.phase`). Schedules, hooks and
-    checkpoints see one iteration, whose loss is the sum over the steps.
+    checkpoints see one iteration, whose loss is the sum over the steps. A model's `check_data` is
+    given what the data set says of itself before the first iteration.
 
     Args:
         runner: the runner.
@@ -43,6 +44,8 @@ class SemiTrainLoop(IterBasedTrainLoop):
     def run(self) -> torch.nn.Module:
         """Run the training from the current iteration to the last."""
         runner = self.runner
+        if hasattr(runner.bare_model, 'check_data'):
+            runner.bare_model.check_data(getattr(self.dataloader.dataset, 'metainfo', {}))
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
         self._go_to(self._iter)

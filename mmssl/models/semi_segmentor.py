@@ -106,6 +106,18 @@ class SemiSegmentor(BaseModel):
                              f'but {idle} have an auxiliary_head: set auxiliary_head=None there')
         return channels[self.primary]
 
+    def check_data(self, metainfo: Mapping) -> None:
+        """Compare the classes of the training set's masks with those of the networks.
+
+        Raises:
+            ValueError: a mask may have a class that the networks do not have.
+        """
+        names, known = list(metainfo.get('classes', ())), self.label_space.table.shape[1]
+        if len(names) > known:
+            raise ValueError(f'The masks have {len(names)} classes, {names}, but the networks know '
+                             f'{known}: set num_classes in the heads of the students and `parts`, '
+                             'or map classes together in the label_map of the data set')
+
     def init_weights(self) -> None:
         """Initialise the students and give every teacher its student's weights."""
         for student in self.students.values():

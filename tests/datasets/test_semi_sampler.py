@@ -124,6 +124,11 @@ def test_labels_only():
 def test_faults():
     with pytest.raises(ValueError, match='num_unlabelled = 5, but the data set has 0 unlabelled'):
         sampler(dataset=data(unlabelled=0))
+    with pytest.raises(ValueError, match='has 0 labelled images. Label some in .*labelled, or set'):
+        sampler(dataset=data(labelled=0))
+    for number in (-1, 1.5):
+        with pytest.raises(ValueError, match=f'num_labelled = {number}: give a whole number'):
+            sampler(number, 2)
     with pytest.raises(ValueError, match='both 0'):
         sampler(0, 0)
     with pytest.raises(ValueError, match='needs a MixedDomainDataset, found list'):

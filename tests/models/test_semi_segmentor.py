@@ -169,6 +169,14 @@ def test_a_label_of_another_size_than_the_logits_is_named():
         model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])
 
 
+def test_masks_with_a_class_that_the_networks_lack_are_refused():
+    model = supervised()
+    model.check_data({})
+    model.check_data(dict(classes=('background', 'organ')))
+    with pytest.raises(ValueError, match='3 classes, .*rim.*, but the networks know 2: set'):
+        model.check_data(dict(classes=('background', 'cup', 'rim')))
+
+
 def test_students_with_other_channels_are_refused():
     with pytest.raises(ValueError, match="channels, {'a': 2, 'b': 3}: set num_classes"):
         build(dict(type='SupOnly', students=dict(a=segmentor(), b=segmentor(3))))

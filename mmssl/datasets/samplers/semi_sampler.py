@@ -127,9 +127,13 @@ class SemiSampler(Sampler):
             'unlabelled': (self.num_unlabelled, self.dataset.unlabelled_indices),
         }
         for kind, (number, indices) in parts.items():
-            if number < 0 or (number and not len(indices)):
+            if not isinstance(number, int) or number < 0:
+                raise ValueError(f'num_{kind} = {number}: give a whole number of images, or 0.')
+            if number and not len(indices):
+                fewer = 'fewer' if kind == 'unlabelled' else 'some'
                 raise ValueError(
-                    f'num_{kind} = {number}, but the data set has {len(indices)} {kind} images.'
+                    f'num_{kind} = {number}, but the data set has 0 {kind} images. Label {fewer} '
+                    f'in train_dataloader.dataset.labelled, or set num_{kind}=0.'
                 )
             if number % world:
                 fitting = [
