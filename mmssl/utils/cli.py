@@ -57,7 +57,7 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     text = unknown_component(error, frames) or unknown_option(error, frames)
     if text is not None:
         return text, TYPO
-    text = wrong_channels(error)
+    text = wrong_channels(error) or lonely_image(error)
     if text is not None:
         return text, USER_ERROR
     if isinstance(error, USER_ERRORS) and (_raised_here(error.__traceback__) or _in_worker(error)):
@@ -143,6 +143,15 @@ def wrong_channels(error: BaseException) -> str | None:
     repeat = ', or data_preprocessor.sizes.<student>.channels=3' if given == '1' else ''
     return (f'a network takes images of {wanted} channel(s), the data set gives {given}: set '
             f'in_channels={given} in the backbone of the student{repeat}')
+
+
+def lonely_image(error: BaseException) -> str | None:
+    """Explain that a network has no batch statistics of one image."""
+    if not isinstance(error, ValueError) or 'more than 1 value per channel' not in str(error):
+        return None
+    return ('a network with BatchNorm, which needs two values of each channel, is given one image '
+            'of one process: raise batch_sampler.num_labelled and num_unlabelled to two for each '
+            "process, or give the student norm_cfg=dict(type='GN', num_groups=...)")
 
 
 def _constructors(component: Callable | None) -> list[Callable]:

@@ -162,6 +162,11 @@ def test_images_of_other_channels_are_explained():
     assert ask(16, 8)[0] is None
 
 
+def test_a_batch_norm_of_one_value_is_explained():
+    text, code = explain(error_of(lambda: torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))))
+    assert code == 1 and 'raise batch_sampler.num_labelled and num_unlabelled to two' in text
+
+
 def test_runner_typo_is_named(tmp_path):
     cfg = config(tmp_path, runner_type='SemiRuner')
     text, code = explain(error_of(lambda: RUNNERS.build(cfg)))
