@@ -57,7 +57,7 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     text = unknown_component(error, frames) or unknown_option(error, frames)
     if text is not None:
         return text, TYPO
-    text = wrong_channels(error) or lonely_image(error)
+    text = missing_type(error) or wrong_channels(error) or lonely_image(error)
     if text is not None:
         return text, USER_ERROR
     if isinstance(error, USER_ERRORS) and (_raised_here(error.__traceback__) or _in_worker(error)):
@@ -132,6 +132,16 @@ def unknown_option(error: BaseException, frames: list[FrameType]) -> str | None:
     near = difflib.get_close_matches(found.group(1), known, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(known)}'
     return f'"{component.__name__}" has no option "{found.group(1)}"; {hint}'
+
+
+def missing_type(error: BaseException) -> str | None:
+    """Explain that options were given to a component which no base config names."""
+    text = str(error.args[0]) if error.args else ''
+    found = re.search(r'must contain the key "type", but got (\{.*\})', text, re.DOTALL)
+    if not isinstance(error, KeyError) or found is None:
+        return None
+    given = ' '.join(found.group(1).split())
+    return f'a component has options, {given}, but no "type": say what it is, type=...'
 
 
 def wrong_channels(error: BaseException) -> str | None:

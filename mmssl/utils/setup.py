@@ -1,12 +1,19 @@
 """Make the components known, and read configs."""
 
+import difflib
 import importlib
+import inspect
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 MODULES = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
+READ_BY_RUNNERS = (
+    'activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports',
+    'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'published',
+    'runner_type', 'scale_to_world', 'sync_bn',
+)  # fmt: skip
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
@@ -35,7 +42,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no valid config, or an import it asks for fails.
+        ValueError: the file is no valid config, an import it asks for fails, or an option begins
+            an entry that nothing reads.
     """
     from mmengine.config import Config
 
@@ -52,6 +60,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
             f'Config "{path}" cannot be read: {type(error).__name__}: {error}'
         ) from error
     if options:
+        _check_entries(options, list(cfg))
         cfg.merge_from_dict(options)
     if cfg.get('custom_imports'):
         from mmengine.utils import import_modules_from_strings
@@ -64,3 +73,17 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
                 'folder you start from, or set PYTHONPATH'
             ) from error
     return cfg
+
+
+def _check_entries(options: dict[str, Any], entries: list[str]) -> None:
+    """Refuse options that would add an entry to a config which no runner looks at."""
+    new = {name.split('.')[0] for name in options} - {*entries, *READ_BY_RUNNERS}
+    if not new:
+        return
+    from mmengine.runner import Runner
+
+    known = [*inspect.signature(Runner.__init__).parameters, *READ_BY_RUNNERS]
+    for name in sorted(new - set(known)):
+        near = difflib.get_close_matches(name, [*entries, *known], n=1)
+        hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(sorted(entries))}'
+        raise ValueError(f'The config has no entry "{name}"; {hint}')

@@ -162,6 +162,20 @@ def test_images_of_other_channels_are_explained():
     assert ask(16, 8)[0] is None
 
 
+def test_a_component_without_a_type_is_explained():
+    text, code = explain(error_of(lambda: MODELS.build(dict(students={}))))
+    assert code == 1 and text == (
+        "a component has options, {'students': {}}, but no \"type\": say what it is, type=...")
+
+
+def test_an_entry_that_nothing_reads_is_refused(toy):
+    with pytest.raises(ValueError, match='no entry "resum"; did you mean "resume"?'):
+        load_config(toy, {'resum': True})
+    with pytest.raises(ValueError, match='no entry "train_cfgs"; did you mean "train_cfg"?'):
+        load_config(toy, {'train_cfgs.max_iters': 2})
+    assert load_config(toy, {'resume': True, 'scale_to_world': True}).scale_to_world
+
+
 def test_a_batch_norm_of_one_value_is_explained():
     text, code = explain(error_of(lambda: torch.nn.BatchNorm2d(2)(torch.zeros(1, 2, 1, 1))))
     assert code == 1 and 'raise batch_sampler.num_labelled and num_unlabelled to two' in text
