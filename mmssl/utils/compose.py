@@ -61,7 +61,8 @@ def compose(
 
     From `data` come data set, labelled subset, views, batch, evaluation and validation; from
     `method` its model, optimisers, schedules and hooks, with every length scaled to `iters`, and
-    strong views and boxes under names that the data's pipelines do not have. A method that learns
+    strong views and boxes under names that the data's pipelines do not have; `custom_imports` has
+    the modules of both. A method that learns
     from labelled images alone keeps a batch of these. The students get the network of the data's
     first student (`fit_network`), unless the method's config was written for this data.
 
@@ -78,6 +79,9 @@ def compose(
     own = cfg.train_dataloader.dataset
     without_unlabelled = cfg.train_dataloader.batch_sampler.get('num_unlabelled') == 0
     published = {key: cfg[key].get('published') for key in ('val_evaluator', 'test_evaluator')}
+    modules = dict.fromkeys([*_modules(data), *_modules(cfg)])
+    if modules:
+        cfg.custom_imports = {**(cfg.get('custom_imports') or {}), 'imports': list(modules)}
     for key, value in copy.deepcopy(data).items():
         if key not in OF_METHOD:
             cfg[key] = value
@@ -100,6 +104,11 @@ def compose(
         fit_network(cfg.model, data.model)
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CostHook')]
     return cfg
+
+
+def _modules(cfg) -> list[str]:
+    imports = (cfg.get('custom_imports') or {}).get('imports') or []
+    return [imports] if isinstance(imports, str) else list(imports)
 
 
 def add_views(dataset, own) -> None:

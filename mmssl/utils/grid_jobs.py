@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 TOOLS = next((d for d in (PACKAGE / '.mim' / 'tools',) if d.is_dir()), PACKAGE.parent / 'tools')
 # Options that change nothing of a result: where and how a run reports, and how it loads.
 NO_MATTER = ('work_dir', 'launcher', 'resume', 'log_level', 'vis_backends', 'visualizer',
-             'log_processor', 'default_hooks.logger', 'default_hooks.progress',
+             'import_from', 'log_processor', 'default_hooks.logger', 'default_hooks.progress',
              'default_hooks.visualization', 'default_hooks.timer', 'env_cfg.dist_cfg')
 NO_MATTER_ENDS = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 

@@ -34,7 +34,8 @@ def register_all_modules(init_default_scope: bool = True) -> None:
 def load_config(path: str | Path, options: dict[str, Any] | None = None):
     """Read a config file; the folder it lies in and the working directory become importable.
 
-    So `custom_imports=dict(imports=['my_method'])` finds `my_method.py` beside the config.
+    So `custom_imports=dict(imports=['my_method'])` finds `my_method.py` beside the config. A config
+    that was composed of others names their folders in `import_from`.
 
     Args:
         path: config file.
@@ -50,9 +51,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'Config "{path}" does not exist')
-    for folder in (os.getcwd(), str(path.resolve().parent)):
-        if folder not in sys.path:
-            sys.path.append(folder)
+    _make_importable(os.getcwd(), str(path.resolve().parent))
     try:
         cfg = Config.fromfile(str(path), import_custom_modules=False)
     except (SyntaxError, NameError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -62,6 +61,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
     if options:
         _check_entries(options, list(cfg))
         cfg.merge_from_dict(options)
+    _make_importable(*cfg.get('import_from', []))
     if cfg.get('custom_imports'):
         from mmengine.utils import import_modules_from_strings
 
@@ -87,3 +87,7 @@ def _check_entries(options: dict[str, Any], entries: list[str]) -> None:
         near = difflib.get_close_matches(name, [*entries, *known], n=1)
         hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(sorted(entries))}'
         raise ValueError(f'The config has no entry "{name}"; {hint}')
+
+
+def _make_importable(*folders: str) -> None:
+    sys.path += [folder for folder in folders if folder not in sys.path]

@@ -4,6 +4,7 @@ import csv
 import functools
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -72,6 +73,43 @@ def test_another_budget_is_refused(benchmark):
         benchmark('good', '--iters', '40')
     with pytest.raises(ValueError, match='--batch "8" must be two numbers'):
         benchmark('good', '--batch', '8')
+    with pytest.raises(ValueError, match='--iters 0 must be at least 1'):
+        benchmark('good', '--iters', '0')
+
+
+def test_a_refused_command_leaves_the_config_of_the_runs_that_are_there(benchmark, capsys):
+    out = benchmark('good', '--iters', '30')
+
+    def iterations():
+        return Config.fromfile(out / 'good/good.py').train_cfg.max_iters
+
+    for seed in ('0', '1'):
+        with pytest.raises(ValueError, match='seed0 was made with other settings: .* is 30 there'):
+            benchmark('good', '--iters', '40', '--seeds', seed)
+        assert iterations() == 30, 'a command at work reads it for its next seed'
+    benchmark('good', '--iters', '40', '--dry-run')
+    assert 'other (train_cfg.max_iters is 30 there' in capsys.readouterr().out
+    assert iterations() == 30
+    benchmark('good', '--iters', '40', '--overwrite')
+    assert iterations() == 40
+
+
+def test_modules_beside_the_methods_and_the_datas_configs_are_found(tool, tmp_path):
+    """By the runs too, whose config lies elsewhere."""
+    words = []
+    for name in ('mine', 'data'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f'module_of_{name}.py').touch()
+        (tmp_path / name / f'{name}.py').write_text(
+            f"_base_ = ['{CONFIGS}/sup_only/lite_acdc.py']\n"
+            f"custom_imports = dict(imports=['module_of_{name}'])\n")
+        words += [f'--{name}', str(tmp_path / name / f'{name}.py')]
+    out = tmp_path / 'out'
+    words = ['--methods', f'mine={words[1]}', *words[2:], '--iters', '30', '--work-dir', str(out)]
+    tool.main([*words, '--dry-run'], tools=tmp_path)
+    code = ('import sys; from mmssl.utils.setup import load_config; load_config(sys.argv[1]); '
+            'import module_of_mine, module_of_data')
+    subprocess.run([sys.executable, '-c', code, out / 'mine/mine.py'], cwd=ROOT, check=True)
 
 
 def test_published_numbers_stand_beside(tool, tmp_path, monkeypatch):

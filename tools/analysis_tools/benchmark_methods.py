@@ -64,7 +64,7 @@ class Benchmark(Grid):
         register_all_modules()
         self.base = parse_options(args.cfg_options)
         self.data = load_config(args.data)
-        self.iters = args.iters or self.data.train_cfg.max_iters
+        self.iters = self.data.train_cfg.max_iters if args.iters is None else args.iters
         if self.iters < 1:
             raise ValueError(f'--iters {self.iters} must be at least 1')
         self.batch = parse_batch(args.batch) if args.batch else None
@@ -78,18 +78,39 @@ class Benchmark(Grid):
                      for label in self.configs}
 
     def _jobs(self, label: str, folder: Path, tools: Path) -> list[Job]:
-        """Write the config of a method and return its jobs, one for each seed."""
+        """Write the config of a method and return its jobs, one for each seed.
+
+        Raises:
+            ValueError: runs that lie in the folder were made with other settings.
+        """
         path = self.configs[label]
         cfg = compose(load_config(path), self.data, self.iters,
                       same_recipe=written_for(path, self.args.data), batch=self.batch)
+        if cfg.get('custom_imports'):
+            cfg.import_from = [str(Path(file).resolve().parent) for file in (path, self.args.data)]
         best = self.args.checkpoint == 'best'
         checkpoint = best_key(cfg, self.args.student) if best else 'last'
         file, text = folder / f'{path.stem}.py', cfg.pretty_text
-        if not file.exists() or file.read_text() != text:
+        before = file.read_text() if file.exists() else None
+        if before != text:
             write_atomic(file, text)
-        return [Job(name=f'{label}, seed {seed}', folder=folder / f'seed{seed}', config=str(file),
-                    options={**self.base, 'randomness.seed': str(seed)}, amp=self.args.amp,
-                    checkpoint=checkpoint, tools=tools) for seed in self.seeds]
+
+        def job(seed: int) -> Job:
+            return Job(name=f'{label}, seed {seed}', folder=folder / f'seed{seed}',
+                       config=str(file), options={**self.base, 'randomness.seed': str(seed)},
+                       amp=self.args.amp, checkpoint=checkpoint, tools=tools)
+
+        jobs = [job(seed) for seed in self.seeds]
+        if before not in (None, text) and not self.args.overwrite:
+            # All seeds have one config: that of runs with other settings stays, also those of a
+            # command that is at work now.
+            there = [int(run.name[4:]) for run in folder.glob('seed*') if run.name[4:].isdigit()]
+            changed = [one for one in [*jobs, *map(job, there)] if one.change() is not None]
+            if changed:
+                write_atomic(file, before)
+                if not self.args.dry_run:
+                    changed[0].check()
+        return jobs
 
     def scores(self, job: Job) -> dict:
         """Return what a run that is done scored and cost."""
@@ -109,7 +130,9 @@ class Benchmark(Grid):
 
     def published(self, config: Path) -> float | None:
         """Return the published DSC of a method's student on this data set, None without one."""
-        labels = self.args.labels or self.data.train_dataloader.dataset.labelled.get('num')
+        labels = self.args.labels
+        if labels is None:
+            labels = self.data.train_dataloader.dataset.labelled.get('num')
         dataset = Path(self.args.data).stem.removeprefix(SMALL)
         if config.stem.removeprefix(SMALL) == dataset:
             method = config.parent.name
