@@ -60,6 +60,7 @@ def test_published_numbers_that_a_config_asks_for_exist(config):
     cfg = Config.fromfile(CONFIGS / config)
     published = cfg.test_evaluator.get('published')
     if published:
+        assert published.method == config.split('/')[0], 'numbers of another method'
         name = cfg.train_dataloader.dataset.type.lower()
         counts = (5, 20, 40, 64, 68, 136, 256)
         assert any(load_published(published.method, published.get('dataset', name), count)

@@ -15,6 +15,6 @@ model = dict(
     parts=[[1]],
     sup_loss=dict(ce_weight=1.0, dice_weight=1.0),
 )
-published = dict(method='semi_sam')
+published = dict(_delete_=True, method='semi_sam')
 val_evaluator = dict(published=published)
 test_evaluator = dict(published=published)

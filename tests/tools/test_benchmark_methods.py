@@ -131,6 +131,15 @@ def test_the_published_number_is_that_of_the_student_in_the_row(tool, tmp_path, 
         assert bench.row(('synfoc',), {}).notes['published DSC (%)'] == value
 
 
+def test_the_number_of_a_method_is_not_that_of_its_variants(tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ['--methods', 'fixmatch,mixed=fixmatch/fundus_cutmix', '--data',
+             str(CONFIGS / 'sup_only/lite_fundus.py')]
+    bench = tool.Benchmark(tool.parse_args(words), tmp_path)
+    assert [bench.row((label,), {}).notes['published DSC (%)'] for label in ('fixmatch', 'mixed')
+            ] == ['83.39', '-'], 'the published run has no mixer'
+
+
 def test_the_config_of_the_data_is_looked_for_first(tmp_path):
     data = CONFIGS / 'sup_only/lite_acdc.py'
     assert find_config('unimatch', data) == CONFIGS / 'unimatch/lite_acdc.py'

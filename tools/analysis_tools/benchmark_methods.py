@@ -134,12 +134,13 @@ class Benchmark(Grid):
         if labels is None:
             labels = self.data.train_dataloader.dataset.labelled.get('num')
         dataset = Path(self.args.data).stem.removeprefix(SMALL)
+        cfg = load_config(config)
         if config.stem.removeprefix(SMALL) == dataset:
             method = config.parent.name
-        else:
-            method = (load_config(config).get('published') or {}).get('method', '')
+        else:  # a variant of a method says None
+            method = (cfg.test_evaluator.get('published') or {}).get('method', '')
         students = load_published(method, dataset, labels)
-        model = load_config(config).model
+        model = cfg.model
         primary = model.get('primary') or next(iter(model.students))
         first = primary if primary in students else next(iter(students), None)
         found = students.get(self.args.student or first, {})
