@@ -103,8 +103,12 @@ def test_model_index_lists_every_metafile():
     found = [p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob('configs/*/metafile.yml'))]
     assert sorted(listed) == found
     for name in listed:
-        for model in yaml.safe_load((ROOT / name).read_text())['Models']:
+        content = yaml.safe_load((ROOT / name).read_text())
+        collection, = content['Collections']
+        assert (ROOT / collection['README']).parent == (ROOT / name).parent
+        for model in content['Models']:
             assert (ROOT / model['Config']).is_file(), model['Name']
+            assert model['In Collection'] == collection['Name'], model['Name']
 
 
 def test_no_paths_of_one_machine():
