@@ -52,8 +52,9 @@ def ids(items):
 def help_text(tool):
     run = [sys.executable] if tool.endswith('.py') else ['bash']
     done = subprocess.run(
-        [*run, tool, '--help'], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
+        [*run, tool, '--help'], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+        env=dict(os.environ, VIRTUAL_ENV=sys.prefix),  # as if activated
+    )  # fmt: skip
     if tool.endswith('.py'):
         assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
