@@ -114,7 +114,8 @@ def _bars(figure, axes, rows, names, metric) -> None:
     axes.barh(where, [s.mean or 0.0 for s in spreads], xerr=[s.sd or 0.0 for s in spreads],
               capsize=3, color='tab:blue', alpha=0.8)
     for y, spread in zip(where, spreads, strict=True):
-        axes.text(0, y, f' {spread}', va='center', fontsize=8, color='white')
+        axes.text(0, y, f' {spread}', va='center', fontsize=8,  # on bars of no length, too
+                  bbox=dict(facecolor='white', alpha=0.7, lw=0, pad=1))
     axes.set_yticks(where, [', '.join(row.labels) or 'all runs' for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_title(', '.join(names), fontsize=9)
