@@ -1,6 +1,7 @@
 """What the command line tools share: errors as one line, and exit codes."""
 
 import difflib
+import errno
 import inspect
 import os
 import re
@@ -12,6 +13,8 @@ from types import FrameType, TracebackType
 
 PACKAGE = Path(__file__).resolve().parents[1]
 USER_ERRORS = (ValueError, LookupError, OSError, FloatingPointError, ImportError, TypeError)
+# Of the machine, wherever they come up: no right, no folder, no room.
+NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC)
 BUILDERS = ('build_from_cfg', 'build_runner_from_cfg', 'build_model_from_cfg')
 
 # Exit codes: something the user can set right, and a name that does not exist in a config.
@@ -57,7 +60,8 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     text = unknown_component(error, frames) or unknown_option(error, frames)
     if text is not None:
         return text, TYPO
-    text = missing_type(error) or wrong_channels(error) or lonely_image(error)
+    text = (missing_type(error) or wrong_channels(error) or lonely_image(error)
+            or no_place(error))
     if text is not None:
         return text, USER_ERROR
     if isinstance(error, USER_ERRORS) and (_raised_here(error.__traceback__) or _in_worker(error)):
@@ -132,6 +136,14 @@ def unknown_option(error: BaseException, frames: list[FrameType]) -> str | None:
     near = difflib.get_close_matches(found.group(1), known, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(known)}'
     return f'"{component.__name__}" has no option "{found.group(1)}"; {hint}'
+
+
+def no_place(error: BaseException) -> str | None:
+    """Explain that something cannot be written where it belongs."""
+    if not isinstance(error, OSError) or error.errno not in NO_PLACE or error.filename is None:
+        return None
+    return (f'"{error.filename}": {error.strerror}; choose another place, for example with '
+            '--work-dir, or set its rights')
 
 
 def missing_type(error: BaseException) -> str | None:

@@ -192,6 +192,12 @@ def test_errors_of_other_packages_keep_their_traceback():
     assert explain(error_of(lambda: int('x')))[0] is None
 
 
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / 'file').touch()
+    text, code = explain(error_of(lambda: (tmp_path / 'file' / 'work').mkdir()))
+    assert code == 1 and text.startswith(f'"{tmp_path}/file/work": Not a directory; choose another')
+
+
 def test_error_from_a_loading_process_is_one_line():
     from torch.utils.data import DataLoader, Dataset
 
