@@ -38,8 +38,10 @@ def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:
         tried = [configs / word / f'{name}.py' for name in (stem, stem.removeprefix(SMALL))]
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
+        names = sorted(f'{word}/{path.stem}' for path in (configs / word).glob('*.py'))
         raise ValueError(f'--methods "{word}": there is no {" and no ".join(map(str, tried))}; '
-                         'name a folder of configs, FOLDER/NAME or a config file')
+                         + (f'name one that is there ({", ".join(names)}) or a config file' if names
+                            else 'name a folder of configs, FOLDER/NAME or a config file'))
     return found
 
 

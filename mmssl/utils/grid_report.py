@@ -137,6 +137,14 @@ class Grid:
                 command = job.test_command() if state == 'trained' else job.train_command()
                 print('   ', shlex.join(command))
 
+    def warn(self) -> None:
+        """Say that there is no GPU where some are asked for."""
+        import torch
+
+        if self.args.gpus is not None and not torch.cuda.is_available():
+            print(f'--gpus "{self.args.gpus}": PyTorch finds no GPU here, the runs train on the '
+                  f'CPU, {len(self.gpus)} at a time')
+
     def run(self, run_jobs: Callable) -> None:
         """Do what the command line asks: show, run, or write what is done.
 
@@ -155,6 +163,7 @@ class Grid:
                 for job in jobs:
                     job.check()
             else:
+                self.warn()
                 failed = run_jobs(jobs, self.gpus, self.args.overwrite, print,
                                   lambda job: self.write())
         except KeyboardInterrupt:
@@ -179,7 +188,7 @@ def parse_seeds(text: str) -> list[int]:
         seeds = [int(word) for word in text.split(',')]
     except ValueError:
         seeds = []
-    if not seeds or len(set(seeds)) < len(seeds):
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise ValueError(f'--seeds "{text}" must be different whole numbers, as in 0,1,2')
     return seeds
 

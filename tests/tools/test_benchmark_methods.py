@@ -147,6 +147,8 @@ def test_the_config_of_the_data_is_looked_for_first(tmp_path):
     assert find_config('synfoc/prostate_cr', data) == CONFIGS / 'synfoc/prostate_cr.py'
     with pytest.raises(ValueError, match='"none": there is no .*none/lite_acdc.py and no .*acdc'):
         find_config('none', data)
+    with pytest.raises(ValueError, match='no .*urpc/fundus.py; name one .*urpc/acdc, .*urpc/lite'):
+        find_config('urpc', CONFIGS / 'sup_only/lite_fundus.py')
 
 
 def test_data_views_batch_and_network_are_those_of_the_data():

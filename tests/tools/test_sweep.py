@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'utils'))
@@ -91,6 +92,8 @@ def test_a_failed_run_ends_with_status_1_and_a_table_of_the_others(sweep, capsys
         sweep('--vary', 'fake.fail=True,False', '--gpus', '0,1')
     assert end.value.code == 1
     said = capsys.readouterr().out
+    warned = '--gpus "0,1": PyTorch finds no GPU here, the runs train on the CPU, 2 at' in said
+    assert warned is not torch.cuda.is_available()
     assert 'error: the disk is full' in said
     assert said.rstrip().endswith('1 of 2 runs failed; the same command tries them again:\n'
                                   '  fake.fail=True, seed 0')
@@ -130,6 +133,7 @@ def test_without_a_key_the_config_is_repeated_over_the_seeds(sweep):
 @pytest.mark.parametrize('words, message', [
     (['--seeds', '0,x'], 'different whole numbers'),
     (['--seeds', '1,1'], 'different whole numbers'),
+    (['--seeds=-1'], 'different whole numbers'),
     (['--vary', 'fake.z.y=1'], 'has no "z" there'),
     (['--vary', 'fakee.x=1'], 'did you mean "fake"'),
     (['--cfg-options', 'fake'], 'not KEY=VALUE'),
