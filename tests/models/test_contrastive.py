@@ -38,6 +38,14 @@ def test_row_norm_leaves_masked_rows_out_of_the_statistics():
     assert RowNorm(5)(x, torch.zeros(60, 1)).isfinite().all()
 
 
+@pytest.mark.parametrize('rows', [0, 1])
+def test_statistics_of_fewer_than_two_rows_are_not_kept(rows):
+    x, norm = pixels()[0], RowNorm(5)
+    norm(x, (torch.arange(60) < rows)[:, None].float())
+    assert torch.equal(norm.running_mean, torch.zeros(5))
+    assert torch.equal(norm.running_var, torch.ones(5))
+
+
 def test_rows_and_labels_have_the_same_order():
     x = torch.arange(24.0).view(2, 3, 2, 2)
     label = x[:, 0]
@@ -104,6 +112,18 @@ def test_fewer_features_than_places_and_single_ones():
     loss = model(x, y)
     model.filled[1] = False  # one memory counts as none
     assert loss > 0 and torch.equal(model(x, y), loss)
+
+
+def test_a_single_pixel_or_a_single_memory_gives_nothing():
+    model = contrast()
+    x, _ = pixels(5)
+    y = torch.tensor([1, 1, 1, 2, 0])
+    model.memory[1], model.filled[1] = torch.randn(6, 4), True
+    assert model(x, y) == 0, 'one pixel of class 2 beside a full memory'
+    model.filled[1, 1:] = False
+    assert model(x, torch.full((5,), 2)) == 0, 'five pixels beside one memory'
+    model.filled[1, 1] = True
+    assert model(x, torch.full((5,), 2)) > 0
 
 
 def test_an_empty_memory_gives_zero_and_finite_gradients():

@@ -49,11 +49,21 @@ def test_entropy_is_largest_for_equal_probabilities():
     assert entropy_of_parts(p).shape == p.shape
 
 
+def test_entropy_of_a_part_is_that_of_yes_and_no():
+    found = entropy_of_parts(torch.tensor([0.2, 0.8]).view(1, 2, 1, 1)).flatten().tolist()
+    assert found == pytest.approx([-0.2 * math.log(0.2) - 0.8 * math.log(0.8)] * 2, abs=1e-5)
+
+
 @pytest.mark.parametrize(('t', 'expected'), [(0, 0.75 + 0.25 * math.exp(-5)), (50, 0.75 + 0.25 *
                          math.exp(-1.25)), (100, 1.0)])  # fmt: skip
 def test_threshold_rises_every_iteration(t, expected):
     threshold = UncertaintyThreshold(classes=4)
     assert threshold.value(t, 100) == pytest.approx(expected * math.log(4))
+
+
+def test_a_pixel_at_the_threshold_does_not_count():
+    largest = torch.tensor([math.log(2), math.log(2) - 1e-9], dtype=torch.double)
+    assert UncertaintyThreshold(start=1.0)(largest, 0, 100).tolist() == [False, True]
 
 
 def test_threshold_refuses_other_options():

@@ -33,6 +33,12 @@ def test_stages_follow_the_iteration():
     assert out['weight'] == 1
 
 
+def test_shares_of_whole_numbers_lose_nothing_to_rounding():
+    model = bcp(pretrain=0.29, patch=0.29)  # times 100 is 28.999999999999996
+    assert model.pretrain_iters == 29
+    assert model.draw_box(torch.zeros(1, 1, 100, 100)).sum() == 29 * 29
+
+
 def test_one_rectangle_of_two_thirds_for_all_images():
     model = bcp()
     masks = torch.cat([model.draw_box(torch.zeros(4, 1, 256, 256)) for _ in range(200)])
@@ -118,6 +124,19 @@ def test_the_second_stage_gives_the_teacher_its_student():
     model.start_from_pretrained()
     for a, b in zip(model.students.parameters(), model.teachers.parameters(), strict=True):
         assert torch.equal(a, b) and a is not b
+
+
+def test_each_student_has_the_labels_and_the_weights_of_its_own_teacher(monkeypatch):
+    model = bcp(students=dict(unet=segmentor(), unet2=segmentor()), teachers=['unet', 'unet2'])
+    asked, original = [], model.teacher_prob
+    monkeypatch.setattr(model, 'teacher_prob',
+                        lambda name, u: (asked.append(name), original(name, u))[1])
+    model.student_views(batch_of(model))
+    assert asked == ['unet', 'unet', 'unet2', 'unet2']
+    model.start_from_pretrained()
+    for name, teacher in model.teachers.items():
+        for a, b in zip(model.students[name].parameters(), teacher.parameters(), strict=True):
+            assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize('n_l, n_u', [(2, 6), (6, 2), (3, 5), (5, 3)])

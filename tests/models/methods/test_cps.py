@@ -36,8 +36,8 @@ def test_each_follows_the_other_by_hand():
 def test_labelled_images_count_where_asked_for():
     model = cps(on_labelled=True)
     batch = {'logits': {'unet': {'x_w': logits(0.9), 'u_w': logits(0.2)},
-                        'unet2': {'x_w': logits(0.4), 'u_w': logits(0.3)}}}
-    expected = -torch.tensor([0.1, 0.8]).log().mean().item()
+                        'unet2': {'x_w': logits(0.7), 'u_w': logits(0.3)}}}
+    expected = -torch.tensor([0.9, 0.8]).log().mean().item()  # labels 1 of x_w and 0 of u_w
     assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, rel=1e-5)
 
 

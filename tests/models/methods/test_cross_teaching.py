@@ -26,6 +26,16 @@ def test_cross_term_is_dice_by_hand():
     assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_class_that_is_nowhere_costs_by_the_published_summand():
+    """Class 1 has no label and squares 2e-5: 1 - 1e-5 / (2e-5 + 1e-5)."""
+    model = cps(method='CrossTeaching')
+    small = 1e-5**0.5
+    batch = {'logits': {name: {'u_w': logits(small, small)} for name in model.students}}
+    background = 1 - 4 * (1 - small) / (2 + 2 * (1 - small) ** 2)
+    expected = (background + 2 / 3) / 2
+    assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, abs=1e-4)
+
+
 def test_networks_with_logits_of_different_sizes():
     """The transformer's logits are compared at its label's size, the other's label is resized."""
     model = cps(method='CrossTeaching', students=dict(unet=segmentor(), swin=swin()),

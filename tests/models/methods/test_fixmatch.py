@@ -41,6 +41,27 @@ def test_copy_paste_is_cutmix_with_the_labelled_image():
     assert torch.equal(short.loss(dict(batch))['loss'], long.loss(dict(batch))['loss'])
 
 
+def test_in_the_box_the_label_teaches_and_always_counts():
+    model = model_of(3, copy_paste=True, threshold=dict(type='FixedThreshold', value=1.0))
+    batch = batch_of(model, classes=3)
+    model.student_views(batch)
+    label, mask = batch['target']['unet']  # the teacher is nowhere sure enough
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[3:10, 2:11] = True
+    assert torch.equal(mask, inside.float().expand(3, 32, 32))
+    y = batch['y']['unet'][[0, 1, 0]]
+    assert torch.equal(label[:, inside], y[:, inside])
+
+
+def test_the_style_of_fda_is_that_of_the_weak_view():
+    model = model_of(mixer=dict(type='FDA', size=0.1))
+    batch = batch_of(model)
+    x = model.student_views(dict(batch))['x_w']['unet']
+    for view, same in (('u_s', True), ('u_w', False)):
+        other = {**batch, view: {'unet': batch[view]['unet'].flip(0) / 2}}
+        assert torch.equal(model.student_views(other)['x_w']['unet'], x) == same
+
+
 def test_fda_replaces_the_labelled_image_alone():
     plain, mixed = model_of(), model_of(mixer=dict(type='FDA', size=0.1))
     batch = batch_of(plain)
@@ -58,6 +79,17 @@ def test_students_of_two_sizes_share_the_region():
     inside = views['u_s']['unet'][0, 0] != batch['u_s']['unet'][0, 0]
     assert inside[3:10, 2:11].float().mean() > 0.9 and not inside[10:].any()
     assert batch['target']['unet'][1].shape == (3, 16, 16)
+
+
+def test_the_box_is_at_one_place_for_students_of_all_sizes():
+    sizes = dict(large=dict(image=32, label=32), small=dict(image=16, label=16))
+    model = model_of(students={name: segmentor(norm=GN) for name in sizes}, teachers=list(sizes),
+                     copy_paste=True, threshold=dict(type='FixedThreshold', value=1.0),
+                     data_preprocessor=dict(sizes=sizes))
+    batch = batch_of(model)
+    model.student_views(batch)
+    large, small = (batch['target'][name][1] for name in sizes)
+    assert large.any() and torch.equal(small, large[:, ::2, ::2])
 
 
 def test_without_a_teacher_the_student_labels_for_itself(monkeypatch):

@@ -61,6 +61,13 @@ def test_labels_come_down_to_the_size_of_the_features():
     assert all(term.isfinite() for term in terms.values())
 
 
+def test_smoothness_is_measured_at_the_size_of_the_labels():
+    model, seen = ss_net(data_preprocessor=dict(sizes=dict(unet=dict(image=32, label=16)))), []
+    model.vat = lambda predict, x, student: (seen.append(predict(x)), torch.zeros(()))[1]
+    model.loss(batch_of(model))
+    assert seen[0].shape[-2:] == (16, 16)
+
+
 def test_parts_that_overlap():
     model = ss_net(classes=2, parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts'),
                    sup_loss=dict(type='DiceBCELoss'))

@@ -35,6 +35,11 @@ def test_consistency_by_hand():
     assert urpc().consistency(heads).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_gradients_flow_through_weights_and_mean():
+    heads = torch.randn(2, 1, 3, 1, 2, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: urpc().consistency(list(z)), heads)
+
+
 def test_heads_that_agree_cost_nothing_and_certain_ones_stay_finite():
     model = urpc()
     logits = torch.randn(2, 2, 4, 4)
