@@ -24,6 +24,11 @@ def test_value_as_the_formula_says(networks):
         assert found[i].item() == pytest.approx(sum(layers).item() / 2, rel=1e-4)
 
 
+def test_maps_begin_with_the_published_deviation():
+    entries = torch.cat([p.flatten() for p in KernelIndependence([100]).maps])
+    assert entries.std().item() == pytest.approx(1e-3, rel=0.02)
+
+
 def test_only_the_own_kernels_get_a_gradient():
     kernels = [[w.requires_grad_() for w in network] for network in random_kernels()]
     KernelIndependence([3, 4])(kernels)[0].backward()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mmssl.models.displacement import trouble_sure
 from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
@@ -132,6 +133,12 @@ def test_trouble_ends_after_two_thirds_but_still_moves_the_statistics(
     assert with_gradient == [True, True, counts, counts, True, True]
 
 
+def test_half_of_the_images_as_published():
+    over_bcp, over_cross_teaching = abd('ABDBCP'), abd('ABDCrossTeaching')
+    assert over_bcp.similar == over_cross_teaching.trouble_prob == 0.5
+    assert over_cross_teaching.similar == 1
+
+
 def test_networks_of_two_sizes_and_channels():
     """The second network sees colour at another size; patches are the same ones."""
     students = dict(unet=segmentor(), other=segmentor(channels=3))
@@ -146,6 +153,16 @@ def test_parts_that_overlap(form):
     model = abd(form, parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts'),
                 sup_loss=loss, unsup_criterion=dict(loss, bce_weight=0))
     assert model.loss(batch_of(model, classes=3))['loss'].isfinite()
+
+
+def test_patches_of_parts_that_overlap_are_chosen_by_the_scores_of_classes():
+    model = abd('ABDCrossTeaching', parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts'),
+                sup_loss=dict(type='DiceBCELoss'))
+    seen, both = [], model.show_strong(batch_of(model, classes=3))
+    logits = {name: torch.randn(4, 2, 32, 32) for name in model.students}
+    model.displaced(lambda *args: (seen.extend(args), trouble_sure(*args))[1], logits, both['u_w'])
+    a, b = logits['unet'].unbind(1)
+    assert torch.allclose(seen[0], torch.stack([0 * a, a + b, b], 1))
 
 
 @pytest.mark.parametrize('form', FORMS)

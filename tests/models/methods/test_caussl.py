@@ -35,6 +35,16 @@ def test_game_starts_at_the_first_phase_after_start():
     assert [t for t, s in seen.items() if s[2]] == list(range(3, 10))
 
 
+def test_a_phase_at_the_start_itself_is_none():
+    model = caussl(start=6)
+    before = maps(model)
+    for t, moves in ((6, False), (9, True)):
+        set_iter(t, 20)
+        out = model.loss(batch_of(model))
+        moved = any(not torch.equal(a, b) for a, b in zip(before, maps(model), strict=True))
+        assert moved == moves == ('independence_0' in out)
+
+
 def test_total():
     model = caussl(coefficient=2.0, ramp=dict(type='ConstantRamp', scale=0.5))
     set_iter(7, 20)

@@ -114,6 +114,10 @@ def test_contrast_of_largest_and_smallest_and_rejected_pixels_as_background():
     assert label.flatten().tolist() == [2, 2] and mask.flatten().tolist() == [1, 0]
 
 
+def test_the_threshold_of_the_paper_is_the_default():
+    assert model_of(threshold=None).threshold.value == 0.95
+
+
 def test_negative_learning_by_hand():
     """Two pixels, two classes; class 0 of q lies 3 : 1 over the pixels, class 1 1 : 3."""
     q = torch.tensor([[[[0.75, 0.25]], [[0.25, 0.75]]]])

@@ -91,8 +91,10 @@ def test_the_feature_term_trains_b_and_the_projection_but_not_a():
     assert gradient['unet'] == 0
 
 
-def test_the_feature_term_compares_b_with_the_weak_label_of_a():
-    model = mcsd()
+@pytest.mark.parametrize('others', [(), ('unet2',)], ids=['A alone', 'A and another'])
+def test_the_feature_term_compares_b_with_the_weak_label_of_a(others):
+    images = {name: segmentor(2, GN) for name in ('unet', *others)}
+    model = mcsd(students=dict(images, feature_unet=segmentor(2, GN, channels=3)))
     batch = batch_of(model)
     out = model.loss(batch)
     u_w = batch['u_w']['unet'][0::2]
@@ -109,9 +111,11 @@ def test_cached_features_give_what_online_ones_do():
     online = model.loss(batch)
     assert model.neck.calls == ['online', 'online']
     for kind in 'xu':
-        images = batch[f'{kind}_w']['unet']
-        batch[f'{kind}_maps'] = images.flatten(1)
-        batch[f'{kind}_grid'] = torch.arange(32 * 32).view(1, 32, 32).expand(len(images), 32, 32)
+        images = batch[f'{kind}_w']['unet'].flatten(1)
+        moves = range(len(images))  # every map lies elsewhere, and its grid says where
+        batch[f'{kind}_maps'] = torch.stack([images[i].roll(i) for i in moves])
+        batch[f'{kind}_grid'] = torch.stack(
+            [torch.arange(32 * 32).roll(-i).view(32, 32) for i in moves])
     cached = model.loss(batch)
     assert model.neck.calls[2:] == ['cached', 'cached']
     assert {k: v.item() for k, v in cached.items()} == pytest.approx(

@@ -60,6 +60,44 @@ def test_the_primary_prediction_is_the_corrected_one():
     assert torch.allclose(own, model.students['unet2'](images['unet2'], mode='tensor'))
 
 
+def test_the_order_of_the_students_does_not_matter():
+    model = sc_ssl(students=dict(unet2=segmentor(norm=GN), unet=segmentor(norm=GN)))
+    assert model.order == ['unet', 'unet2']
+
+
+def test_features_are_those_of_the_unlabelled_images():
+    model = sc_ssl()
+    batch = batch_of(model, n_l=2, n_u=3)
+    logits = model.forward_views('unet', {v: batch[v]['unet'] for v in ('x_w', 'u_w')})
+    again = model.students['unet'].decode_head.conv_seg(logits['u_f'])
+    assert torch.allclose(again, logits['u_w'], atol=1e-6)
+
+
+def test_the_structure_is_that_of_the_edges():
+    model = sc_ssl(structure_weight=2.0)
+    for p in model.corrector[-1].parameters():
+        p.data.zero_()  # the corrected map is flat
+    batch = batch_of(model)
+    batch['logits'] = {name: model.forward_views(name, {v: batch[v][name] for v in ('x_w', 'u_w')})
+                       for name in model.students}
+    p = batch['logits']['unet']['u_w'].softmax(1)
+    found = model.unsup_loss(batch)['structure_unet']
+    assert found.item() == pytest.approx(2 * edge_distance(p, 0 * p).item(), rel=1e-5)
+
+
+def test_students_of_two_sizes():
+    sizes = dict(unet=dict(image=32, label=32), unet2=dict(image=16, label=16))
+    model = sc_ssl(data_preprocessor=dict(sizes=sizes))
+    assert model.loss(batch_of(model))['loss'].isfinite()
+
+
+def test_a_teacher_predicts_by_itself():
+    model = sc_ssl(teachers=['unet']).eval()
+    images = batch_of(model)['x_w']
+    own = model.teachers['unet'](images['unet'], mode='tensor')
+    assert torch.allclose(model.predict_logits(images, 'unet', teacher=True), own)
+
+
 def test_edges_by_hand():
     p = torch.tensor([[[[0.0, 0.5], [1.0, 0.5]]]])
     # to the right 0.5 and -0.5, downwards 1 and 0

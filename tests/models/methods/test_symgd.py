@@ -117,6 +117,10 @@ def test_amplitudes_move_with_the_training():
     assert torch.allclose(model.mutate(x, x), x, atol=1e-5), 'its own amplitudes change nothing'
 
 
+def test_the_window_of_amplitudes_is_the_published_one_by_default():
+    assert symgd().amplitude == 0.01
+
+
 @pytest.mark.parametrize('n_l', [1, 3])
 def test_other_numbers_of_labelled_images(n_l):
     model = symgd()

@@ -3,7 +3,9 @@ import torch
 from tiny import BN, build, raw_batch, segmentor, set_iter, synfoc
 
 from mmssl.models.label_space import ExclusiveClasses
+from mmssl.models.mixing import resize_mask
 from mmssl.models.pseudo_label import agreement
+from mmssl.models.semi_segmentor import resize_bilinear
 from mmssl.registry import ENSEMBLES
 
 
@@ -21,7 +23,7 @@ def test_loss_is_the_sum_of_its_terms():
 
 
 def test_targets_are_the_ensemble_outside_and_the_label_inside_the_box():
-    model = build(synfoc())
+    model = build(synfoc(threshold=dict(type='FixedThreshold', value=1.0)))  # none is sure enough
     batch = prepared(model)
     model.student_views(batch)
     label, mask = batch['target']['unet']
@@ -31,6 +33,7 @@ def test_targets_are_the_ensemble_outside_and_the_label_inside_the_box():
     outside = torch.ones(24, 24, dtype=torch.bool)
     outside[3:10, 2:11] = False
     assert torch.equal(label[:, outside], targets['unet'][0][:, outside])
+    assert not mask[:, outside].any()
 
 
 def test_image_in_the_box_is_the_weak_labelled_view():
@@ -72,8 +75,27 @@ def test_own_and_cross_teachers_give_each_student_one_teacher():
     assert torch.equal(targets['unet'][0], q_c.argmax(1))
     model.ensemble = ENSEMBLES.build(dict(type='CrossTeacher'))
     crossed, _ = model.targets(batch['u_w'])
-    up = torch.nn.functional.interpolate(q_f, size=24, mode='bilinear')
+    up = resize_bilinear(q_f, (24, 24))
     assert torch.equal(crossed['unet'][0], up.argmax(1))
+    assert torch.equal(targets['sam'][0], resize_bilinear(up, (16, 16)).argmax(1))
+    assert torch.equal(crossed['sam'][0], resize_bilinear(q_c, (16, 16)).argmax(1))
+
+
+def test_a_rule_is_given_self_and_mutual_confidence_and_the_progress():
+    model, seen = build(synfoc(smooth=0.0)), []
+    for p in model.teachers['unet'].parameters():
+        p.data += 0.1 * torch.randn_like(p)  # it disagrees with its student
+    model.ensemble = lambda *args: (seen.extend(args), args[:2])[1]
+    set_iter(30, 60)
+    u_w = prepared(model)['u_w']
+    q_f, q_c, *_ = model.teach(u_w)
+    student = model.students['unet'](u_w['unet'], mode='tensor').softmax(1)
+    self_conf, mutual_conf, progress = seen
+    of_c = model.members(q_c)
+    low = resize_mask(of_c.float(), (16, 16)) > 0
+    assert torch.equal(self_conf, agreement(model.members(student), of_c, 0.0))
+    assert torch.equal(mutual_conf, agreement(low, model.members(q_f), 0.0))
+    assert (self_conf != mutual_conf).all() and (self_conf < 1).all() and progress == 0.5
 
 
 def test_agreement_counts_empty_pairs_as_perfect_and_averages_overlapping_parts():

@@ -46,6 +46,11 @@ def test_masked_dice_by_hand():
     assert model.unsup_criterion(logits, target, mask).item() == pytest.approx(1 / 3, abs=1e-4)
 
 
+def test_a_pixel_at_the_default_threshold_counts():
+    confidence = torch.tensor([0.94, 0.95, 0.96])
+    assert unimatch(threshold=None).threshold(confidence).tolist() == [False, True, True]
+
+
 def test_labels_and_confidences_are_mixed_in_the_box():
     """Partner's label and confidence inside the box of u, own ones outside; boxes of u' unused."""
     model = unimatch()
