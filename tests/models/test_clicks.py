@@ -59,6 +59,15 @@ class Painter:
         return logits
 
 
+def test_an_answer_without_a_wrong_pixel_is_not_looked_at():
+    """SAM answers the first click rightly and any other one with an empty mask."""
+    answers = iter([1.0, -1.0, -1.0])
+    sam = Painter()
+    sam.masks = lambda *args, **kwargs: torch.full((1, 1, 8, 8), next(answers))
+    wanted = torch.ones(1, 1, 8, 8, dtype=torch.bool)
+    assert (click_masks(sam, torch.zeros(1, 4, 2, 2), wanted, clicks=3) == 1).all()
+
+
 def test_clicks_repair_the_mask_and_then_it_stays():
     wanted = torch.zeros(1, 2, 8, 8, dtype=torch.bool)
     wanted[0, 0, 3, 2:5] = True  # three pixels, the second mask wants nothing

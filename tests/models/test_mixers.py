@@ -81,6 +81,14 @@ def test_classmix_pastes_half_of_the_classes_rounded_down(channels):
     assert chosen == {0, 1, 3}
 
 
+def test_classmix_tells_all_combinations_of_three_parts_apart():
+    x, u = views(channels=3)
+    left = torch.arange(SIDE) < SIDE // 2
+    parts = torch.stack([left, left, ~left]).float()  # parts 1 and 2, or part 3
+    x = x._replace(label=parts[None, :, None].expand_as(x.label))
+    assert mix(dict(type='ClassMix'), x, u)[1].image.mean((1, 2, 3)).tolist() == [0.5] * 4
+
+
 def test_classmix_pastes_nothing_of_a_single_class():
     x, u = views()
     assert not mix(dict(type='ClassMix'), x, u)[1].image.any()
@@ -100,14 +108,24 @@ def test_cow_region_has_about_the_asked_proportion_and_larger_spots_for_larger_s
     assert edges(fine) > 3 * edges(coarse)
 
 
+def test_every_image_has_a_proportion_of_its_own():
+    cow, (x, _) = MIXERS.build(dict(type='CowMix', sigma=(1.0, 1.0))), views(n_l=16)
+    part = cow.region(x, None, 64).mean((1, 2, 3))
+    assert part.max() - part.min() > 0.3 and 0.1 < part.min() and part.max() < 0.9
+
+
 def test_cow_region_by_hand():
     """Noise at one pixel only: the smoothed noise is highest there, half a side is below it."""
-    noise = torch.zeros(1, 1, 5, 5)
+    noise = torch.zeros(999, 1, 5, 5)
     noise[..., 2, 2] = 1.0
-    half = cow_region(noise, torch.tensor([1.0]), torch.tensor([0.5]), 1.0)
+    part = torch.linspace(0.001, 0.999, 999)
+    found = cow_region(noise, torch.ones(999), part, 1.0)
     g = torch.exp(-0.5 * (torch.arange(5.0) - 2) ** 2) / math.sqrt(2 * math.pi)
     smooth = g[:, None] * g
-    assert torch.equal(half[0, 0] == 1, smooth <= smooth.mean())
+    assert torch.equal(found[499, 0] == 1, smooth <= smooth.mean())
+    quantile = smooth.std(correction=0) * torch.special.ndtri(part) + smooth.mean()
+    same = (found[:, 0] == 1) == (smooth <= quantile.view(-1, 1, 1))
+    assert same.flatten(1).all(1).float().mean() > 0.99  # but for rounding
 
 
 @pytest.mark.parametrize('spectrum', ['code', 'paper'])

@@ -96,7 +96,7 @@ def test_attention_drops_from_each_image_its_most_active_pixels():
 
 def test_scaling_noise_is_one_map_for_all_images_within_its_span():
     x = torch.ones(3, 2, 8, 8)
-    found = scale_randomly(x, 0.3)
+    found = scale_randomly(x)
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
     assert 0.7 <= found.min() < 0.8 and 1.2 < found.max() <= 1.3
 

@@ -134,6 +134,15 @@ def test_boxes_are_those_of_the_prediction_at_the_size_of_sam(monkeypatch):
     assert counts.all() and target[:, 0].all(), 'a logit of 0 is below 0.5'
 
 
+def test_each_image_reaches_sam_in_a_range_of_its_own(monkeypatch):
+    model, seen = model_of(), []
+    monkeypatch.setattr(model.sam, 'embed', seen.append)
+    monkeypatch.setattr(model.sam, 'masks', lambda e, boxes: torch.zeros(2, 1, 8, 8))
+    image = torch.linspace(-1, 3, 256).view(1, 1, 16, 16)
+    model.sam_logits(torch.cat([image, 5 + image / 2]), torch.ones(2, 1, 16, 16).bool())
+    assert torch.allclose(seen[0][0], seen[0][1], atol=1e-5)
+
+
 def test_clicks_on_the_background_as_in_the_code_of_semi_sam_plus(monkeypatch):
     model = model_of(prompt='point', background_clicks=True, clicks=2)
     asked = answer(model, monkeypatch, torch.zeros(1, 1, 1, 2))

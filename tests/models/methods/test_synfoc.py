@@ -172,9 +172,10 @@ def test_overlapping_parts_train_with_sigmoid_heads_and_predict_classes():
     logits = torch.tensor([[-3.0, 3.0], [3.0, 3.0], [-3.0, -3.0]]).t().view(1, 2, 1, 3)
     assert model.label_space.class_scores(logits).argmax(1).tolist() == [[[2, 1, 0]]]
     assert model.label_space.class_map(logits.sigmoid()).tolist() == [[[2, 1, 0]]]
-    confidence, label = model.label_space.decide(torch.tensor([0.04, 0.7]).view(1, 2, 1, 1))
-    assert label.flatten().tolist() == [0, 1]
-    assert confidence.flatten().tolist() == pytest.approx([0.96, 0.7])
+    prob = torch.tensor([[0.04, 0.7], [0.5, 0.49]]).view(2, 2, 1, 1)
+    confidence, label = model.label_space.decide(prob)
+    assert label.flatten().tolist() == [0, 1, 1, 0]
+    assert confidence.flatten().tolist() == pytest.approx([0.96, 0.7, 0.5, 0.51])
 
 
 def test_overlapping_parts_need_a_channel_each():
