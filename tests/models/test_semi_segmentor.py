@@ -112,6 +112,29 @@ def test_prediction_has_the_size_of_the_label_for_every_student():
     assert torch.equal(first.pred_sem_seg.data, first.pred_b.data)
 
 
+def test_prediction_is_brought_to_the_label_on_the_corner_aligned_grid():
+    from mmseg.structures import SegDataSample
+
+    model = build(dict(type='SupOnly', students=dict(net=segmentor(5))))
+    diagonal = torch.eye(5).view(1, 5, 5, 1).expand(1, 5, 5, 5)  # row i is of class i
+    model.predict_logits = lambda inputs, name: diagonal
+    sample = SegDataSample(metainfo=dict(ori_shape=(3, 3)))
+    model.predict({}, [sample])
+    assert sample.pred_sem_seg.data[0, :, 0].tolist() == [0, 2, 4]
+
+
+def test_pseudo_labels_are_the_class_maps_of_the_teachers():
+    model = build(dict(type='SemiSegmentor', students=dict(net=segmentor(norm=GN)),
+                       teachers=['net']))
+    for p in model.teachers.parameters():
+        p.data.neg_()
+    x = torch.rand(2, 1, 16, 16)
+    teacher, student = (nets['net'](x, mode='tensor').argmax(1)
+                        for nets in (model.teachers, model.students))
+    found = model.pseudo_labels({'net': x})
+    assert torch.equal(found['net'], teacher) and not torch.equal(teacher, student)
+
+
 @pytest.mark.parametrize('kwargs, word', [
     (dict(teachers=['net']), 'teachers'),
     (dict(primary='net'), 'primary'),
