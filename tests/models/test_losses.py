@@ -39,6 +39,14 @@ def test_cdcr_by_hand():
     assert plain == pytest.approx((2 * 0.1**2 + 2 * 0.3**2) / 4, rel=1e-5)
 
 
+def test_cdcr_enlarges_the_small_map_on_the_nearest_grid():
+    """Two pixels of the conventional network lie in each one of the foundation model."""
+    f, c = torch.tensor([0.9, 0.8]), torch.tensor([0.7, 0.4, 0.6, 0.3])
+    logits = [torch.stack([p, 1 - p]).log().view(1, 2, 1, -1) for p in (f, c)]
+    found = CDCRLoss()(*logits)['discrepant'].item()  # pixels 1 and 3 differ in their class
+    assert found == pytest.approx(2 * (0.5**2 + 0.5**2) / 8, rel=1e-5)
+
+
 def test_cdcr_moves_both_networks():
     f = torch.randn(1, 3, 2, 2, requires_grad=True)
     c = torch.randn(1, 3, 4, 4, requires_grad=True)

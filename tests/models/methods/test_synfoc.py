@@ -147,6 +147,17 @@ def test_a_stock_backbone_takes_the_place_of_the_unet():
     assert batch['y']['unet'].shape[-1] == 24 and losses[-1] < losses[0]
 
 
+def test_the_foundation_model_comes_first_in_the_consistency():
+    model, seen = build(synfoc()), []
+    model.consistency.register_forward_pre_hook(lambda module, logits: seen.extend(logits))
+    model.loss(prepared(model))
+    assert [z.shape[-1] for z in seen] == [16, 24]
+
+
+def test_the_confidences_are_smoothed_as_released_by_default():
+    assert build(synfoc()).smooth == 1
+
+
 def test_without_consistency_the_terms_are_left_out():
     losses = (model := build(synfoc(consistency=None))).loss(prepared(model))
     assert 'consistent' not in losses and 'discrepant' not in losses
