@@ -32,6 +32,14 @@ class FixMatch(SemiSegmentor):
 
         L = L_x + weight(t) (L(student(u_s), yhat) + L_negative of all images' weak, strong views)
 
+    **A step.** `SemiSegmentor.loss` asks `student_views` what each student is to see, leaves its
+    logits in `batch['logits'][student][view]`, and adds L_x, which is `self.criterion` on x_w and
+    its label y, and weight(t) times the terms of `unsup_loss`. Views are dicts of student to
+    tensor: x labelled, u unlabelled, _w weak, _s strong; the data pipeline makes them, and the
+    box (N, 4) that a mixer pastes. `self.label_space` knows what the channels mean: `prob` is
+    the softmax (the sigmoid where parts overlap), `decide` gives confidence and label, `encode`
+    brings a mask into the label's form. `self.primary` is the student that predicts.
+
     Args:
         threshold: pixels that count.
         mixer: `CutMix`, `ClassMix`, `CowMix`, `FMix` or `FDA`; needs teachers.
@@ -44,7 +52,7 @@ class FixMatch(SemiSegmentor):
         ValueError: if an option is unknown, or options do not go together.
     """
 
-    together = (('x_w', 'u_w'), ('x_s', 'u_s'))
+    together = (('x_w', 'u_w'), ('x_s', 'u_s'))  # each pair shares a pass, and its BatchNorm
 
     def __init__(
         self,
@@ -91,7 +99,7 @@ class FixMatch(SemiSegmentor):
                 batch['target'][name] = self.mix(name, batch, target, views)
             else:
                 views['u_w'][name] = batch['u_w'][name]
-                if self.negative is not None and 'x_s' in batch:
+                if self.negative is not None and 'x_s' in batch:  # nothing else looks at x_s
                     views['x_s'][name] = batch['x_s'][name]
         return {view: images for view, images in views.items() if images}
 
@@ -114,7 +122,7 @@ class FixMatch(SemiSegmentor):
         y = self.label_space.encode(batch['y'][name])
         x = View(views['x_w'][name], y, torch.ones_like(y, dtype=target[1].dtype))
         u = View(views['u_s'][name], *target)
-        side = box_side(batch, batch['u_s'][self.primary])
+        side = box_side(batch, batch['u_s'][self.primary])  # of the square that the box is in
         x, u = self.mixer(x, u, batch['u_w'][name], batch.get('box'), side)
         views['x_w'][name], views['u_s'][name] = x.image, u.image
         return u.label, u.mask
