@@ -27,12 +27,18 @@ def common_kernels(networks: Sequence[nn.Module]) -> list[list[Tensor]]:
     Returns:
         For each network the kernels (N, K), in one order.
 
+    Raises:
+        ValueError: there is one network only.
+
     Example:
         >>> a = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1))
         >>> b = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ConvTranspose2d(4, 2, 2, 2))
         >>> [[tuple(kernel.shape) for kernel in kernels] for kernels in common_kernels([a, b])]
         [[(4, 9)], [(4, 9)]]
     """
+    if len(networks) < 2:
+        raise ValueError(f'Independence is between networks or decoders, found {len(networks)}: '
+                         'name a second student, or give the student a MultiDecoderHead')
     first, *others = (conv_kernels(network) for network in networks)
     names = [name for name, kernel in first.items()
              if all(name in o and o[name].shape == kernel.shape for o in others)]

@@ -34,9 +34,6 @@ class CauSSL(SemiSegmentor):
         start: iteration (from 0) after which the game begins.
         every: iterations between two phases of the maps.
         independence: options of `KernelIndependence` (`steps`, `lr`, `std`).
-
-    Raises:
-        ValueError: there is one network or decoder only.
     """
 
     def __init__(
@@ -51,9 +48,6 @@ class CauSSL(SemiSegmentor):
         super().__init__(*args, **kwargs)
         self.coefficient, self.start, self.every = coefficient, start, every
         kernels = common_kernels(self.rivals())
-        if len(kernels) < 2:
-            raise ValueError(f'{type(self).__name__} keeps decoders independent of each other, but '
-                             f'"{self.primary}" has one: give it MultiDecoderHead')
         rows = [len(kernel) for kernel in kernels[0]]
         self.independence = KernelIndependence(rows, len(kernels), **(independence or {}))
 
