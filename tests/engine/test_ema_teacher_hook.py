@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny import BN, build, raw_batch, segmentor
@@ -27,6 +29,15 @@ def test_first_iteration_copies_then_the_average_settles():
     assert torch.allclose(t, s - 0.5)
     hook.update(5000)
     assert torch.allclose(t, s - 0.5 * 0.99)
+
+
+def test_the_iteration_just_done_is_the_one_that_counts():
+    model, hook = model_with_teacher(), EMATeacherHook()
+    hook.pair(model)
+    s, t = (next(m['unet'].parameters()) for m in (model.students, model.teachers))
+    expected = (s + t) / 2
+    hook.after_train_iter(SimpleNamespace(iter=1), 1)
+    assert torch.allclose(t, expected)
 
 
 def test_without_warm_up_alpha_is_constant():

@@ -53,6 +53,14 @@ def test_resumed_run_continues_the_curves_from_its_checkpoint(runner, tmp_path):
     assert [point['iter'] for point in again.history] == [2, 4]
 
 
+def test_the_first_point_of_a_resumed_run_is_the_mean_of_what_it_saw(runner):
+    hook = SMCEnsembleHook(interval=4)
+    runner.iter = 2
+    hook.before_train(runner)
+    run(hook, runner, 2, 4)
+    assert hook.history == [{'iter': 4, 'alpha': 2.5}]
+
+
 def test_model_without_an_ensemble_is_refused():
     model = build(dict(type='SupOnly', students=dict(unet=segmentor())))
     with pytest.raises(TypeError, match='mixes two teachers'):

@@ -102,6 +102,21 @@ def hand_made():
     return gt, pred
 
 
+def test_volumes_of_one_name_in_two_domains_are_two():
+    gt, pred = hand_made()
+    data = slices(gt, pred, 'p1') + [
+        {**item, 'domain': 'other', 'img_path': '/y/p1.h5'} for item in slices(gt, gt, 'p1')]
+    result = run(data, dict(META, domains=['ACDC', 'other']))
+    assert [result[f'unet/{domain}/rv/DSC'] for domain in ('ACDC', 'other')] == [50, 100]
+
+
+def test_slices_that_name_no_volume_make_one_of_each_case():
+    gt, pred = hand_made()
+    data = slices(gt, pred, 'a', 'a') + slices(gt, gt, 'b', 'b')
+    result = run([{**item, 'volume': None} for item in data])
+    assert result['unet/ACDC/rv/DSC'] == 75
+
+
 @pytest.mark.parametrize('one_file', [True, False])
 def test_shuffled_slices_give_the_hand_computed_score(one_file):
     data = slices(*hand_made(), one_file=one_file)
