@@ -135,7 +135,7 @@ def test_odd_number_of_unlabelled_images_is_refused():
 
 def test_missing_strong_view_is_named():
     with pytest.raises(ValueError, match='no view "u_s2": add a StrongView'):
-        pairs({}, 'u_s2', ['unet'])
+        pairs({'u_w': {}}, 'u_s2', ['unet'])
 
 
 def test_unknown_weight_is_named():
