@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from engine_toy import ToyModel, ToySampler, config
+from engine_toy import ToyDataset, ToyModel, ToySampler, config
 
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
@@ -118,3 +118,11 @@ def test_scaling_is_an_option_of_the_config(tmp_path, monkeypatch):
     cfg.train_dataloader.batch_sampler.per_rank = True
     runner = RUNNERS.build(cfg)
     assert runner.max_iters == 4
+
+
+def test_the_model_is_told_what_the_masks_are_before_the_first_iteration(tmp_path, monkeypatch):
+    monkeypatch.setattr(ToyDataset, 'metainfo', {'classes': ('a', 'b')}, raising=False)
+    runner, told = RUNNERS.build(config(tmp_path, max_iters=1)), []
+    runner.model.check_data = lambda metainfo: told.append((runner.iter, metainfo))
+    runner.train()
+    assert told == [(0, {'classes': ('a', 'b')})]
