@@ -1,10 +1,9 @@
-"""The package: quick and lazy to import, described truly, and free of one machine's paths."""
+"""The package: lazy to import, described truly, and free of one machine's paths."""
 
 import ast
 import re
 import subprocess
 import sys
-import time
 import tomllib
 import zipfile
 from importlib.metadata import metadata, requires
@@ -38,11 +37,8 @@ def tracked_files():
     return [p for p in [*files, *ROOT.glob('*.*')] if '__pycache__' not in p.parts and p.is_file()]
 
 
-def test_import_is_quick_and_lazy():
-    python('import mmssl')  # byte code and disk cache
-    start = time.perf_counter()
+def test_import_is_lazy():
     loaded = python(f'import mmssl, sys; print([m for m in {HEAVY} if m in sys.modules])')
-    assert time.perf_counter() - start < 1.0
     assert loaded.strip() == '[]'
 
 

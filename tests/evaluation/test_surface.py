@@ -1,6 +1,5 @@
 """Overlap and surface distances: MedPy's values, hand-computed values, conventions, errors."""
 
-import time
 
 import numpy as np
 import pytest
@@ -150,21 +149,3 @@ def test_smoothed_dice_has_the_released_codes_values():
     assert smoothed_dice(none, none) == 1.0
     with pytest.raises(ValueError, match='resize the prediction'):
         smoothed_dice(a, b[:2])
-
-
-@pytest.mark.slow
-def test_ten_times_as_fast_as_medpy_on_a_slice():
-    pred = blob((384, 384), (70, 60), (190, 200))
-    gt = blob((384, 384), (74, 62), (192, 195))
-
-    def seconds(function, times):
-        best = np.inf
-        for _ in range(times):
-            start = time.perf_counter()
-            function()
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    ours = seconds(lambda: binary_metrics(pred, gt), 20)
-    theirs = seconds(lambda: [f(pred, gt) for f in (medpy.dc, medpy.jc, medpy.hd95, medpy.asd)], 5)
-    assert theirs / ours >= 10

@@ -1,6 +1,7 @@
 """Programs in the place of train.py and test.py that need no time, and a config for them.
 
-The config's `fake` says what a training does: `fail`, or `wait` that many seconds before it ends.
+The config's `fake` says what a training does: `fail`, `wait` that many seconds before it ends, or
+`meet`: hold its GPU alone until that many trainings have begun.
 Scores are 10 * fake.x + seed percent, an iteration takes 50 * fake.x ms. Every start is a line of
 `calls.txt` in the work folder.
 """
@@ -33,6 +34,15 @@ TRAIN = COMMON + """
         except KeyboardInterrupt:
             note('ctrl-c')
             sys.exit(130)
+    if int(given.get('fake.meet', 0)):
+        gpu = work.parent / ('gpu' + os.environ['CUDA_VISIBLE_DEVICES'])
+        gpu.open('x').close()
+        (work / 'met').touch()
+        until = time.monotonic() + 60
+        while len(list(work.parent.glob('*/met'))) < int(given['fake.meet']):
+            assert time.monotonic() < until, 'the others never came'
+            time.sleep(0.01)
+        gpu.unlink()
     cost = dict(iterations=9, time=50 * float(given['fake.x']), memory=512, device='stub')
     (work / 'cost.json').write_text(json.dumps({'0': cost}))
     (work / 'iter_9.pth').touch()
@@ -52,7 +62,7 @@ TEST = COMMON + """
     Path(words[words.index('--out') + 1]).write_text(json.dumps(content))
 """
 CONFIG = """
-fake = dict(x=1, y=0, fail=False, wait=0, groups=[1, 2])
+fake = dict(x=1, y=0, fail=False, wait=0, meet=0, groups=[1, 2])
 model = dict(type='Any', neck=dict(blocks=(2, 4)))
 randomness = dict(seed=0)
 train_dataloader = dict(num_workers=2)
