@@ -12,7 +12,8 @@ def build_metainfo(given: Mapping, num_classes: int, domains: Sequence[str], nam
     Args:
         given: any of `classes`, `parts` (name -> class ids whose union is the part), `palette`,
             `dataset_name` and `published_counts`.
-        num_classes: number of classes of the label map, background included.
+        num_classes: number of classes of the label map, background included; `classes` may
+            name more.
         domains: names of the domains.
         name: name of the data set if none is given.
 
@@ -36,4 +37,4 @@ def build_metainfo(given: Mapping, num_classes: int, domains: Sequence[str], nam
     info.setdefault('palette', [PALETTE[index % len(PALETTE)] for index in range(len(classes))])
     info.setdefault('dataset_name', name)
     info.setdefault('published_counts', {})
-    return {**info, 'classes': classes, 'domains': list(domains)}
+    return {**info, 'classes': classes, 'num_classes': num_classes, 'domains': list(domains)}

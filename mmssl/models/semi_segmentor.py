@@ -112,9 +112,10 @@ class SemiSegmentor(BaseModel):
         Raises:
             ValueError: a mask may have a class that the networks do not have.
         """
-        names, known = list(metainfo.get('classes', ())), self.label_space.table.shape[1]
-        if len(names) > known:
-            raise ValueError(f'The masks have {len(names)} classes, {names}, but the networks know '
+        found, known = metainfo.get('num_classes', 0), self.label_space.table.shape[1]
+        if found > known:
+            names = ', '.join(metainfo.get('classes', ())[:found])
+            raise ValueError(f'The masks have {found} classes ({names}), but the networks know '
                              f'{known}: set num_classes in the heads of the students and `parts`, '
                              'or map classes together in the label_map of the data set')
 

@@ -203,6 +203,7 @@ def test_head_comes_first_in_both_pipelines(root):
 def test_metainfo_by_default_and_given(root):
     info = build(root).metainfo
     assert info['classes'] == ('background', 'class1') and info['parts'] == {'class1': [1]}
+    assert info['num_classes'] == 2  # as the label map has, whatever names there are
     assert info['domains'] == ['A', 'B', 'C'] and len(info['palette']) == 2
     given = dict(classes=['background', 'gland'], parts={'gland': [1]}, dataset_name='mine')
     info = build(root, metainfo=given).metainfo
