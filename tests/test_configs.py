@@ -55,6 +55,20 @@ def test_schedules_end_with_the_training_and_boxes_fit_the_images(config):
     assert set(boxes) <= sides, 'the model takes a box for pixels of its own images'
 
 
+def test_views_are_bent_as_in_the_paper():
+    """By the published pixels at the papers' sizes, and by the same part of a small image."""
+    seen = set()
+    for path in sorted(CONFIGS.glob('*/*.py')):
+        dataset = (Config.fromfile(path).get('train_dataloader') or {}).get('dataset', {})
+        for pipeline in (dataset.get('labelled_pipeline'), dataset.get('unlabelled_pipeline')):
+            steps = [one for step in pipeline or () for one in (step, *step.get('transforms', ()))]
+            found = [step.get('side', 512) for step in steps if step.type == 'RandomElastic']
+            side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
+            assert set(found) <= {512 if 'lite_' in path.stem else side}, path
+            seen.update((path.stem, side) for _ in found)
+    assert len(seen) > 20 and {side for _, side in seen} == {64, 96, 256, 288, 384, 512}
+
+
 @pytest.mark.parametrize('config', ALL)
 def test_published_numbers_that_a_config_asks_for_exist(config):
     cfg = Config.fromfile(CONFIGS / config)

@@ -6,6 +6,11 @@ _base_ = [
 ]
 image_size = 256  # views are made at the size of the network
 resize = dict(type='ResizeSquare', size=image_size, interpolation='lanczos')
+# As there, the elastic deformation has the same strength in pixels as at 512 px.
+weak_view = [
+    *_base_.weak_view[:-1],
+    dict(type='RandomElastic', alpha=2.0, sigma=0.08, side=256),
+]
 model = dict(
     students=dict(unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=2))),
     parts=[[1], [1, 2]],  # cup, disc
@@ -15,7 +20,16 @@ model = dict(
 )
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=4, num_unlabelled=4),
-    dataset=dict(prepare=[dict(type='LoadImage'), dict(type='LoadMask'), resize]),
+    dataset=dict(
+        prepare=[dict(type='LoadImage'), dict(type='LoadMask'), resize],
+        labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
+        unlabelled_pipeline=[
+            *weak_view,
+            dict(type='StrongView', transforms=_base_.strong_view),
+            dict(type='RandomPasteBox', size=image_size),
+            dict(type='PackSemiInputs'),
+        ],
+    ),
 )
 test_dataloader = dict(
     dataset=dict(

@@ -11,7 +11,7 @@ WEAK = [
     dict(type='RandomScaleCrop'),
     dict(type='RandomRotate'),
     dict(type='RandomHorizontalFlip'),
-    dict(type='RandomElastic'),
+    dict(type='RandomElastic', side=96),
 ]
 SIZE = 96
 
@@ -202,6 +202,47 @@ def test_elastic_samples_as_scipy_does():
         assert np.abs(out['img'][..., c] - expected)[inside].max() < 2
     expected = map_coordinates(gt, where, order=0, mode='nearest')
     assert (out['gt'] != expected).mean() < 0.002
+
+
+@pytest.mark.parametrize('size', [384, 512])
+def test_elastic_is_the_published_one_at_its_own_size_to_the_bit(size):
+    """There alpha is a multiple of the height, for every size that a paper uses."""
+    img, gt = smooth_image(3, size), smooth_image(size=size)[..., 0] // 100
+    own = dict(type='RandomElastic', prob=1.0, alpha=2.0, sigma=0.08)
+    out = run([own if size == 512 else dict(own, side=size)], dict(img=img, gt=gt), 3)
+    rng = np.random.default_rng(3)
+    rng.random()
+    dx, dy = elastic_field(rng, size, size, 2.0 * size, 0.08 * size)
+    rows, columns = np.indices((size, size), np.float32)
+    where = dx + columns, dy + rows
+    assert (out['img'] == cv2.remap(img, *where, cv2.INTER_LINEAR, borderValue=(0,) * 4)).all()
+    expected = cv2.remap(gt, *where, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    assert (out['gt'] == expected).all()
+
+
+def displacement(size, count=60, **options):
+    """Return the root mean square of how far pixels move, as a part of the side."""
+    rows, columns = np.indices((size, size), np.float32)
+    inner = slice(size // 8, -size // 8)
+    moved = []
+    for seed in range(count):
+        img = np.stack([columns, rows], -1)
+        out = run([dict(type='RandomElastic', prob=1.0, **options)], dict(img=img), seed)['img']
+        moved.append(((out - img)[inner, inner] ** 2).sum(-1).mean())
+    return np.sqrt(np.mean(moved)) / size
+
+
+@pytest.mark.parametrize('size', [64, 96, 128, 256])
+def test_elastic_bends_images_of_every_size_alike(size):
+    published = displacement(512, count=20)
+    assert published == pytest.approx(0.0105, rel=0.15)
+    assert displacement(size) == pytest.approx(published, rel=0.15)
+    assert displacement(size, side=size) > 1.8 * published
+
+
+def test_elastic_refuses_a_side_of_nothing():
+    with pytest.raises(ValueError, match='side = 0: give the height in pixels'):
+        TRANSFORMS.build(dict(type='RandomElastic', side=0))
 
 
 def spread_and_correlation(fields, sigma):
