@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--batch-size', type=int, default=8, help='slices in one pass (default 8)')
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on the CPU'
+        '--amp', action='store_true', help='half precision where the device computes it well'
     )
     parser.add_argument(
         '--launcher',
@@ -148,13 +148,14 @@ def extract(neck, cache, slices, indices: list[int], batch_size: int, amp: bool)
     from mmengine.device import get_device
 
     from mmssl.datasets.prepared import image_batch
+    from mmssl.engine.precision import choose
     from mmssl.models.diffusion.features import join_maps
 
     device = torch.device(get_device())
-    dtype = torch.float16 if device.type == 'cuda' else torch.bfloat16
+    precision = choose('half' if amp else 'float32', 'the features', device=device.type)
     for start in range(0, len(indices), batch_size):
         batch = [slices[index] for index in indices[start : start + batch_size]]
-        with torch.no_grad(), torch.autocast(device.type, dtype, enabled=amp):
+        with torch.no_grad(), precision.autocast():
             maps = neck.block_maps(image_batch(batch).to(device))
         for results, flat in zip(batch, join_maps(maps).cpu().numpy(), strict=True):
             cache.write(results['domain'], results['name'], flat, results['img'])

@@ -37,7 +37,10 @@ def parse_args() -> argparse.Namespace:
         'of the work dir (without one, start from the beginning)',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on the CPU'
+        '--amp',
+        action='store_true',
+        help='half precision where the device computes it well: float16 on CUDA, bfloat16 on a CPU '
+        'with instructions for it, else float32; optim_wrapper.dtype=bfloat16 insists',
     )
     parser.add_argument(
         '--scale-to-world',

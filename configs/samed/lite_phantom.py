@@ -13,7 +13,7 @@ param_scheduler = [
     dict(type='WarmupPolyLR', warmup=50, end='max_iters', power=0.9, by_epoch=False)
 ]
 train_cfg = dict(max_iters=400, val_interval=200)
-val_cfg = dict(fp16=True)  # half precision, bfloat16 on a CPU
+val_cfg = dict(fp16=True)  # half precision, on a CPU where it has instructions for it
 test_cfg = dict(fp16=True)
 default_hooks = dict(
     checkpoint=dict(interval=50),

@@ -10,7 +10,7 @@ model = dict(
 # A third of the paper's rate: half its batch, and a hundredth of its iterations.
 optim_wrapper = dict(optimizers=dict(unet=dict(lr=0.01)))
 train_cfg = dict(max_iters=400, val_interval=200)
-val_cfg = dict(fp16=True)  # half precision, bfloat16 on a CPU
+val_cfg = dict(fp16=True)  # half precision, on a CPU where it has instructions for it
 test_cfg = dict(fp16=True)
 default_hooks = dict(
     checkpoint=dict(interval=50),

@@ -27,8 +27,9 @@ def init_model(
         cfg_options: values that override the config's, by dotted name.
 
     Returns:
-        The model in evaluation mode, with the config as `cfg` and, from the checkpoint, what is
-        known of the data set as `dataset_meta`.
+        The model in evaluation mode, with the config as `cfg`, what `test_cfg.fp16` asks for and
+        the device computes well as `precision` and, from the checkpoint, what is known of the data
+        set as `dataset_meta`.
 
     Raises:
         ValueError: the weights are not this model's, or the file is refused.
@@ -37,6 +38,7 @@ def init_model(
     from mmengine.runner.checkpoint import _load_checkpoint
 
     from mmssl.engine.checkpoint_io import load_weights
+    from mmssl.engine.precision import choose
     from mmssl.registry import MODELS
     from mmssl.utils.setup import load_config, register_all_modules
 
@@ -49,6 +51,8 @@ def init_model(
     init_default_scope(cfg.get('default_scope', 'mmssl'))
     model = MODELS.build(cfg.model)
     model.cfg, model.dataset_meta = cfg, None
+    fp16 = (cfg.get('test_cfg') or {}).get('fp16', False)
+    model.precision = choose(fp16, 'prediction', 'test_cfg.fp16', torch.device(device).type)
     if checkpoint is None:
         model.init_weights()
     else:
@@ -88,7 +92,8 @@ def inference_model(
     packed = [pipeline(image) for image in ([images] if single else images)]
     samples = []
     for start in range(0, len(packed), batch_size):
-        samples += model.test_step(pseudo_collate(packed[start : start + batch_size]))
+        with model.precision.autocast():
+            samples += model.test_step(pseudo_collate(packed[start : start + batch_size]))
     return samples
 
 

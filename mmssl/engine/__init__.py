@@ -13,14 +13,19 @@ from mmssl.engine.checkpoint_io import (  # noqa: E402
 from mmssl.engine.history import push_scalar  # noqa: E402
 from mmssl.engine.hooks import *  # noqa: E402, F403
 from mmssl.engine.hooks import __all__ as _hooks  # noqa: E402
-from mmssl.engine.loops import SemiTrainLoop  # noqa: E402
-from mmssl.engine.optim import MultiOptimWrapper, MultiOptimWrapperConstructor  # noqa: E402
+from mmssl.engine.loops import SemiTrainLoop, TestLoop, ValLoop  # noqa: E402
+from mmssl.engine.optim import (  # noqa: E402
+    HalfOptimWrapper,
+    MultiOptimWrapper,
+    MultiOptimWrapperConstructor,
+)
 from mmssl.engine.runner import SemiRunner  # noqa: E402
 from mmssl.engine.schedulers import WarmupPolyLR  # noqa: E402
 from mmssl.engine.tensorboard import OptionalTensorboardVisBackend  # noqa: E402
 
 __all__ = [
     *_hooks,
+    'HalfOptimWrapper',
     'IncompleteCheckpointError',
     'MultiOptimWrapper',
     'MultiOptimWrapperConstructor',
@@ -28,6 +33,8 @@ __all__ = [
     'RefusedCheckpointError',
     'SemiRunner',
     'SemiTrainLoop',
+    'TestLoop',
+    'ValLoop',
     'WarmupPolyLR',
     'atomic_save',
     'load_checkpoint_file',

@@ -1,4 +1,4 @@
-"""The training loop whose every iteration depends on its number alone."""
+"""The training loop whose every iteration depends on its number alone; validation and test."""
 
 import random
 
@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import TestLoop as MMTestLoop
+from mmengine.runner import ValLoop as MMValLoop
+from mmengine.runner.loops import _update_losses
 
+from mmssl.engine.precision import choose
 from mmssl.registry import LOOPS
 
 
@@ -113,3 +117,49 @@ class SemiTrainLoop(IterBasedTrainLoop):
             # changes must say that this validation is done.
             self.runner.message_hub.update_info('last_val_iter', self._iter)
             self.runner.val_loop.run()
+
+
+class _EvaluationLoop:
+    """What validation and test have of their own: the choice of the precision.
+
+    Args:
+        runner: the runner.
+        dataloader: data loader or its config.
+        evaluator: evaluator or its config.
+        fp16: a wish of `mmssl.engine.precision.choose`; True is `half`.
+    """
+
+    mode: str
+
+    def __init__(self, runner, dataloader, evaluator, fp16: bool | str | None = False):
+        super().__init__(runner, dataloader, evaluator)
+        what = 'validation' if self.mode == 'val' else 'test'
+        self.precision = choose(fp16, what, f'{self.mode}_cfg.fp16')
+        self.fp16 = self.precision.dtype is not None
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: dict) -> None:
+        """Predict one batch and hand it to the evaluator."""
+        call, about = self.runner.call_hook, dict(batch_idx=idx, data_batch=data_batch)
+        call(f'before_{self.mode}_iter', **about)
+        with self.precision.autocast():
+            outputs = getattr(self.runner.model, f'{self.mode}_step')(data_batch)
+        losses = f'{self.mode}_loss'
+        outputs, total = _update_losses(outputs, getattr(self, losses))
+        setattr(self, losses, total)
+        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+        call(f'after_{self.mode}_iter', **about, outputs=outputs)
+
+
+@LOOPS.register_module()
+class ValLoop(_EvaluationLoop, MMValLoop):
+    """mmengine's validation, in a precision that the device computes well."""
+
+    mode = 'val'
+
+
+@LOOPS.register_module()
+class TestLoop(_EvaluationLoop, MMTestLoop):
+    """mmengine's test, in a precision that the device computes well."""
+
+    mode = 'test'

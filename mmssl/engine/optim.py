@@ -10,44 +10,74 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper, OptimWr
 from torch import nn
 
 from mmssl.engine.history import push_scalar
+from mmssl.engine.precision import Precision, choose
 from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
-
-DTYPES = {
-    None: None,
-    'auto': None,  # float16 with CUDA, see `MultiOptimWrapper`
-    'float32': None,
-    'float16': torch.float16,
-    'bfloat16': torch.bfloat16,
-}
 
 
 def use_amp(optim_wrapper: dict) -> dict:
     """Return the config of an optimiser wrapper with mixed precision switched on.
 
-    float16 on CUDA, bfloat16 on the CPU. A plain `OptimWrapper` becomes mmengine's
-    `AmpOptimWrapper` on CUDA.
+    float16 on CUDA; on a CPU bfloat16 where that is fast, else float32, unless the config asks for
+    `bfloat16` by name. A plain `OptimWrapper` becomes mmengine's `AmpOptimWrapper` on CUDA and
+    `HalfOptimWrapper` on a CPU.
 
     Raises:
         ValueError: a kind of wrapper whose precision cannot be set here.
     """
     cfg = copy.deepcopy(optim_wrapper)
-    dtype = 'float16' if is_cuda_available() else 'bfloat16'
     kind = cfg.get('type', 'OptimWrapper')
-    if 'optimizers' in cfg or kind == 'AmpOptimWrapper':
-        cfg['dtype'] = dtype
-    elif kind == 'OptimWrapper' and is_cuda_available():
-        cfg.update(type='AmpOptimWrapper', dtype=dtype)
+    if 'optimizers' in cfg or kind in ('MultiOptimWrapper', 'HalfOptimWrapper'):
+        cfg['dtype'] = 'bfloat16' if cfg.get('dtype') == 'bfloat16' else 'half'
+    elif kind in ('OptimWrapper', 'AmpOptimWrapper') and is_cuda_available():
+        cfg.update(type='AmpOptimWrapper', dtype='float16')
+    elif kind in ('OptimWrapper', 'AmpOptimWrapper'):
+        cfg.update(type='HalfOptimWrapper', dtype='half')
+        cfg.pop('loss_scale', None)
     else:
         raise ValueError(
-            f'--amp cannot be used with optim_wrapper.type="{kind}" on this machine; use '
+            f'--amp cannot be used with optim_wrapper.type="{kind}"; use '
             "type='MultiOptimWrapper', constructor='MultiOptimWrapperConstructor' and "
-            'optimizers=dict(NAME=...)'
+            'optimizers=dict(NAME=...), or OptimWrapper'
         )
     return cfg
 
 
+class _ComputesInPrecision:
+    """The part of an optimiser wrapper that runs the forward pass in its `precision`."""
+
+    precision: Precision
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The type of numbers under autocast; None for float32."""
+        return self.precision.dtype
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """Run the forward pass in `dtype`, and without gradient exchange while accumulating."""
+        with OptimWrapper.optim_context(self, model), self.precision.autocast():
+            yield
+
+
 @OPTIM_WRAPPERS.register_module()
-class MultiOptimWrapper(OptimWrapperDict):
+class HalfOptimWrapper(_ComputesInPrecision, OptimWrapper):
+    """A single optimiser whose forward pass runs in half precision on a CPU, without a scaler.
+
+    On CUDA there is mmengine's `AmpOptimWrapper`.
+
+    Args:
+        *args: as in mmengine's `OptimWrapper`.
+        dtype: as in `MultiOptimWrapper`, but for 'float16'.
+        **kwargs: as in mmengine's `OptimWrapper`.
+    """
+
+    def __init__(self, *args, dtype: str | None = 'half', **kwargs):
+        super().__init__(*args, **kwargs)
+        self.precision = choose(dtype)
+
+
+@OPTIM_WRAPPERS.register_module()
+class MultiOptimWrapper(_ComputesInPrecision, OptimWrapperDict):
     """Hold one optimiser per student and step them all after one backward pass.
 
     mmengine's `OptimWrapperDict` leaves the update to the model, which
@@ -55,8 +85,10 @@ class MultiOptimWrapper(OptimWrapperDict):
 
     Args:
         optim_wrappers: one `OptimWrapper` per name.
-        dtype: None for full precision, 'bfloat16' (CPU and CUDA), 'float16' (CUDA, with a
-            gradient scaler shared by all optimisers), or 'auto': 'float16' with CUDA, else None.
+        dtype: None or 'float32' for full precision; 'float16' (CUDA, with a gradient scaler shared
+            by all optimisers); 'bfloat16'; 'auto': 'float16' on CUDA, else None; or 'half', what
+            `--amp` sets: 'float16' on CUDA, on a CPU 'bfloat16' if that is faster there, else
+            None.
         clip_grad: arguments of `clip_grad_norm_` (or of `clip_grad_value_` with
             `type='value'`), applied to each optimiser's parameters apart.
         accumulative_counts: iterations whose gradients make one step.
@@ -72,34 +104,16 @@ class MultiOptimWrapper(OptimWrapperDict):
         clip_grad: dict | None = None,
         accumulative_counts: int = 1,
     ):
-        if dtype not in DTYPES:
-            known = ', '.join(repr(name) for name in DTYPES)
-            raise ValueError(f'optim_wrapper.dtype is {dtype!r}; known are {known}')
-        if dtype == 'auto':
-            dtype = 'float16' if is_cuda_available() else None
-        if dtype == 'float16' and not is_cuda_available():
-            raise ValueError(
-                'optim_wrapper.dtype="float16" needs a CUDA device; use dtype="bfloat16" here'
-            )
         super().__init__(**optim_wrappers)
+        self.precision = choose(dtype)
         clip = dict(clip_grad or {})
         self.clip_value = clip.pop('type', 'norm') == 'value'
         self.clip_grad_kwargs = clip
-        self.dtype = DTYPES[dtype]
-        self.loss_scaler = torch.amp.GradScaler('cuda', enabled=dtype == 'float16')
+        self.loss_scaler = torch.amp.GradScaler('cuda', enabled=self.dtype == torch.float16)
         self._accumulative_counts = accumulative_counts
         self._inner_count, self._max_counts, self._remainder_counts = 0, -1, -1
         first = next(iter(optim_wrappers.values()))
         self.message_hub = first.message_hub
-
-    @contextmanager
-    def optim_context(self, model: nn.Module):
-        """Run the forward pass in `dtype`, and without gradient exchange while accumulating."""
-        from mmengine.runner.amp import autocast
-
-        with OptimWrapper.optim_context(self, model):
-            with autocast(dtype=self.dtype, enabled=self.dtype is not None):
-                yield
 
     def update_params(self, loss, step_kwargs=None, zero_kwargs=None) -> None:
         """Go back once from `loss` and, when it is time, step every optimiser."""

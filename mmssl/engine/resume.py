@@ -107,6 +107,9 @@ class CheckpointMixin:
         if optimizer:
             self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
             self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+            if hasattr(self.optim_wrapper, 'precision'):
+                own = self.optim_wrapper.precision
+                self.optim_wrapper.precision = own.resumed(meta.get('precision'))
         if schedulers and self.param_schedulers is not None:
             self._resume_schedulers(checkpoint.get('param_schedulers'))
         self.logger.info(f'Resumed from {name} at iteration {self.iter}')
@@ -183,6 +186,7 @@ class CheckpointMixin:
             'time': time.strftime('%Y%m%d_%H%M%S', time.localtime()),
             'mmssl_version': mmssl.__version__,
             'world_size': self.world_size,
+            'precision': getattr(getattr(self.optim_wrapper, 'precision', None), 'name', None),
             'dataset_meta': to_plain(dict(getattr(dataset, 'metainfo', None) or {})),
         }
 

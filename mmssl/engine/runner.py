@@ -105,6 +105,14 @@ class SemiRunner(CheckpointMixin, Runner):
             return scheduler
         return {name: self._fill_in_end(one) for name, one in scheduler.items()}
 
+    def build_val_loop(self, loop):
+        """Build the validation loop; without a type it is mmssl's `ValLoop`."""
+        return super().build_val_loop(_with_type(loop, 'ValLoop'))
+
+    def build_test_loop(self, loop):
+        """Build the test loop; without a type it is mmssl's `TestLoop`."""
+        return super().build_test_loop(_with_type(loop, 'TestLoop'))
+
     @staticmethod
     def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False):
         """Build a data loader; with a `batch_sampler`, `sampler` and `batch_size` may be absent.
@@ -158,3 +166,7 @@ class SemiRunner(CheckpointMixin, Runner):
             self._init_model_weights()
         else:
             self.load_checkpoint(self._load_from, strict=True)
+
+
+def _with_type(loop, kind: str):
+    return {'type': kind, **loop} if isinstance(loop, dict) else loop

@@ -107,3 +107,17 @@ def test_what_does_not_fit_is_named(cfg, image, tmp_path):
     torch.save({'state_dict': state}, tmp_path / 'less.pth')
     with pytest.raises(ValueError, match='does not fit the model'):
         init_model(cfg, tmp_path / 'less.pth')
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='is about machines without CUDA')
+@pytest.mark.parametrize('fast', [True, False])
+def test_predictions_have_the_precision_of_the_test(cfg, image, monkeypatch, fast):
+    from mmssl.engine import precision
+
+    monkeypatch.setattr(precision, 'has_bfloat16', lambda: fast)
+    monkeypatch.setattr(precision, 'slowness', lambda: 0.5)
+    model = init_model(cfg, cfg_options=dict(test_cfg=dict(fp16=True)))
+    seen = []
+    model.students['unet'].register_forward_hook(lambda net, args, out: seen.append(out.dtype))
+    inference_model(model, image)
+    assert seen == [torch.bfloat16 if fast else torch.float32]

@@ -231,15 +231,16 @@ def test_stock_optimiser_wrapper_works_too(tmp_path):
 
 
 def test_amp_option():
-    expected = 'float16' if torch.cuda.is_available() else 'bfloat16'
     cfg = dict(type='MultiOptimWrapper', optimizers=OPTIMIZERS)
-    assert use_amp(cfg)['dtype'] == expected and 'dtype' not in cfg
+    assert use_amp(cfg)['dtype'] == 'half' and 'dtype' not in cfg
+    assert use_amp(dict(cfg, dtype='auto'))['dtype'] == 'half'
+    assert use_amp(dict(cfg, dtype='bfloat16'))['dtype'] == 'bfloat16'
     stock = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1))
-    if torch.cuda.is_available():
-        assert use_amp(stock)['type'] == 'AmpOptimWrapper'
-    else:
-        with pytest.raises(ValueError, match='MultiOptimWrapperConstructor'):
-            use_amp(stock)
+    expected = 'AmpOptimWrapper' if torch.cuda.is_available() else 'HalfOptimWrapper'
+    assert use_amp(stock)['type'] == use_amp(dict(stock, type='AmpOptimWrapper'))['type']
+    assert use_amp(stock)['type'] == expected
+    with pytest.raises(ValueError, match='MultiOptimWrapperConstructor'):
+        use_amp(dict(stock, type='ApexOptimWrapper'))
 
 
 def test_wrapper_is_a_single_wrapper_to_mmengine():

@@ -28,7 +28,8 @@ def test_time_and_memory_of_the_configured_batch(tool, capsys):
     config = str(ROOT / 'configs/fixmatch/lite_fundus.py')
     tool.main([config, *SMALL, '--amp', '--cfg-options', *OPTIONS])
     out = capsys.readouterr().out
-    assert '2 + 2 images, mixed precision, 2 iterations on ' in out
+    expected = 'bfloat16|float16|float32'
+    assert re.search(rf'2 \+ 2 images, ({expected}), 2 iterations on ', out)
     ms, low, high = map(float, re.search(r'([\d.]+) ms .*; ([\d.]+) to ([\d.]+)\)', out).groups())
     assert 0 < low <= ms <= high
     learn, total = re.search(r'([\d,]+) of ([\d,]+) parameters', out).groups()

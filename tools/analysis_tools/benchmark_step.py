@@ -40,7 +40,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('config', help='config file of a training')
     add('--iters', type=int, default=20, help='iterations that are timed (default 20)')
     add('--warm-up', type=int, default=3, help='iterations before them (default 3)')
-    add('--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on the CPU')
+    add('--amp', action='store_true', help='half precision where the device computes it well')
     add('--random-weights', action='store_true', help='do not read published weights')
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='cpu or cuda')
     add('--file-size', type=int, default=384, help='side of the generated images (default 384)')
@@ -138,9 +138,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     sampler = cfg.train_dataloader.batch_sampler
     memory = torch.cuda.max_memory_allocated() if args.device == 'cuda' else process_memory()
     where = torch.cuda.get_device_name() if args.device == 'cuda' else cpu_name()
-    precision = 'mixed' if args.amp else 'configured'
+    precision = optim_wrapper.precision.name if hasattr(optim_wrapper, 'precision') else 'float32'
     print(f'{args.config}: {sampler.num_labelled} + {sampler.num_unlabelled} images, '
-          f'{precision} precision, {args.iters} iterations on {where}, '
+          f'{precision}, {args.iters} iterations on {where}, '
           f'{torch.get_num_threads()} threads')
     print(f'{1e3 * statistics.median(times):.1f} ms an iteration (median; '
           f'{1e3 * min(times):.1f} to {1e3 * max(times):.1f}), peak memory '
