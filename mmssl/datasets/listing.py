@@ -60,14 +60,20 @@ def in_words(folders: Sequence[str]) -> str:
 def _names(
     folders: Sequence[str], suffixes: Sequence[str], domain: str, what: str
 ) -> list[tuple[str, str]]:
-    """Return (name, path) of the files in those folders that are there, sorted by file name."""
+    """Return (name, path) of the files in those folders that are there, sorted by file name.
+
+    Regular files alone (or links to them) count: reading a pipe or a device would wait for ever.
+    """
     existing = [folder for folder in folders if os.path.isdir(folder)]
     if not existing:
         raise FileNotFoundError(f'Domain "{domain}": there is no {what} {in_words(folders)}.')
     found = []
     for folder in existing:
-        for file in sorted(os.listdir(folder)):
-            name, suffix = split_suffix(file)
-            if suffix.lower() in suffixes and not file.startswith('.'):
-                found.append((name, os.path.join(folder, file)))
+        with os.scandir(folder) as entries:
+            files = sorted(entries, key=lambda entry: entry.name)
+        for file in files:
+            name, suffix = split_suffix(file.name)
+            fits = suffix.lower() in suffixes and not file.name.startswith('.')
+            if fits and file.is_file():
+                found.append((name, os.path.join(folder, file.name)))
     return found

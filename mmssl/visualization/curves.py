@@ -15,7 +15,8 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
     """Read the scalars of a work folder, all starts and resumptions of the run joined.
 
     Where a resumed run repeats steps, its values replace the earlier ones from its first step on.
-    A line torn by a crash is left out.
+    The starts are put in order by their first steps, since a clock may go back; by the names of
+    their folders where those are equal. A line torn by a crash is left out.
 
     Args:
         work_dir: folder with `<timestamp>/vis_data/scalars.json`, or with `vis_data/scalars.json`.
@@ -34,12 +35,13 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
             f'{work_dir} has no training log (looked for */vis_data/scalars.json); give the '
             'work folder of a run.'
         )
-    curves: dict[str, Curve] = {}
+    starts = []
     for file in files:
         fresh = _read_lines(file)
-        if 'loss' not in fresh:  # a validation alone, or a start that died before its first log
-            continue
-        first = min(min(curve) for curve in fresh.values())
+        if 'loss' in fresh:  # else a validation alone, or a start that died before its first log
+            starts.append((min(min(curve) for curve in fresh.values()), fresh))
+    curves: dict[str, Curve] = {}
+    for first, fresh in sorted(starts, key=lambda start: start[0]):
         for name in list(curves):
             curves[name] = {s: v for s, v in curves[name].items() if s < first}
         for name, curve in fresh.items():

@@ -1,4 +1,5 @@
 import copy
+import os
 import shutil
 from pathlib import Path
 
@@ -357,6 +358,21 @@ def test_missing_and_empty_folders(root):
     with pytest.raises(FileNotFoundError, match=r'Domain "C": no image in .*\.png'):
         build(root)
     build(root, domains=['A', 'B'], overrides=dict(C=dict(channels=1)))
+
+
+def test_what_is_no_regular_file_is_no_image(root):
+    before = len(build(root))
+    folder = root / 'A/train/image'
+    os.mkfifo(folder / '77_77.png')
+    (folder / '78_78.png').mkdir()
+    (folder / '79_79.png').symlink_to('/dev/zero')
+    (folder / '80_80.png').symlink_to(folder / 'nowhere')
+    os.mkfifo(root / 'A/train/mask/00_00.PNG')
+    assert len(build(root)) == before
+    write_png(root / '81_81.png', noise(0))
+    (folder / '81_81.png').symlink_to(root / '81_81.png')
+    write_png(root / 'A/train/mask/81_81.png', disk_mask())
+    assert len(build(root)) == before + 1
 
 
 def test_faults_found_when_a_sample_is_read(root):

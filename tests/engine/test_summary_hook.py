@@ -71,6 +71,19 @@ def test_last_mean_and_chosen_stand_side_by_side(runner, tmp_path):
     assert text.strip() in runner.logger.infos[-1]
 
 
+def test_a_second_evaluator_with_fewer_scores_has_a_row(runner, tmp_path):
+    hook = SummaryHook(metrics=('DSC', 'HD95', 'Jaccard'))
+    hook.before_train(runner)
+    hook.after_val_epoch(runner, {'sam/DSC': 50.0, 'sam/HD95': 3.0, 'x/DSC': 1.0, 'y/Jaccard': 2.0})
+    hook.after_train(runner)
+    lines = (tmp_path / 'summary.txt').read_text().splitlines()
+    header = lines[0].split()
+    assert header[-3:] == ['DSC', 'HD95', 'Jaccard']
+    last = {line.split()[0]: line.split()[-3:] for line in lines if '±' not in line and 'last' in line}
+    assert last['sam'] == ['50.00', '3.00', '-'] and last['x'] == ['1.00', '-', '-']
+    assert last['y'] == ['-', '-', '2.00']
+
+
 def test_students_are_chosen_apart(runner, tmp_path):
     train(SummaryHook(selection='val'), runner)
     students = json.loads((tmp_path / 'summary.json').read_text())['students']

@@ -39,6 +39,20 @@ def test_resumed_runs_are_joined_and_torn_lines_left_out(tmp_path):
     assert 'sam/HD95' not in curves
 
 
+def test_a_clock_that_goes_back_loses_nothing(tmp_path):
+    write_log(tmp_path, '20260102_000000', (1, 2, 3))
+    write_log(tmp_path, '20260101_000000', (3, 4, 5), offset=10)  # resumed, an earlier date
+    write_log(tmp_path, '20251231_000000', (5, 6), offset=20)
+    assert {k: v >= 10 for k, v in read_scalars(tmp_path)['loss'].items()} == {
+        1: False, 2: False, 3: True, 4: True, 5: True, 6: True}
+
+
+def test_a_run_started_anew_replaces_the_old_one(tmp_path):
+    write_log(tmp_path, '20260101_000000', (1, 2, 3))
+    write_log(tmp_path, '20260102_000000', (1, 2), offset=10)
+    assert list(read_scalars(tmp_path)['loss']) == [1, 2]
+
+
 def test_every_curve_finds_its_panel(tmp_path):
     write_log(tmp_path, 'a', (1, 2))
     panels = {title: set(lines) for title, lines in group_curves(read_scalars(tmp_path)).items()}

@@ -169,12 +169,14 @@ class SummaryHook(Hook):
     def text(self, summary: dict) -> str:
         """Lay the summary out as a table with the words that belong to it."""
         students = summary['students']
-        names = list(next(iter(students.values()))['last']['metrics'])
+        given = {m for entry in students.values() for m in entry['last']['metrics']}
+        names = [m for m in self.metrics if m in given]
         rows = [['student', 'which', 'iteration', *names]]
         for student, entry in students.items():
             tail = entry['last_k']
             iters = tail['iters']
-            spread = [f'{tail["mean"][m]:.2f} ± {tail["std"][m]:.2f}' for m in names]
+            spread = [f'{tail["mean"][m]:.2f} ± {tail["std"][m]:.2f}' if m in tail['mean'] else '-'
+                      for m in names]
             rows += [
                 [student, 'last', entry['last']['iter'], *_values(entry['last'], names)],
                 [student, f'last {len(iters)}', f'{iters[0]}-{iters[-1]}', *spread],
@@ -226,4 +228,5 @@ def _entry(evaluation: dict, student: str, names: list[str]) -> dict:
 
 
 def _values(entry: dict, names: list[str]) -> list[str]:
-    return [f'{entry["metrics"][m]:.2f}' for m in names]
+    values = entry['metrics']
+    return [f'{values[m]:.2f}' if m in values else '-' for m in names]
