@@ -2,9 +2,12 @@
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mmssl.utils.cli import run
+from mmssl.utils.cli import is_first, run
+from mmssl.utils.signals import signals
 
 EXAMPLES = """examples:
   python tools/test.py configs/synfoc/prostate.py work_dirs/prostate/iter_60000.pth
@@ -12,7 +15,8 @@ EXAMPLES = """examples:
   bash tools/dist_test.sh configs/synfoc/prostate.py CKPT 4
   python tools/test.py configs/medsam/prostate.py none
 
-exit codes: 1 something to set right, 2 unknown component in the config, 130 interrupted"""
+exit codes: 1 something to set right, 2 unknown component in the config, 75 stopped by SIGTERM or
+a scheduler's notice, 130 by Ctrl-C"""
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,9 +85,28 @@ def show(cfg, folder: str) -> None:
     hook.update(draw=True, out_dir=folder)
 
 
+@contextmanager
+def keep_outputs(args: argparse.Namespace) -> Iterator[None]:
+    """Keep what the command writes for this process; a folder that it reads is nobody's.
+
+    Raises:
+        InUseError: another process is writing the same.
+    """
+    from mmssl.utils.folder_lock import lock_file
+    from mmssl.utils.io import remove_temporaries
+
+    with ExitStack() as kept:
+        for path, option in ((args.out, '--out'), (args.show_dir, '--show-dir')):
+            if path and is_first(args.launcher):
+                kept.enter_context(lock_file(path, option))
+                remove_temporaries(Path(path).parent, Path(path).name)
+        yield
+
+
 def main() -> None:
     """Test."""
     args = parse_args()
+    signals.listen()
     cfg = build_config(args)
     from mmengine.dist import is_main_process
 
@@ -93,11 +116,12 @@ def main() -> None:
 
     register_all_modules()
     cfg.setdefault('runner_type', 'SemiRunner')
-    if args.out:
-        Path(args.out).unlink(missing_ok=True)
-    metrics = RUNNERS.build(cfg).test()
-    if args.out and is_main_process() and not Path(args.out).exists():
-        write_atomic(args.out, json.dumps(metrics, indent=2))
+    with keep_outputs(args):
+        if args.out:
+            Path(args.out).unlink(missing_ok=True)
+        metrics = RUNNERS.build(cfg).test()
+        if args.out and is_main_process() and not Path(args.out).exists():
+            write_atomic(args.out, json.dumps(metrics, indent=2))
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():

@@ -2,9 +2,11 @@
 
 import argparse
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
-from mmssl.utils.cli import run
+from mmssl.utils.cli import is_first, run
+from mmssl.utils.signals import signals
 
 EXAMPLES = """examples:
   python tools/train.py configs/synfoc/prostate.py
@@ -13,7 +15,8 @@ EXAMPLES = """examples:
       --cfg-options train_dataloader.dataset.labelled.domain=BMC train_cfg.max_iters=1000
   bash tools/dist_train.sh configs/synfoc/prostate.py 4
 
-exit codes: 1 something to set right, 2 unknown component in the config, 130 interrupted
+exit codes: 1 something to set right, 2 unknown component in the config, 75 stopped by SIGTERM,
+SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU (go on with --resume), 130 by Ctrl-C (as well)
 MMSSL_DEBUG=1 shows full tracebacks, MMSSL_PROGRESS=1 (0) forces the progress bar on (off)."""
 
 
@@ -89,16 +92,19 @@ def build_config(args: argparse.Namespace):
 def main() -> None:
     """Train."""
     args = parse_args()
+    signals.listen()
     cfg = build_config(args)
     from mmssl.registry import RUNNERS
+    from mmssl.utils.folder_lock import lock_folder
     from mmssl.utils.setup import register_all_modules
 
     register_all_modules()
     cfg.setdefault('runner_type', 'SemiRunner')
     runner = None
     try:
-        runner = RUNNERS.build(cfg)
-        runner.train()
+        with lock_folder(cfg.work_dir) if is_first(args.launcher) else nullcontext():
+            runner = RUNNERS.build(cfg)
+            runner.train()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_how_to_go_on(args, cfg, runner)) from None
     finish()

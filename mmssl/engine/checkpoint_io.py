@@ -4,8 +4,6 @@ import errno
 import os
 import pickle
 import re
-import socket
-import time
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlparse
@@ -14,7 +12,7 @@ import torch
 from mmengine.dist import barrier, is_main_process
 from torch import nn
 
-TEMPORARY = '.tmp-checkpoint'
+from mmssl.utils.io import whole_file
 
 
 class RefusedCheckpointError(ValueError):
@@ -169,23 +167,15 @@ def atomic_save(obj: Any, path: str | Path) -> None:
         OSError: the file could not be written (full disk, no permission); `path` is as before.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{socket.gethostname()}.{os.getpid()}{TEMPORARY}')
-    try:
-        with open(temporary, 'wb') as file:
-            recorder = _Recorder(file)
-            try:
-                torch.save(obj, recorder)
-            except RuntimeError:
-                if recorder.error is not None:
-                    raise recorder.error from None
-                raise
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        recorder = _Recorder(file)
+        try:
+            torch.save(obj, recorder)
+        except RuntimeError:
+            if recorder.error is not None:
+                raise recorder.error from None
+            raise
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -197,28 +187,6 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def clean_temporaries(folder: str | Path) -> list[str]:
-    """Remove what dead runs left half-written in a folder; return the names removed.
-
-    A file of a process that still lives on this machine is kept, and one of another machine is
-    kept for an hour.
-    """
-    removed = []
-    for file in sorted(Path(folder).glob(f'.*{TEMPORARY}')):
-        try:
-            _, host, pid = file.name[: -len(TEMPORARY)].rsplit('.', 2)
-            if host == socket.gethostname():
-                in_use = int(pid) != os.getpid() and os.path.exists(f'/proc/{pid}')
-            else:
-                in_use = time.time() - file.stat().st_mtime < 3600
-        except (ValueError, FileNotFoundError):
-            continue
-        if not in_use:
-            file.unlink(missing_ok=True)
-            removed.append(file.name)
-    return removed
 
 
 def checkpoint_candidates(work_dir: str | Path) -> list[Path]:

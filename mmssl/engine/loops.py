@@ -1,5 +1,6 @@
 """The training loop whose every iteration depends on its number alone; validation and test."""
 
+import copy
 import random
 
 import numpy as np
@@ -11,7 +12,9 @@ from mmengine.runner import ValLoop as MMValLoop
 from mmengine.runner.loops import _update_losses
 
 from mmssl.engine.precision import choose
+from mmssl.engine.stopping import LeaveValidationHook, LeftValidation, StopVote
 from mmssl.registry import LOOPS
+from mmssl.utils.signals import Interrupted, signals
 
 
 def seed_everything(*key: int) -> None:
@@ -38,6 +41,10 @@ class SemiTrainLoop(IterBasedTrainLoop):
     checkpoints see one iteration, whose loss is the sum over the steps. A model's `check_data` is
     given what the data set says of itself before the first iteration.
 
+    A signal that asks the run to end (`mmssl.utils.signals`) is answered between two iterations, or
+    two batches of a validation: all ranks end at the same one, write a checkpoint, and raise
+    `Interrupted`. A validation that was left is done when the run goes on.
+
     Args:
         runner: the runner.
         dataloader: data loader or its config.
@@ -46,26 +53,50 @@ class SemiTrainLoop(IterBasedTrainLoop):
     """
 
     def run(self) -> torch.nn.Module:
-        """Run the training from the current iteration to the last."""
+        """Run the training from the current iteration to the last.
+
+        Raises:
+            Interrupted: a signal asked the run to end, and its checkpoint is written.
+        """
         runner = self.runner
         if hasattr(runner.bare_model, 'check_data'):
             runner.bare_model.check_data(getattr(self.dataloader.dataset, 'metainfo', {}))
+        dist_cfg = (runner.cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+        self._vote, self._begin = StopVote(dist_cfg.get('timeout', 600)), self._iter
+        if runner.val_loop is not None:
+            runner.register_hook(LeaveValidationHook(self._vote))
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
         self._go_to(self._iter)
-        if self._iter > 0 and runner.message_hub.get_info('last_val_iter') != self._iter:
-            self._validate_if_due()
-        while self._iter < self._max_iters and not self.stop_training:
-            runner.model.train()
-            key = (runner.seed, self._iter, runner.rank)
-            seed_everything(*key, 0)
-            data_batch = next(self.dataloader_iterator)
-            seed_everything(*key, 1)
-            self.run_iter(data_batch)
-            self._validate_if_due()
-        runner.call_hook('after_train_epoch')
-        runner.call_hook('after_train')
+        with signals.deferred():
+            if self._iter > 0 and runner.message_hub.get_info('last_val_iter') != self._iter:
+                self._validate_if_due()
+            while self._iter < self._max_iters and not self.stop_training:
+                self._leave_if_asked()
+                runner.model.train()
+                key = (runner.seed, self._iter, runner.rank)
+                seed_everything(*key, 0)
+                data_batch = next(self.dataloader_iterator)
+                seed_everything(*key, 1)
+                self.run_iter(data_batch)
+                self._validate_if_due()
+            self._vote.close()
+            runner.call_hook('after_train_epoch')
+            runner.call_hook('after_train')
         return runner.model
+
+    def _leave_if_asked(self) -> None:
+        # Gradients that are summed over iterations are in no checkpoint.
+        count = getattr(self.runner.optim_wrapper, '_accumulative_counts', 1)
+        if self._iter % count == 0 and self._vote.ask():
+            self._leave()
+
+    def _leave(self) -> None:
+        """Write what a checkpoint does not have yet, and end."""
+        if self._iter > self._begin:
+            self.runner.call_hook('save_before_leaving')
+        self.runner.visualizer.close()
+        raise Interrupted
 
     def run_iter(self, data_batch: dict) -> None:
         """Train on one batch, in as many optimiser steps as the model has phases.
@@ -113,10 +144,27 @@ class SemiTrainLoop(IterBasedTrainLoop):
         if self.runner.val_loop is None or self._iter < self.val_begin:
             return
         if self._iter % self.val_interval == 0 or self._iter == self._max_iters:
-            # Noted first, because the checkpoint that is written again when a best score
-            # changes must say that this validation is done.
-            self.runner.message_hub.update_info('last_val_iter', self._iter)
+            self._validate()
+
+    def _validate(self) -> None:
+        hub = self.runner.message_hub
+        # The number of iterations done, also where the run goes on from here.
+        hub.update_info('iter', self._iter)
+        before = hub.get_info('last_val_iter')
+        scalars = {k: copy.copy(v) for k, v in hub.log_scalars.items() if k.startswith('val/')}
+        # Noted first, because the checkpoint that is written again when a best score
+        # changes must say that this validation is done.
+        hub.update_info('last_val_iter', self._iter)
+        try:
             self.runner.val_loop.run()
+        except LeftValidation:
+            hub.pop_info('last_val_iter')
+            if before is not None:
+                hub.update_info('last_val_iter', before)
+            for key in [k for k in hub.log_scalars if k.startswith('val/')]:
+                hub.log_scalars.pop(key)
+            hub.log_scalars.update(scalars)
+            self._leave()
 
 
 class _EvaluationLoop:

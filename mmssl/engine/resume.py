@@ -172,6 +172,8 @@ class CheckpointMixin:
             checkpoint['optimizer'] = to_plain(self.optim_wrapper.state_dict())
         if save_param_scheduler and self.param_schedulers is not None:
             checkpoint['param_schedulers'] = self._scheduler_states()
+        # Where the hub stood depends on when within an iteration a file is written.
+        checkpoint['message_hub']['info']['iter'] = meta['iter']
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         atomic_save(checkpoint, Path(out_dir) / filename)
 

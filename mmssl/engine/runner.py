@@ -1,9 +1,10 @@
 """The runner: safe and exact checkpoints, several optimisers, ranks with or without a GPU."""
 
 import inspect
+from contextlib import nullcontext
 
 import torch
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
@@ -11,8 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmssl.engine.launch import init_distributed
 from mmssl.engine.resume import CheckpointMixin
+from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
+from mmssl.utils.folder_lock import lock_folder
 
 
 @RUNNERS.register_module()
@@ -117,7 +120,8 @@ class SemiRunner(CheckpointMixin, Runner):
     def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False):
         """Build a data loader; with a `batch_sampler`, `sampler` and `batch_size` may be absent.
 
-        `persistent_workers` and `prefetch_factor` are dropped where there are no workers.
+        `persistent_workers`, `prefetch_factor` and `timeout` are dropped where there are no
+        workers; a batch may take 300 s unless `timeout` says otherwise.
         """
         if isinstance(dataloader, dict):
             dataloader = dict(dataloader)
@@ -125,9 +129,11 @@ class SemiRunner(CheckpointMixin, Runner):
                 dataloader.setdefault('sampler', dict(type='DefaultSampler', shuffle=False))
                 dataloader.setdefault('batch_size', 1)
             if not dataloader.get('num_workers', 0):
-                dataloader.pop('persistent_workers', None)
-                dataloader.pop('prefetch_factor', None)
-        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+                for name in ('persistent_workers', 'prefetch_factor', 'timeout'):
+                    dataloader.pop(name, None)
+            else:
+                dataloader.setdefault('timeout', TIMEOUT)
+        return prepare_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     @property
     def bare_model(self) -> torch.nn.Module:
@@ -135,17 +141,19 @@ class SemiRunner(CheckpointMixin, Runner):
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def train(self) -> torch.nn.Module:
-        """Train.
+        """Train; the work folder is this run's alone meanwhile.
 
         Raises:
-            ValueError: no parameter of the model learns.
+            ValueError: no parameter of the model learns, or another run is at work in the folder.
         """
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise ValueError(
                 f'{type(self.bare_model).__name__} has no parameter that learns, so it cannot be '
                 'trained; evaluate it with tools/test.py CONFIG none'
             )
-        return super().train()
+        with lock_folder(self.work_dir) if is_main_process() else nullcontext():
+            self.call_hook('before_resume')
+            return super().train()
 
     def val(self) -> dict:
         """Validate; weights come from `load_from`, or are initialised."""

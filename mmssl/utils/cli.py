@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from mmssl.utils.machine import loading_fault, no_room, place_gone
+from mmssl.utils.signals import signals
+
 PACKAGE = Path(__file__).resolve().parents[1]
 USER_ERRORS = (ValueError, LookupError, OSError, FloatingPointError, ImportError, TypeError)
 # Of the machine, wherever they come up: no right, no folder, no room.
@@ -18,22 +21,23 @@ NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC)
 BUILDERS = ('build_from_cfg', 'build_runner_from_cfg', 'build_model_from_cfg')
 
 # Exit codes: something the user can set right, and a name that does not exist in a config.
-USER_ERROR, TYPO, INTERRUPTED = 1, 2, 130
+USER_ERROR, TYPO = 1, 2
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a tool; print what a user can set right as one line, and exit with a code.
 
     Errors that mmssl raises on purpose end with code 1, an unknown component in a config with 2,
-    Ctrl-C with 130. Everything else, and everything with `MMSSL_DEBUG=1`, shows its traceback.
+    Ctrl-C with 130, another signal that asks to end with 75. Everything else, and everything with
+    `MMSSL_DEBUG=1`, shows its traceback.
     """
     try:
         main()
     except KeyboardInterrupt as interrupt:
-        text = str(interrupt)
-        print(f'\ninterrupted{": " + text if text else ""}', file=sys.stderr)
-        _leave(INTERRUPTED)
+        _say_interrupted(interrupt)
     except Exception as error:
+        if signals.raised:  # a library made something else of the interruption
+            _say_interrupted(KeyboardInterrupt())
         if os.environ.get('MMSSL_DEBUG', '0') not in ('', '0'):
             raise
         text, code = explain(error)
@@ -43,6 +47,18 @@ def run(main: Callable[[], None]) -> None:
         where = f'[rank {rank}] ' if rank is not None else ''
         print(f'{where}error: {text}', file=sys.stderr)
         _leave(code)
+
+
+def _say_interrupted(interrupt: KeyboardInterrupt) -> None:
+    text = str(interrupt)
+    print(f'\ninterrupted{": " + text if text else ""}', file=sys.stderr)
+    _leave(signals.exit_code())
+
+
+def is_first(launcher: str) -> bool:
+    """Tell whether this is the first of the processes that a launcher started."""
+    rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
+    return launcher == 'none' or rank == '0'
 
 
 def _leave(code: int) -> None:
@@ -61,12 +77,12 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     if text is not None:
         return text, TYPO
     text = (missing_type(error) or wrong_channels(error) or lonely_image(error)
-            or no_place(error))
+            or no_place(error) or loading_fault(error))
     if text is not None:
         return text, USER_ERROR
     if isinstance(error, USER_ERRORS) and (_raised_here(error.__traceback__) or _in_worker(error)):
         return message(error), USER_ERROR
-    return None, USER_ERROR
+    return no_room(error) or place_gone(error), USER_ERROR
 
 
 def message(error: BaseException) -> str:

@@ -14,14 +14,15 @@ from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint_with_prefix
 from torch import nn
 
-from mmssl.engine import IncompleteCheckpointError, RefusedCheckpointError, checkpoint_io
+from mmssl.engine import IncompleteCheckpointError, RefusedCheckpointError
 from mmssl.engine.checkpoint_io import (
     atomic_save,
     checkpoint_candidates,
-    clean_temporaries,
     load_checkpoint_file,
 )
 from mmssl.registry import RUNNERS
+from mmssl.utils import io
+from mmssl.utils.io import TEMPORARY, remove_temporaries
 
 
 class Evil:
@@ -178,7 +179,7 @@ class FullDisk:
 def fail_write(monkeypatch, room):
     real = builtins.open
     monkeypatch.setattr(
-        checkpoint_io, 'open', lambda *a: FullDisk(real(*a), room), raising=False
+        io, 'open', lambda *a: FullDisk(real(*a), room), raising=False
     )
 
 
@@ -186,7 +187,7 @@ def fail_call(monkeypatch, name):
     def fail(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint_io.os, name, fail)
+    monkeypatch.setattr(io.os, name, fail)
 
 
 @pytest.mark.parametrize('where', [0, 10, 1500, 'fsync', 'replace'])
@@ -206,16 +207,22 @@ def test_failing_disk_leaves_the_old_file(tmp_path, monkeypatch, where):
 def test_leftovers_of_dead_runs_are_removed(tmp_path):
     import socket
 
-    host, end = socket.gethostname(), checkpoint_io.TEMPORARY
-    dead = tmp_path / f'.iter_1.pth.{host}.999999999{end}'
-    alive = tmp_path / f'.iter_1.pth.{host}.{os.getppid()}{end}'
-    other = tmp_path / f'.iter_1.pth.elsewhere.1{end}'
-    old = tmp_path / f'.iter_2.pth.elsewhere.1{end}'
-    for file in (dead, alive, other, old, tmp_path / 'iter_1.pth'):
+    host = socket.gethostname()
+    below = tmp_path / 'another_run'
+    below.mkdir()
+    # In the folder itself, which the caller has locked, nobody else can be writing.
+    own = [tmp_path / f'.{name}.{end}{TEMPORARY}' for name in ('iter_1.pth', 'last_checkpoint')
+           for end in (f'{host}.999999999', f'{host}.{os.getppid()}', 'elsewhere.1')]
+    dead = below / f'.cost.json.{host}.999999999{TEMPORARY}'
+    kept = [below / f'.cost.json.{host}.{os.getppid()}{TEMPORARY}',
+            below / f'.cost.json.elsewhere.1{TEMPORARY}', tmp_path / 'iter_1.pth',
+            tmp_path / '.mine.tmp', tmp_path / 'a.tmp-mmssl']
+    for file in (*own, dead, *kept):
         file.write_text('x')
-    os.utime(old, (0, 0))
-    assert sorted(clean_temporaries(tmp_path)) == sorted([dead.name, old.name])
-    assert {f.name for f in tmp_path.iterdir()} == {alive.name, other.name, 'iter_1.pth'}
+    assert sorted(remove_temporaries(tmp_path, 'last_checkpoint')) == sorted(
+        f.name for f in own if 'last' in f.name)
+    assert len(remove_temporaries(tmp_path)) == 4
+    assert sorted(f for f in tmp_path.rglob('*') if f.is_file()) == sorted(kept)
 
 
 def test_candidates_start_with_the_pointed_file(tmp_path):

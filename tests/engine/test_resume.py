@@ -123,10 +123,10 @@ def test_kill_in_the_middle_of_writing(whole, tmp_path):
     assert done.returncode == -9, done.stderr
     names = {file.name for file in tmp_path.iterdir()}
     assert 'iter_8.pth' not in names and 'iter_4.pth' in names
-    assert any(name.endswith('.tmp-checkpoint') for name in names)
+    assert any(name.endswith('.tmp-mmssl') for name in names)
     train(tmp_path, resume=True)
     assert_same_run(whole, tmp_path)
-    assert not list(tmp_path.glob('.*.tmp-checkpoint'))
+    assert not list(tmp_path.glob('.*.tmp-mmssl'))
 
 
 def test_validation_that_was_due_is_done_on_resuming(tmp_path):

@@ -79,7 +79,8 @@ def test_a_second_evaluator_with_fewer_scores_has_a_row(runner, tmp_path):
     lines = (tmp_path / 'summary.txt').read_text().splitlines()
     header = lines[0].split()
     assert header[-3:] == ['DSC', 'HD95', 'Jaccard']
-    last = {line.split()[0]: line.split()[-3:] for line in lines if '±' not in line and 'last' in line}
+    rows = [line.split() for line in lines if '±' not in line and ' last ' in line]
+    last = {row[0]: row[-3:] for row in rows}
     assert last['sam'] == ['50.00', '3.00', '-'] and last['x'] == ['1.00', '-', '-']
     assert last['y'] == ['-', '-', '2.00']
 

@@ -8,13 +8,12 @@ import torch
 from mmengine.dist import broadcast, is_main_process, master_only
 from mmengine.hooks import CheckpointHook as MMCheckpointHook
 
-from mmssl.engine.checkpoint_io import (
-    atomic_save,
-    clean_temporaries,
-    load_checkpoint_file,
-)
+from mmssl.engine.checkpoint_io import atomic_save, load_checkpoint_file
+from mmssl.engine.save_journal import SaveJournal
 from mmssl.registry import HOOKS
-from mmssl.utils.io import write_atomic
+from mmssl.utils.io import remove_temporaries, write_atomic
+
+EXTRA = 'extra_ckpt_id'  # where the message hub has the number of one that a signal asked for
 
 
 @HOOKS.register_module()
@@ -24,6 +23,12 @@ class CheckpointHook(MMCheckpointHook):
     The new file is written beside the old one, flushed and renamed; then `last_checkpoint`
     points to it; only then are older files removed. So the folder needs room for one file more
     than `max_keep_ckpts`. If the new file cannot be written (full disk), everything older stays.
+    A run that is killed on the way leaves a note of what it was about to do (`SaveJournal`), and
+    the next one in that folder does the rest.
+
+    A run that is asked to end between two checkpoints writes one more, which counts as none of
+    `max_keep_ckpts` and goes with the next regular one: afterwards the folder, and the message hub,
+    are those of a run that was not interrupted.
 
     `save_best=['unet/DSC', 'sam/DSC']` keeps one file for each metric, for example
     `best_unet_DSC_iter_500.pth`, without optimiser states.
@@ -51,42 +56,80 @@ class CheckpointHook(MMCheckpointHook):
         for name in self.args:  # mmengine keeps them until a checkpoint is saved
             raise TypeError(f"CheckpointHook got an unexpected keyword argument '{name}'")
         self.on_write_error = on_write_error
+        self._chosen = False  # the folder
 
-    def before_train(self, runner) -> None:
-        """Make the folder, remove what dead runs left half-written, read the best scores."""
+    def before_resume(self, runner) -> None:
+        """Finish what a dead run was about to do in the folder, and remove what it left."""
+        self._choose_folder(runner)
+        if not is_main_process():
+            return
+        for text in SaveJournal(self.out_dir).finish(Path(runner.work_dir) / 'last_checkpoint'):
+            runner.logger.info(text)
+        for folder in {str(self.out_dir), runner.work_dir}:
+            for name in remove_temporaries(folder):
+                runner.logger.info(f'Removed {name}, left half-written by a dead run')
+
+    def _choose_folder(self, runner) -> None:
+        if self._chosen:
+            return
+        self._chosen = True
         if self.out_dir is None:
             self.out_dir = runner.work_dir
         elif self.out_dir != runner.work_dir:
             self.out_dir = str(Path(self.out_dir) / Path(runner.work_dir).name)
+
+    def before_train(self, runner) -> None:
+        """Make the folder, read the best scores."""
+        self._choose_folder(runner)
         runner.logger.info(f'Checkpoints will be saved to {self.out_dir}')
         self.last_ckpt = runner.message_hub.get_info('last_ckpt')
         if is_main_process():
             os.makedirs(self.out_dir, exist_ok=True)
-            for folder in {str(self.out_dir), runner.work_dir}:
-                for name in clean_temporaries(folder):
-                    runner.logger.info(f'Removed {name}, left half-written by a dead run')
 
-    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+    def save_before_leaving(self, runner) -> None:
+        """Write the present state, unless it is written."""
+        now = runner.epoch if self.by_epoch else runner.iter
+        if self.last_ckpt != self._path(now):
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, now, meta, extra=True)
+
+    def _save_checkpoint_with_step(
+        self, runner, step: int, meta: dict, extra: bool = False
+    ) -> None:
         runner.call_hook('before_checkpoint')
         hub = runner.message_hub
-        before = {key: hub.get_info(key) for key in ('last_ckpt', 'keep_ckpt_ids')}
-        kept = [number for number in before['keep_ckpt_ids'] or [] if number != step] + [step]
-        extra = len(kept) - self.max_keep_ckpts if self.max_keep_ckpts > 0 else 0
-        old, kept = kept[: max(extra, 0)], kept[max(extra, 0) :]
+        before = {key: hub.get_info(key) for key in ('last_ckpt', 'keep_ckpt_ids', EXTRA)}
         path = Path(self.out_dir) / self.filename_tmpl.format(step)
-        hub.update_info('keep_ckpt_ids', kept)
+        old = self._count(hub, step, extra)
         hub.update_info('last_ckpt', str(path))
 
         def write() -> None:
-            self._save(runner, path, meta, self.save_optimizer, self.save_param_scheduler)
-            write_atomic(Path(runner.work_dir) / 'last_checkpoint', str(path))
-            for number in old:
-                self._remove(runner, Path(self.out_dir) / self.filename_tmpl.format(number))
+            with SaveJournal(self.out_dir).about(path, old):
+                self._save(runner, path, meta, self.save_optimizer, self.save_param_scheduler)
+                write_atomic(Path(runner.work_dir) / 'last_checkpoint', str(path))
+                for other in old:
+                    self._remove(runner, other)
 
         if self._attempt(runner, path, write):
             self.last_ckpt = str(path)
         else:
-            hub.update_info_dict(before)
+            for key, value in before.items():
+                hub.pop_info(key) if value is None else hub.update_info(key, value)
+
+    def _count(self, hub, step: int, extra: bool) -> list[Path]:
+        """Note in the message hub which files stay beside the new one; return the others."""
+        beside = [hub.pop_info(EXTRA)]
+        kept = [number for number in hub.get_info('keep_ckpt_ids') or [] if number != step]
+        old = []
+        if extra:
+            hub.update_info(EXTRA, step)
+        else:
+            kept.append(step)
+            surplus = max(len(kept) - self.max_keep_ckpts, 0) if self.max_keep_ckpts > 0 else 0
+            old, kept = kept[:surplus], kept[surplus:]
+            hub.update_info('keep_ckpt_ids', kept)
+        old += [number for number in beside if number not in (None, step, *kept)]
+        return [Path(self.out_dir) / self.filename_tmpl.format(number) for number in old]
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
@@ -99,7 +142,8 @@ class CheckpointHook(MMCheckpointHook):
         # The checkpoint of this iteration was written before the validation: it has to know
         # the new best scores, or a resumed run would forget them.
         if any(better) and self.last_ckpt == self._path(now):
-            self._save_checkpoint_with_step(runner, now, dict(meta))
+            extra = runner.message_hub.get_info(EXTRA) == now
+            self._save_checkpoint_with_step(runner, now, dict(meta), extra)
 
     def after_stage(self, runner) -> None:
         """Choose the best checkpoints anew; those of the stage that is over are removed."""

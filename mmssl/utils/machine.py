@@ -1,0 +1,71 @@
+"""What a machine runs out of, and a way out, in one line."""
+
+import errno
+import re
+import shutil
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+GONE = (errno.ENOENT, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV, errno.ENXIO)
+FEWER = ('lower train_dataloader.num_workers and val_dataloader.num_workers (0 needs no loading '
+         'processes)')
+STATUS = {  # see mmssl.engine.workers
+    81: f'has no room in shared memory (/dev/shm{{free}}): enlarge it (docker run --shm-size=8g, '
+        f'or --ipc=host) or {FEWER}',
+    82: f'may not open more files: raise the limit (ulimit -n 65536) or {FEWER}',
+    83: f'could not hand a batch over (its reason is printed above): {FEWER} to see it in full',
+}
+
+
+def loading_fault(error: BaseException) -> str | None:
+    """Explain why loading processes died or gave nothing."""
+    text = str(error)
+    if not isinstance(error, RuntimeError):
+        return None
+    late = re.search(r'DataLoader timed out after ([\d.]+) seconds', text)
+    if late:
+        return (f'the loading processes gave no batch within {float(late[1]):.0f} s: the files are '
+                f'read too slowly or a process hangs; {FEWER}, or allow more time with '
+                'train_dataloader.timeout=SECONDS (or val_dataloader.timeout)')
+    if 'DataLoader worker' not in text and 'Too many open files' not in text:
+        return None
+    status = re.search(r'exited unexpectedly with exit code (\d+)', text)
+    if 'Too many open files' in text:
+        status = ['', '82']
+    if status and int(status[1]) in STATUS:
+        return f'a loading process {STATUS[int(status[1])].format(free=_free_shared_memory())}'
+    killed = re.search(r'killed by signal: (.+?)\.(?:\s|$)', text)
+    if killed and killed[1].startswith('Bus error'):
+        return f'a loading process {STATUS[81].format(free=_free_shared_memory())}'
+    how = f'by the signal "{killed[1]}"' if killed else 'from outside'
+    return (f'a loading process was ended {how}, as a system that runs out of memory does: {FEWER} '
+            'or train_dataloader.prefetch_factor, or leave out train_dataloader.dataset.cache; '
+            'the run goes on with --resume')
+
+
+def no_room(error: BaseException) -> str | None:
+    """Explain that the machine has no room, no open files or no memory left."""
+    code = getattr(error, 'errno', None)
+    if isinstance(error, MemoryError) or code == errno.ENOMEM:
+        return ('there is not enough memory: lower the batch (batch_sampler.num_labelled, '
+                f'num_unlabelled), leave out train_dataloader.dataset.cache, or {FEWER}')
+    if code in (errno.EMFILE, errno.ENFILE):
+        return f'this process {STATUS[82]}'
+    if isinstance(error, OSError) and code in NO_ROOM:
+        where = f'"{error.filename}"' if error.filename else 'a disk or shared memory'
+        return (f'{where}: {error.strerror}; free some space, or choose another place, for '
+                'example with --work-dir')
+    return None
+
+
+def place_gone(error: BaseException) -> str | None:
+    """Explain that the place of a file that is to be written or read has gone."""
+    if not isinstance(error, OSError) or error.errno not in GONE or not error.filename:
+        return None
+    return f'"{error.filename}": {error.strerror}; was its folder removed, renamed or unmounted?'
+
+
+def _free_shared_memory() -> str:
+    try:
+        return f' has {shutil.disk_usage("/dev/shm").free / 1e6:.0f} MB free'
+    except OSError:
+        return ''
