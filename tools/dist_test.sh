@@ -2,10 +2,11 @@
 # Test a checkpoint with several processes; the result is that of one process.
 #   bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]
 # Without a GPU, GPUS processes share the CPU (gloo). On N machines run the same line on each with
-# NNODES=N, NODE_RANK=0..N-1, MASTER_ADDR and PORT set. PYTHON chooses the interpreter.
+# NNODES=N, NODE_RANK=0..N-1, MASTER_ADDR and PORT set; on one machine a free port is taken unless
+# PORT says which. PYTHON chooses the interpreter.
 set -euo pipefail
 if [ $# -lt 3 ]; then
-    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
     exit 1
 fi
 CONFIG=$1

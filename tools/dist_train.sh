@@ -2,14 +2,16 @@
 # Train with several processes on this machine, or on several machines.
 #   bash tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
 # Without a GPU, GPUS processes share the CPU (gloo). On N machines run the same line on each with
-# NNODES=N, NODE_RANK=0..N-1, MASTER_ADDR and PORT set. PYTHON chooses the interpreter.
+# NNODES=N, NODE_RANK=0..N-1, MASTER_ADDR and PORT set; on one machine a free port is taken unless
+# PORT says which. PYTHON chooses the interpreter.
 set -euo pipefail
 if [ $# -lt 2 ]; then
-    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
     exit 1
 fi
 CONFIG=$1
 GPUS=$2
 shift 2
 source "$(dirname "$0")/launch.sh"
+remember 'NNODES NODE_RANK MASTER_ADDR PORT PYTHON OMP_NUM_THREADS' "$(printf %q "$GPUS")" "$0"
 launch train.py "$CONFIG" --launcher pytorch "$@"

@@ -51,7 +51,10 @@ PY
 check_disk() {
     local folder=$1 free
     while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
-    free=$(($(df -Pk "$folder" | awk 'NR == 2 {print $4}') / 1048576))
+    # The name of a file system may have spaces: the numbers are looked for, not the fourth word.
+    free=$(df -Pk "$folder" | awk 'NR == 2 && match($0, / [0-9]+ +[0-9]+ +[0-9]+ +[0-9]+% /) {
+        split(substr($0, RSTART, RLENGTH), sizes); print int(sizes[3] / 1048576)}')
+    [ -n "$free" ] || return 0
     if [ "$free" -lt "$NEED_GB" ]; then
         die "$free GB free in $folder, an installation takes $NEED_GB to $ADVISED_GB GB." \
             'Make room, or put it elsewhere: MMSSL_VENV=/big/disk/mmssl-venv'

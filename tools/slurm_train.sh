@@ -14,4 +14,6 @@ JOB_NAME=$2
 CONFIG=$3
 shift 3
 source "$(dirname "$0")/slurm_launch.sh"
+remember 'GPUS GPUS_PER_NODE NNODES CPUS_PER_TASK SRUN_ARGS MASTER_ADDR PORT PYTHON OMP_NUM_THREADS' \
+    '' "$0" "$PARTITION" "$JOB_NAME"
 slurm_launch train.py "$CONFIG" --launcher slurm "$@"

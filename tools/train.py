@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mmssl.utils.cli import is_first, run
+from mmssl.utils.command import command_to_go_on
 from mmssl.utils.signals import signals
 
 EXAMPLES = """examples:
@@ -106,7 +107,7 @@ def main() -> None:
             runner = RUNNERS.build(cfg)
             runner.train()
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_how_to_go_on(args, cfg, runner)) from None
+        raise KeyboardInterrupt(_how_to_go_on(cfg, runner)) from None
     finish()
 
 
@@ -118,8 +119,8 @@ def finish() -> None:
         dist.destroy_process_group()
 
 
-def _how_to_go_on(args: argparse.Namespace, cfg, runner) -> str:
-    command = f'python tools/train.py {args.config} --work-dir {cfg.work_dir} --resume'
+def _how_to_go_on(cfg, runner) -> str:
+    command = command_to_go_on()
     pointer = Path(cfg.work_dir) / 'last_checkpoint'
     saved = os.path.basename(pointer.read_text().strip()) if pointer.exists() else None
     loop = getattr(runner, '_train_loop', None)  # `runner.iter` would build a missing loop

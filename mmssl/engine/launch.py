@@ -54,7 +54,10 @@ def _read_slurm() -> None:
     environment['RANK'] = environment['SLURM_PROCID']
     environment['WORLD_SIZE'] = environment['SLURM_NTASKS']
     environment['LOCAL_RANK'] = environment['SLURM_LOCALID']
-    environment.setdefault('MASTER_PORT', environment.get('PORT', '29500'))
+    # Two jobs may share a machine: each has a port of its own, which all its ranks know.
+    numbers = [environment.get(k, '') for k in ('SLURM_JOB_ID', 'SLURM_STEP_ID')]
+    job = sum(int(number) for number in numbers if number.isdecimal())
+    environment.setdefault('MASTER_PORT', environment.get('PORT') or str(20000 + job % 10000))
     if 'MASTER_ADDR' not in environment:
         nodes = environment.get('SLURM_NODELIST', 'localhost')
         command = ['scontrol', 'show', 'hostnames', nodes]

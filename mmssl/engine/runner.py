@@ -16,6 +16,7 @@ from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
 from mmssl.utils.folder_lock import lock_folder
+from mmssl.utils.threads import share_cores
 
 
 @RUNNERS.register_module()
@@ -41,10 +42,11 @@ class SemiRunner(CheckpointMixin, Runner):
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Set up processes, then mmengine's environment."""
+        """Set up processes, then mmengine's environment and the threads."""
         if self.distributed and not is_distributed():
             init_distributed(self.launcher, dict(env_cfg.get('dist_cfg') or {}))
         super().setup_env(env_cfg)
+        share_cores()
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module):
         """Wrap the model for several processes; on the CPU without a device number.

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 from mmssl.utils.machine import loading_fault, no_room, place_gone
+from mmssl.utils.processes import end_with_launcher
 from mmssl.utils.signals import signals
+from mmssl.utils.threads import wait_quietly
 
 PACKAGE = Path(__file__).resolve().parents[1]
 USER_ERRORS = (ValueError, LookupError, OSError, FloatingPointError, ImportError, TypeError)
@@ -31,6 +33,8 @@ def run(main: Callable[[], None]) -> None:
     Ctrl-C with 130, another signal that asks to end with 75. Everything else, and everything with
     `MMSSL_DEBUG=1`, shows its traceback.
     """
+    end_with_launcher()
+    wait_quietly()
     try:
         main()
     except KeyboardInterrupt as interrupt:

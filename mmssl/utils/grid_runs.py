@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from .grid_jobs import Job
+from .processes import for_child
 
 PATIENCE = 20.0  # seconds that a stopped run has to end by itself
 TAIL = 12  # lines of a log that are shown when a run fails
@@ -112,7 +113,7 @@ class _Run:
 
     def _start(self, step: str, command: list[str]) -> None:
         self.step = step
-        env = {**os.environ, 'MMSSL_PROGRESS': '0', 'PYTHONUNBUFFERED': '1'}
+        env = for_child(MMSSL_PROGRESS='0', PYTHONUNBUFFERED='1')
         if self.gpu is not None:
             env['CUDA_VISIBLE_DEVICES'] = self.gpu
         with self.log.open('a') as log:

@@ -1,0 +1,50 @@
+"""The command a user typed, to be typed again."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+HEAD, TAIL = 'MMSSL_COMMAND_HEAD', 'MMSSL_COMMAND_TAIL'  # set by tools/launch.sh, quoted already
+
+
+def command_to_go_on(
+    argv: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Return the command that goes on with a training, quoted for a shell.
+
+    It is the whole one that was typed, with `--resume` for the newest checkpoint. A launcher script
+    says what stood before and after the config, which is the first argument then.
+
+    Args:
+        argv: name and arguments of the tool; None takes those of this process.
+        environment: None takes that of this process.
+
+    Example:
+        >>> command_to_go_on(['tools/train.py', 'a.py', '--amp', '--work-dir', 'my dir'], {})
+        "python tools/train.py a.py --amp --work-dir 'my dir' --resume"
+    """
+    tool, *words = sys.argv if argv is None else argv
+    environment = os.environ if environment is None else environment
+    words = list(_without_resume(words))
+    if HEAD not in environment or not words:
+        return shlex.join(['python', tool, *words, '--resume'])
+    config, *words = words
+    place = words.index('--launcher') if '--launcher' in words else len(words)
+    words = [*words[:place], *words[place + 2 :], '--resume']
+    parts = [environment[HEAD].strip(), shlex.quote(config), environment.get(TAIL, '').strip()]
+    return ' '.join([*filter(None, parts), shlex.join(words)])
+
+
+def _without_resume(words: Sequence[str]) -> Iterator[str]:
+    """Leave out `--resume`, also shortened as argparse allows, and its checkpoint."""
+    takes_value = False
+    for word in words:
+        name, equals, _ = word.partition('=')
+        if name.startswith('--r') and '--resume'.startswith(name):
+            takes_value = not equals
+        elif not (takes_value and not word.startswith('-')):
+            takes_value = False
+            yield word
+        else:
+            takes_value = False
