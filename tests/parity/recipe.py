@@ -15,7 +15,7 @@ def recipe(name: str, shape: tuple[int, ...], salt: str) -> torch.Tensor:
         return torch.zeros(shape)
     if name.endswith('running_var'):
         return torch.ones(shape)
-    values = torch.randn(shape, generator=generator)
+    values = torch.randn(shape, generator=generator, dtype=torch.float32)
     if name.endswith('gaussian_matrix'):
         return values
     if name.endswith('bias'):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
+from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name
 from tests.tiny import build, set_iter
@@ -71,15 +72,16 @@ def compare(reference, steps, names: list[str]) -> None:
     for i in range(2):
         expected = reference[f'it{i}']
         assert (expected > 1e-3).all(), 'the reference must exercise every term'
-        np.testing.assert_allclose([terms[i][name] for name in names], expected, rtol=1e-4)
+        np.testing.assert_allclose([terms[i][name] for name in names], expected, rtol=TERM_RTOL)
     expected = json.loads(str(reference['grads']))
     largest = max(expected.values())
     for theirs, norm in expected.items():
         # a bias before a batch norm has no gradient but rounding
-        assert grads[our_name(theirs)] == pytest.approx(norm, rel=1e-3, abs=1e-6 * largest), theirs
+        tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
+        assert grads[our_name(theirs)] == pytest.approx(norm, **tolerance), theirs
     networks = [('final', model.students), ('teacher', model.teachers)]
     for key, network in networks[: 1 + bool(len(model.teachers))]:
         state = network['unet'].state_dict()
         for theirs, norm in json.loads(str(reference[key])).items():
             found = state[our_name(theirs)].float().norm().item()
-            assert found == pytest.approx(norm, rel=1e-4, abs=1e-5), f'{key} {theirs}'
+            assert found == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), f'{key} {theirs}'

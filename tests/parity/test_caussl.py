@@ -34,7 +34,7 @@ def kernels(shapes: dict, salt: str, branch: str | None) -> nn.ModuleList:
     modules = nn.ModuleList()
     for name, (rows, columns, *size) in shapes.items():
         conv = nn.Conv3d(columns, rows, tuple(size), bias=False)
-        conv.weight.data = recipe(name, (rows, columns, *size), salt)
+        conv.weight.data = recipe(name, (rows, columns, *size), salt).double()
         modules.append(conv)
     return modules
 
@@ -74,7 +74,7 @@ def build_model(reference, form: str):
     for i in range(len(rivals)):
         for layer in range(layers):
             p = model.independence.maps[i * layers + layer]
-            columns = 1e-3 * recipe(f'paras{i + 1}.{layer}', tuple(p.shape), 'caussl')
+            columns = 1e-3 * recipe(f'paras{i + 1}.{layer}', tuple(p.shape), 'caussl').double()
             # the released code puts the first decoder's kernels last for the third one's map
             p.data = columns.roll(columns.shape[1] // 2, 1) if i == 2 else columns
     return model, rivals

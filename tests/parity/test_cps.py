@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name
 from tests.tiny import build, set_iter
@@ -64,18 +65,19 @@ def compare(reference, result, step: int) -> None:
     done, final = result
     assert (reference[f'it{step}'] > 0.01).all(), 'the reference must exercise every term'
     found = [done[step][0][term] for term in terms]
-    np.testing.assert_allclose(found, reference[f'it{step}'], rtol=1e-4)
+    np.testing.assert_allclose(found, reference[f'it{step}'], rtol=TERM_RTOL)
     if step == 0:
         return
     for i, expected in enumerate(json.loads(str(reference['grads']))):
         largest = max(expected.values())
         for theirs, norm in expected.items():
             # a bias before a batch norm has no gradient but rounding
-            tolerance = dict(rel=1e-3, abs=1e-6 * largest)
+            tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
             assert done[1][1][i][our_name(theirs)] == pytest.approx(norm, **tolerance), theirs
     for i, expected in enumerate(json.loads(str(reference['final']))):
         for theirs, norm in expected.items():
-            assert final[i][our_name(theirs)] == pytest.approx(norm, rel=1e-4, abs=1e-6), theirs
+            found = final[i][our_name(theirs)]
+            assert found == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), theirs
 
 
 @pytest.fixture(scope='module')

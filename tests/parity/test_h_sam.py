@@ -55,6 +55,11 @@ def drawn(name: str, shape: tuple[int, ...], salt: str) -> torch.Tensor:
 
 
 @pytest.fixture(scope='module')
+def in_float64():
+    """Leave float32, in which this reference was computed."""
+
+
+@pytest.fixture(scope='module')
 def reference():
     return np.load(DATA)
 

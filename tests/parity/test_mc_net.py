@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name as unet_name
 from tests.tiny import build, set_iter
@@ -75,14 +76,15 @@ def test_terms(reference, steps, step):
     expected[[0, 2]] -= 0.5 * len(NETWORKS[network])
     assert (expected > 0.01).all(), 'the reference must exercise every term'
     found = [terms[k].item() for k in ('sup_unet', 'mutual_unet', 'loss', 'weight')]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=TERM_RTOL)
 
 
 def test_gradients_and_weights_after_two_steps(reference, steps):
     network, done, final = steps
     expected = json.loads(str(reference[f'{network}_grads']))
-    tolerance = dict(rel=1e-3, abs=1e-6 * max(expected.values()))  # biases before a norm have none
+    largest = max(expected.values())
+    tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)  # biases before a norm have none
     for theirs, norm in expected.items():
         assert done[0][1][our_name(theirs)] == pytest.approx(norm, **tolerance), theirs
     for theirs, norm in json.loads(str(reference[f'{network}_final'])).items():
-        assert final[our_name(theirs)] == pytest.approx(norm, rel=1e-4, abs=1e-6), theirs
+        assert final[our_name(theirs)] == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), theirs

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name as unet_name
 from tests.tiny import build, set_iter
@@ -79,7 +80,7 @@ def test_terms(reference, steps, step):
     assert (expected > 0.01).all(), 'the reference must exercise every term'
     names = ('sup_unet', 'vat_unet', 'contrast_unet_x_w', 'contrast_unet_u_w', 'loss', 'weight')
     found = [steps[0][step][0][name].item() for name in names]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=TERM_RTOL)
 
 
 @pytest.mark.parametrize('step', [0, 1])
@@ -90,9 +91,10 @@ def test_memory(reference, steps, step):
 
 def test_gradients_and_weights_after_two_steps(reference, steps):
     expected = {our_name(k): v for k, v in json.loads(str(reference['grads'])).items()}
-    tolerance = dict(rel=1e-3, abs=1e-6 * max(expected.values()))  # biases before a norm have none
+    largest = max(expected.values())
+    tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)  # biases before a norm have none
     for name, found in steps[0][0][1].items():
         assert found == pytest.approx(expected[name], **tolerance), name
     final = {our_name(k): v for k, v in json.loads(str(reference['final'])).items()}
     for name in expected.keys() - {None}:
-        assert steps[1][name] == pytest.approx(final[name], rel=1e-4, abs=1e-6), name
+        assert steps[1][name] == pytest.approx(final[name], rel=WEIGHT_RTOL, abs=1e-8), name

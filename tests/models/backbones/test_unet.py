@@ -33,10 +33,10 @@ def test_output_has_the_size_of_the_image(size):
 
 
 def test_norm_is_a_config_line():
-    net = network(1, 2, base=4, norm_cfg=dict(type='GN', num_groups=2)).train()
-    x = torch.rand(2, 1, 32, 32)
+    net = network(1, 2, base=4, norm_cfg=dict(type='GN', num_groups=2)).double().train()
+    x = torch.rand(2, 1, 32, 32, dtype=torch.float64)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
-    assert torch.allclose(net(x, mode='tensor')[:1], net(x[:1], mode='tensor'), atol=1e-6)
+    assert torch.allclose(net(x, mode='tensor')[:1], net(x[:1], mode='tensor'), atol=1e-12)
 
 
 def test_weights_start_as_pytorch_makes_them():

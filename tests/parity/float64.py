@@ -1,0 +1,28 @@
+"""Double precision, in which no rounding decides: for the references and what is compared to them.
+
+Gradients behind batch norms, ties of maxima and pixels at a threshold depend in float32 on the
+instructions of the CPU and on the number of threads; in float64 they do not.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import torch
+
+# Relative errors allowed in terms, gradients and weights. What remains is one rounding in the
+# normal numbers of the recipe: PyTorch computes them in float32, by other instructions without AVX2
+# than with it.
+TERM_RTOL, GRAD_RTOL, WEIGHT_RTOL = 1e-6, 1e-5, 1e-6
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """Compute in float64 what asks for float32: new tensors and modules, and `Tensor.float`."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mock.patch.object(torch.Tensor, 'float', torch.Tensor.double):
+            yield
+    finally:
+        torch.set_default_dtype(default)
