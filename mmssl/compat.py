@@ -41,3 +41,22 @@ def import_mmseg() -> None:
         warnings.simplefilter('ignore')
         import mmseg.models
         import mmseg.structures  # noqa: F401
+
+
+def read_yaml_as_data() -> None:
+    """Let mmengine read YAML as data: a tag that makes an object of Python is an error.
+
+    Its own loader would run code for `!!python/object/apply`. Tuples, which a dumped config has,
+    stay allowed.
+    """
+    import yaml
+    from mmengine.fileio.handlers import yaml_handler
+
+    class DataLoader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
+        """The safe loader, with tuples."""
+
+    DataLoader.add_constructor(
+        'tag:yaml.org,2002:python/tuple',
+        lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
+    )
+    yaml_handler.Loader = DataLoader

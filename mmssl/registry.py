@@ -28,8 +28,10 @@ from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZER
 from mmengine.registry import Registry
 
 from mmssl.compat import replace_missing_ops
+from mmssl.utils.components import check_components
 
 replace_missing_ops()
+check_components()
 from mmseg.registry import MODELS as MMSEG_MODELS  # noqa: E402
 
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from mmssl.utils.cli import run
 from mmssl.utils.weights import WEIGHTS, WeightFile, file_sha256, packaged_file
 
 BLOCK = 1 << 20
@@ -111,4 +112,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

@@ -19,12 +19,13 @@ refused. Train from it with model.neck.cache_dir=DIR and
 train_dataloader.dataset.head=[dict(type='LoadDiffusionFeatures', cache_dir=DIR),
 dict(type='TrackGeometry')].
 
-exit codes: 1 something to set right, 2 unknown component in the config, 130 interrupted"""
+exit codes: 1 something to set right, 2 unknown component or option, 70 not foreseen (the message
+names a file with the traceback), 130 interrupted"""
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmengine.config import DictAction
+    from mmssl.utils.options import add_cfg_options
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -46,13 +47,7 @@ def parse_args() -> argparse.Namespace:
         default='none',
         help='with torchrun or srun: share the slices among the processes',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override values of the config, for example model.neck.model=DIR',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

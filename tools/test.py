@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mmssl.utils.cli import is_first, run
+from mmssl.utils.cli import is_first, keep_tracebacks_in, run
 from mmssl.utils.signals import signals
 
 EXAMPLES = """examples:
@@ -15,13 +15,14 @@ EXAMPLES = """examples:
   bash tools/dist_test.sh configs/synfoc/prostate.py CKPT 4
   python tools/test.py configs/medsam/prostate.py none
 
-exit codes: 1 something to set right, 2 unknown component in the config, 75 stopped by SIGTERM or
+exit codes: 1 something to set right, 2 unknown component or option, 70 not foreseen
+(the message names a file with the traceback), 75 stopped by SIGTERM or
 a scheduler's notice, 130 by Ctrl-C"""
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmengine.config import DictAction
+    from mmssl.utils.options import add_cfg_options
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -37,13 +38,7 @@ def parse_args() -> argparse.Namespace:
         default='none',
         help='set by tools/dist_test.sh and tools/slurm_test.sh',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override values of the config',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -114,6 +109,7 @@ def main() -> None:
     from mmssl.utils.io import write_atomic
     from mmssl.utils.setup import register_all_modules
 
+    keep_tracebacks_in(cfg.work_dir)
     register_all_modules()
     cfg.setdefault('runner_type', 'SemiRunner')
     with keep_outputs(args):

@@ -5,7 +5,7 @@ import os
 from contextlib import nullcontext
 from pathlib import Path
 
-from mmssl.utils.cli import is_first, run
+from mmssl.utils.cli import is_first, keep_tracebacks_in, run
 from mmssl.utils.command import command_to_go_on
 from mmssl.utils.signals import signals
 
@@ -16,14 +16,15 @@ EXAMPLES = """examples:
       --cfg-options train_dataloader.dataset.labelled.domain=BMC train_cfg.max_iters=1000
   bash tools/dist_train.sh configs/synfoc/prostate.py 4
 
-exit codes: 1 something to set right, 2 unknown component in the config, 75 stopped by SIGTERM,
+exit codes: 1 something to set right, 2 unknown component or option, 70 not foreseen
+(the message names a file with the traceback), 75 stopped by SIGTERM,
 SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU (go on with --resume), 130 by Ctrl-C (as well)
 MMSSL_DEBUG=1 shows full tracebacks, MMSSL_PROGRESS=1 (0) forces the progress bar on (off)."""
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmengine.config import DictAction
+    from mmssl.utils.options import add_cfg_options
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,13 +59,7 @@ def parse_args() -> argparse.Namespace:
         default='none',
         help='set by tools/dist_train.sh and tools/slurm_train.sh',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override values of the config, for example train_cfg.max_iters=1000',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -99,6 +94,7 @@ def main() -> None:
     from mmssl.utils.folder_lock import lock_folder
     from mmssl.utils.setup import register_all_modules
 
+    keep_tracebacks_in(cfg.work_dir)
     register_all_modules()
     cfg.setdefault('runner_type', 'SemiRunner')
     runner = None

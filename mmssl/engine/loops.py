@@ -12,6 +12,7 @@ from mmengine.runner import ValLoop as MMValLoop
 from mmengine.runner.loops import _update_losses
 
 from mmssl.engine.precision import choose
+from mmssl.engine.score_names import check_save_best
 from mmssl.engine.stopping import LeaveValidationHook, LeftValidation, StopVote
 from mmssl.registry import LOOPS
 from mmssl.utils.signals import Interrupted, signals
@@ -61,6 +62,7 @@ class SemiTrainLoop(IterBasedTrainLoop):
         runner = self.runner
         if hasattr(runner.bare_model, 'check_data'):
             runner.bare_model.check_data(getattr(self.dataloader.dataset, 'metainfo', {}))
+        check_save_best(runner)
         dist_cfg = (runner.cfg.get('env_cfg') or {}).get('dist_cfg') or {}
         self._vote, self._begin = StopVote(dist_cfg.get('timeout', 600)), self._iter
         if runner.val_loop is not None:

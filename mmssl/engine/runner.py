@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmssl.engine.launch import init_distributed
 from mmssl.engine.resume import CheckpointMixin
+from mmssl.engine.setting_rules import check_settings, make_work_dir
 from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
@@ -36,7 +37,13 @@ class SemiRunner(CheckpointMixin, Runner):
 
     @classmethod
     def from_cfg(cls, cfg) -> 'SemiRunner':
-        """Build a runner from a config."""
+        """Build a runner from a config.
+
+        Raises:
+            SettingError: a setting does not fit, or the work folder cannot be made.
+        """
+        check_settings(getattr(cfg, '_cfg_dict', cfg))
+        make_work_dir(cfg['work_dir'])
         if cfg.get('scale_to_world', False):
             cfg = scale_to_world(cfg, launched_world_size(cfg.get('launcher', 'none')))
         return super().from_cfg(cfg)

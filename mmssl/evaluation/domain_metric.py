@@ -87,6 +87,15 @@ class DomainMetric(BaseMetric):
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: list[Future] = []
 
+    def score_names(self, students: Sequence[str]) -> list[str]:
+        """Return the names of the scores that these students will have, averages first."""
+        meta = self.dataset_meta or {}
+        parts = [f'{domain}/{part}/' for domain in meta.get('domains', ())
+                 for part in meta.get('parts', ())]
+        names = [f'{student}/{part}{metric}' for part in ('', *parts) for student in students
+                 for metric in self.metrics]
+        return [f'{self.prefix}/{name}' if self.prefix else name for name in names]
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Queue a batch of samples with truth and predictions for scoring."""
         for sample in data_samples:

@@ -1,42 +1,43 @@
 """What the command line tools share: errors as one line, and exit codes."""
 
-import difflib
-import errno
-import inspect
+import dis
+import linecache
 import os
 import re
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
+from mmssl.utils.errors import TypoError
 from mmssl.utils.machine import loading_fault, no_room, place_gone
 from mmssl.utils.processes import end_with_launcher
 from mmssl.utils.signals import signals
 from mmssl.utils.threads import wait_quietly
 
 PACKAGE = Path(__file__).resolve().parents[1]
-USER_ERRORS = (ValueError, LookupError, OSError, FloatingPointError, ImportError, TypeError)
-# Of the machine, wherever they come up: no right, no folder, no room.
-NO_PLACE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC)
-BUILDERS = ('build_from_cfg', 'build_runner_from_cfg', 'build_model_from_cfg')
 
-# Exit codes: something the user can set right, and a name that does not exist in a config.
-USER_ERROR, TYPO = 1, 2
+# Exit codes: something the user can set right, a name that does not exist in a config, something
+# that nobody foresaw.
+USER_ERROR, TYPO, UNFORESEEN = 1, 2, 70
+
+_tracebacks = [Path(tempfile.gettempdir())]
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a tool; print what a user can set right as one line, and exit with a code.
+def run(main: Callable[[], int | None]) -> None:
+    """Run a tool; end every error with one line and an exit code.
 
-    Errors that mmssl raises on purpose end with code 1, an unknown component in a config with 2,
-    Ctrl-C with 130, another signal that asks to end with 75. Everything else, and everything with
-    `MMSSL_DEBUG=1`, shows its traceback.
+    What mmssl refuses, and what a user can set right, ends with code 1, a name in a config that
+    does not exist with 2, Ctrl-C with 130, another signal that asks to end with 75. Everything else
+    ends with 70; its traceback is kept in a file, which the line names. `MMSSL_DEBUG=1` shows every
+    traceback.
     """
     end_with_launcher()
     wait_quietly()
     try:
-        main()
+        code = main()
     except KeyboardInterrupt as interrupt:
         _say_interrupted(interrupt)
     except Exception as error:
@@ -46,11 +47,14 @@ def run(main: Callable[[], None]) -> None:
             raise
         text, code = explain(error)
         if text is None:
-            raise
+            text = unforeseen(error)
         rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID'))
         where = f'[rank {rank}] ' if rank is not None else ''
         print(f'{where}error: {text}', file=sys.stderr)
         _leave(code)
+    else:
+        if code:
+            _leave(code)
 
 
 def _say_interrupted(interrupt: KeyboardInterrupt) -> None:
@@ -74,19 +78,20 @@ def _leave(code: int) -> None:
     sys.exit(code)
 
 
+def keep_tracebacks_in(folder: str | Path) -> None:
+    """Say where the traceback of an error that nobody foresaw belongs."""
+    _tracebacks.append(Path(folder))
+
+
 def explain(error: BaseException) -> tuple[str | None, int]:
-    """Return the line for a user and the exit code; None if the error is no user's."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    text = unknown_component(error, frames) or unknown_option(error, frames)
-    if text is not None:
-        return text, TYPO
-    text = (missing_type(error) or wrong_channels(error) or lonely_image(error)
-            or no_place(error) or loading_fault(error))
-    if text is not None:
-        return text, USER_ERROR
-    if isinstance(error, USER_ERRORS) and (_raised_here(error.__traceback__) or _in_worker(error)):
+    """Return the line for a user and the exit code; no line if nobody foresaw the error."""
+    if isinstance(error, TypoError):
+        return message(error), TYPO
+    if _is_deliberate(error):
         return message(error), USER_ERROR
-    return no_room(error) or place_gone(error), USER_ERROR
+    text = (wrong_channels(error) or lonely_image(error) or loading_fault(error) or no_room(error)
+            or place_gone(error) or no_place(error) or not_built(error))
+    return text, USER_ERROR if text else UNFORESEEN
 
 
 def message(error: BaseException) -> str:
@@ -99,15 +104,42 @@ def message(error: BaseException) -> str:
     return ' '.join(text.split())
 
 
-def _raised_here(trace: TracebackType | None) -> bool:
+def unforeseen(error: BaseException) -> str:
+    """Return the line of an error that nobody foresaw; its traceback goes into a file."""
+    words = message(error)
+    words = f'{words[:300]} ...' if len(words) > 300 else words
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f' ({frames[-1].filename}, line {frames[-1].lineno})' if frames else ''
+    said = f'{type(error).__name__}{": " if words else ""}{words}{place}; this was not foreseen'
+    text = ''.join(traceback.format_exception(error))
+    for folder in reversed(_tracebacks):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                'w', prefix='error_', suffix='.txt', dir=folder, delete=False
+            ) as file:
+                file.write(text)
+            return f'{said}: its traceback is in {file.name}, MMSSL_DEBUG=1 shows it'
+        except OSError:
+            continue
+    return f'{said}: MMSSL_DEBUG=1 shows its traceback'
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    """Whether a `raise` of ours made the error, and not a slip in our code."""
+    text = str(error)
+    if 'Original Traceback' in text:  # a data loading worker's
+        found = re.findall(r'File "([^"]+)", line (\d+)', text)
+        return bool(found) and _is_ours(found[-1][0]) and linecache.getline(
+            found[-1][0], int(found[-1][1])).lstrip().startswith('raise ')
+    trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and _is_ours(trace.tb_frame.f_code.co_filename)
+    return trace is not None and _raises(trace) and _is_ours(trace.tb_frame.f_code.co_filename)
 
 
-def _in_worker(error: BaseException) -> bool:
-    files = re.findall(r'File "([^"]+)", line', str(error))
-    return 'Original Traceback' in str(error) and bool(files) and _is_ours(files[-1])
+def _raises(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap['RAISE_VARARGS']
 
 
 def _is_ours(file: str) -> bool:
@@ -115,65 +147,20 @@ def _is_ours(file: str) -> bool:
     return path.is_relative_to(PACKAGE) or path.is_relative_to(PACKAGE.parent / 'tools')
 
 
-def unknown_component(error: BaseException, frames: list[FrameType]) -> str | None:
-    """Explain a component name that no registry has, with the nearest names that exist."""
-    found = re.search(r"'?([\w.]+) is not in the (?:[\w.]+::)?([\w -]+) registry", str(error))
-    if not isinstance(error, KeyError) or found is None:
-        return None
-    name, kind = found.groups()
-    registries = [f.f_locals.get('registry') for f in frames if f.f_code.co_name in BUILDERS]
-    known = _names(registries[-1]) if registries and registries[-1] is not None else []
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    near = near or [k for k in known if k.lower() == name.lower()][:3]
-    hint = f'; did you mean {" or ".join(repr(n) for n in near)}?' if near else (
-        '; if it is your own, name its module in custom_imports'
-    )
-    return f'component "{name}" is not in the registry "{kind}"{hint}'.replace("'", '"')
-
-
-def _names(registry) -> list[str]:
-    names = []
-    while registry is not None:
-        names += list(registry.module_dict)
-        for scope, child in registry.children.items():
-            names += [f'{scope}.{name}' for name in child.module_dict]
-        registry = registry.parent
-    return names
-
-
-def unknown_option(error: BaseException, frames: list[FrameType]) -> str | None:
-    """Explain an option that a component does not have, with the nearest that it has."""
-    found = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
-    builder = next((f for f in reversed(frames) if f.f_code.co_name in BUILDERS), None)
-    if not isinstance(error, TypeError) or found is None or builder is None:
-        return None
-    component = builder.f_locals.get('obj_cls')
-    makers = _constructors(component)
-    passed_on = frames[frames.index(builder) + 1 :]  # as `**kwargs`, to a base class
-    if any(frame.f_code not in [make.__code__ for make in makers] for frame in passed_on):
-        return None
-    known = _options(makers)
-    near = difflib.get_close_matches(found.group(1), known, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(known)}'
-    return f'"{component.__name__}" has no option "{found.group(1)}"; {hint}'
-
-
 def no_place(error: BaseException) -> str | None:
-    """Explain that something cannot be written where it belongs."""
-    if not isinstance(error, OSError) or error.errno not in NO_PLACE or error.filename is None:
+    """Explain that a file or folder cannot be read or written."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
         return None
     return (f'"{error.filename}": {error.strerror}; choose another place, for example with '
             '--work-dir, or set its rights')
 
 
-def missing_type(error: BaseException) -> str | None:
-    """Explain that options were given to a component which no base config names."""
-    text = str(error.args[0]) if error.args else ''
-    found = re.search(r'must contain the key "type", but got (\{.*\})', text, re.DOTALL)
-    if not isinstance(error, KeyError) or found is None:
+def not_built(error: BaseException) -> str | None:
+    """Explain that a component of another package does not take its options."""
+    call = getattr(error, 'component', None)
+    if call is None:
         return None
-    given = ' '.join(found.group(1).split())
-    return f'a component has options, {given}, but no "type": say what it is, type=...'
+    return f'{call} cannot be built: {type(error).__name__}: {message(error)}'
 
 
 def wrong_channels(error: BaseException) -> str | None:
@@ -194,22 +181,3 @@ def lonely_image(error: BaseException) -> str | None:
     return ('a network with BatchNorm, which needs two values of each channel, is given one image '
             'of one process: raise batch_sampler.num_labelled and num_unlabelled to two for each '
             "process, or give the student norm_cfg=dict(type='GN', num_groups=...)")
-
-
-def _constructors(component: Callable | None) -> list[Callable]:
-    """Return the functions that make a component: of a class, its `__init__` and its bases'."""
-    if not inspect.isclass(component):
-        return [component] if inspect.isfunction(component) else []
-    found = (vars(base).get('__init__') for base in inspect.getmro(component))
-    return [make for make in found if inspect.isfunction(make)]
-
-
-def _options(makers: Sequence[Callable]) -> list[str]:
-    """Return the names that the first of the functions takes, or passes on to the next one."""
-    known: list[str] = []
-    for make in makers:
-        parameters = inspect.signature(make).parameters.values()
-        known += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-            break
-    return [name for name in dict.fromkeys(known) if name != 'self']

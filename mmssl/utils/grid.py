@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from .options import parse_value, split_option
+
 
 class Axis(NamedTuple):
     """One varied setting: its name, and options (key to text) by the label of each value."""
@@ -118,10 +120,7 @@ def parse_options(words: Sequence[str]) -> dict[str, str]:
     Raises:
         ValueError: a word has no equals sign.
     """
-    for word in words:
-        if '=' not in word:
-            raise ValueError(f'--cfg-options "{word}" is not KEY=VALUE')
-    return dict(word.split('=', 1) for word in words)
+    return dict(map(split_option, words))
 
 
 def check_keys(config: str, options: Mapping[str, str], keys: Sequence[str]):
@@ -130,11 +129,9 @@ def check_keys(config: str, options: Mapping[str, str], keys: Sequence[str]):
     Raises:
         ValueError: it has not; the nearest name is given.
     """
-    from mmengine.config import DictAction
-
     from mmssl.utils.setup import load_config
 
-    cfg = load_config(config, {k: DictAction._parse_iterable(v) for k, v in options.items()})
+    cfg = load_config(config, {k: parse_value(v) for k, v in options.items()})
     for key in keys:
         node, words = cfg.to_dict(), key.split('.')
         for depth, word in enumerate(words):

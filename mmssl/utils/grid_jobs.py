@@ -55,11 +55,10 @@ class Job:
     @cached_property
     def settings(self) -> tuple[dict[str, str], dict[str, str]]:
         """Every setting that matters, by dotted name: of the training, and of the test alone."""
-        from mmengine.config import DictAction
-
+        from .options import parse_value
         from .setup import load_config
 
-        options = {k: DictAction._parse_iterable(v) for k, v in self.options.items()}
+        options = {k: parse_value(v) for k, v in self.options.items()}
         leaves = flatten(load_config(self.config, options).to_dict())
         leaves = {'--amp': repr(self.amp), **{k: v for k, v in leaves.items() if _matters(k)}}
         test = {k: v for k, v in leaves.items() if k.startswith('test_')}

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .config_file import import_plug_ins, read_config
+from .options import merge_options
+
 MODULES = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
 READ_BY_RUNNERS = (
     'activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports',
@@ -43,35 +46,18 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no valid config, an import it asks for fails, or an option begins
-            an entry that nothing reads.
+        SettingError: the file is no valid config, an import it asks for fails, or an option begins
+            an entry that nothing reads or does not fit into the config.
     """
-    from mmengine.config import Config
-
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'Config "{path}" does not exist')
     _make_importable(os.getcwd(), str(path.resolve().parent))
-    try:
-        cfg = Config.fromfile(str(path), import_custom_modules=False)
-    except (SyntaxError, NameError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise ValueError(
-            f'Config "{path}" cannot be read: {type(error).__name__}: {error}'
-        ) from error
+    cfg = read_config(path)
     if options:
         _check_entries(options, list(cfg))
-        cfg.merge_from_dict(options)
+        merge_options(cfg, options)
     _make_importable(*cfg.get('import_from', []))
     if cfg.get('custom_imports'):
-        from mmengine.utils import import_modules_from_strings
-
-        try:
-            import_modules_from_strings(**cfg.custom_imports)
-        except ImportError as error:
-            raise ValueError(
-                f'custom_imports of "{path}": {error}. Put the file beside the config or into the '
-                'folder you start from, or set PYTHONPATH'
-            ) from error
+        import_plug_ins(cfg.custom_imports, path)
     return cfg
 
 

@@ -65,7 +65,7 @@ def test_folder_names_are_plain_and_differ():
 
 def test_options_need_an_equals_sign():
     assert parse_options(['a=1', 'b=c=d']) == {'a': '1', 'b': 'c=d'}
-    with pytest.raises(ValueError, match='"a" is not KEY=VALUE'):
+    with pytest.raises(ValueError, match='"a" has no "=": write KEY=VALUE'):
         parse_options(['a'])
 
 

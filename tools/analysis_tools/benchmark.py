@@ -5,17 +5,19 @@ python tools/analysis_tools/benchmark.py pipeline CONFIG [--number N] [--synthet
 
 import argparse
 import os
-import sys
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import ConfigDict
 
 from mmssl.registry import DATASETS
 from mmssl.structures import Draw
+from mmssl.utils.cli import run
+from mmssl.utils.options import add_cfg_options, at_least
+from mmssl.utils.setup import load_config
 from mmssl.utils.timed_pipeline import (
     build_steps,
     cpu_name,
@@ -108,8 +110,7 @@ def run_pipeline(args: argparse.Namespace) -> None:
     """Print the time of the training pipelines of a config, on one thread."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     dataset_cfg = training_dataset(cfg)
     samples, source = load_samples(dataset_cfg, args)
     print(f'{args.config}: {args.number} samples of each kind, {source}')
@@ -121,11 +122,11 @@ def add_pipeline(commands: argparse._SubParsersAction) -> None:
     """Describe the command `pipeline`."""
     parser = commands.add_parser('pipeline', help='time of a training sample, by transform')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--number', type=int, default=200, help='samples of each kind')
-    parser.add_argument('--images', type=int, default=16, help='different images among them')
+    parser.add_argument('--number', type=at_least(1), default=200, help='samples of each kind')
+    parser.add_argument('--images', type=at_least(1), default=16, help='different ones of them')
     parser.add_argument('--synthetic', action='store_true', help='generated images, no files')
-    parser.add_argument('--file-size', type=int, default=384, help='side of generated images')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value ...')
+    parser.add_argument('--file-size', type=at_least(8), default=384, help='their side in pixels')
+    add_cfg_options(parser)
     parser.set_defaults(run=run_pipeline)
 
 
@@ -139,11 +140,8 @@ def main(argv: list[str] | None = None) -> None:
     for add in COMMANDS:
         add(commands)
     args = parser.parse_args(argv)
-    try:
-        args.run(args)
-    except (KeyError, ValueError, FileNotFoundError) as error:
-        sys.exit(f'{parser.prog}: {error.args[0] if isinstance(error, KeyError) else error}')
+    args.run(args)
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from mmssl.evaluation import binary_metrics
+from mmssl.utils.cli import run
+from mmssl.utils.options import at_least
 
 CASES = {
     '2D 384x384': ((384, 384), (70, 60)),
@@ -44,7 +46,8 @@ def milliseconds(function: Callable[[], object], repeats: int) -> float:
 def main() -> None:
     """Print a line for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--repeats', type=int, default=20, help='calls in 2D (a tenth in 3D)')
+    parser.add_argument(
+        '--repeats', type=at_least(1), default=20, help='calls in 2D (a tenth in 3D)')
     args = parser.parse_args()
     try:
         from medpy.metric import binary as medpy
@@ -66,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -26,12 +26,12 @@ EXAMPLES = """examples:
 
 The batch has the config's size and views, of generated images; no file is read but the weights
 that the config names, and with --random-weights not those either: time and memory are the same.
-exit codes: 1 something to set right, 2 unknown component in the config"""
+exit codes: 1 something to set right, 2 unknown component or option, 70 not foreseen"""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    from mmengine.config import DictAction
+    from mmssl.utils.options import add_cfg_options, at_least
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -43,9 +43,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--amp', action='store_true', help='half precision where the device computes it well')
     add('--random-weights', action='store_true', help='do not read published weights')
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='cpu or cuda')
-    add('--file-size', type=int, default=384, help='side of the generated images (default 384)')
-    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override values of the config')
+    add('--file-size', type=at_least(8), default=384,
+        help='side of the generated images (default 384)')
+    add_cfg_options(parser)
     return parser.parse_args(argv)
 
 

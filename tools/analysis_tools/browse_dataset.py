@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
@@ -21,6 +20,9 @@ from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.models.mixing import box_mask, paste, resize_mask
 from mmssl.registry import DATA_SAMPLERS, DATASETS
 from mmssl.structures import resize_nearest
+from mmssl.utils.cli import run
+from mmssl.utils.options import add_cfg_options, at_least
+from mmssl.utils.setup import load_config
 
 TITLE_HEIGHT, GAP = 20, 4
 VIEWS = {'u_w': 'weak u_w', 'u_s': 'strong u_s', 'u_s2': 'strong u_s2'}
@@ -34,13 +36,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--out-dir', help='folder for the pictures (work_dirs/browse/CONFIG)')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
-    parser.add_argument('--number', type=int, default=16, help='pictures to write')
-    parser.add_argument('--start-iter', type=int, default=0, help='first training iteration')
-    parser.add_argument('--height', type=int, default=256, help='height of a panel in pixels')
+    parser.add_argument('--number', type=at_least(1), default=16, help='pictures to write')
+    parser.add_argument('--start-iter', type=at_least(0), default=0, help='first iteration')
+    parser.add_argument('--height', type=at_least(8), default=256, help='of a panel in pixels')
     parser.add_argument(
         '--no-check', action='store_true', help='do not read all masks for unknown values first'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value')
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
@@ -161,7 +163,7 @@ def draw_test(sample: dict, sizes: dict, palette: list) -> list:
 
 
 def pictures(
-    cfg: Config, dataset: MixedDomainDataset, args: argparse.Namespace
+    cfg, dataset: MixedDomainDataset, args: argparse.Namespace
 ) -> Iterator[tuple[str, dict, list]]:
     """Yield (what, metainfo, panels) of the samples, in training those of each batch."""
     palette = dataset.metainfo['palette']
@@ -210,8 +212,7 @@ def check_masks(dataset: MixedDomainDataset) -> list[str]:
 def main() -> int:
     """Write the pictures; return 1 if a file is at fault."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope') or 'mmssl')
     loader = cfg.get(f'{args.split}_dataloader')
     if not loader:
@@ -242,4 +243,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

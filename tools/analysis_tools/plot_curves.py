@@ -2,6 +2,7 @@
 
 import argparse
 
+from mmssl.utils.cli import run
 from mmssl.visualization import plot_training
 
 
@@ -11,11 +12,8 @@ def main() -> None:
     parser.add_argument('work_dir', help='work folder of the run')
     parser.add_argument('--out', help='PNG to write (default: WORK_DIR/curves.png)')
     args = parser.parse_args()
-    try:
-        print(f'Wrote {plot_training(args.work_dir, args.out)}')
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
+    print(f'Wrote {plot_training(args.work_dir, args.out)}')
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmssl.datasets.phantom import SCANNERS, PhantomSettings, write_phantom
 from mmssl.datasets.phantom_volumes import VolumeSettings, write_phantom_volumes
+from mmssl.utils.cli import run
 
 LAYOUTS = {
     'slices': (PhantomSettings, write_phantom),
@@ -103,7 +104,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit('interrupted; nothing was written')
+    run(main)

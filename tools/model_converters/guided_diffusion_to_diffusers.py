@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mmssl.models.diffusion.unet import build_unet, guided_diffusion_config, save_unet
+from mmssl.utils.cli import run
 from mmssl.utils.weights import load_tensors
 
 RESNET = {'in_layers.0': 'norm1', 'in_layers.2': 'conv1', 'emb_layers.1': 'time_emb_proj',
@@ -203,4 +204,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmssl.utils.cli import run
 from mmssl.utils.io import write_atomic
 from mmssl.utils.released_names import sam_from_released, unet_from_released
 from mmssl.utils.weights import FILE, file_sha256, find_weights, fingerprint, load_tensors
@@ -65,4 +66,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)
