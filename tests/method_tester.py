@@ -39,7 +39,7 @@ def phantom_batch(
         return (x + 10 * torch.randn(x.shape, generator=g)).clamp(0, 255).to(torch.uint8)
 
     labelled, unlabelled = slice(None, n_l), slice(n_l, None)
-    boxes = {key: torch.tensor([[left, 3, side // 2, side // 3]] * n_u)
+    boxes = {key: torch.tensor([[left + i, 3, side // 2, side // 3] for i in range(n_u)])
              for key, left in (('box', 2), ('box2', side // 3))}
     views = dict(x_w=view(labelled, 1), y=y[labelled].to(torch.uint8), u_w=view(unlabelled, 1),
                  u_s=view(unlabelled, 0.7), u_s2=view(unlabelled, 1.2), **boxes)
@@ -123,12 +123,18 @@ class MethodTester:
         module = model.module if hasattr(model, 'module') else model
         return model(module.data_preprocessor(copy.deepcopy(raw), True)['inputs'], mode='loss')
 
+    @staticmethod
+    def move_teachers(model) -> None:
+        """Let the teachers be others than their students, so that the two disagree."""
+        for seed, p in enumerate(model.teachers.parameters()):
+            p.data += 0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
+
     @classmethod
-    def step(cls, model, raw: dict) -> dict[str, torch.Tensor]:
+    def step(cls, model, raw: dict, seed: int = 0) -> dict[str, torch.Tensor]:
         """Make one SGD step and return the parameters that learn."""
         module = model.module if hasattr(model, 'module') else model
         learning = {k: p for k, p in module.named_parameters() if p.requires_grad}
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         cls.loss(model, raw)['loss'].backward()
         torch.optim.SGD(learning.values(), lr=0.1).step()
         return {k: p.detach().clone() for k, p in learning.items()}
@@ -200,8 +206,7 @@ class MethodTester:
             hooks = Config.fromfile(ROOT / 'configs' / self.config).get('custom_hooks', [])
             assert not any('EMATeacherHook' in hook.type for hook in hooks)
             return
-        for seed, p in enumerate(model.teachers.parameters()):  # let the teachers be another
-            p.data += 0.01 * torch.randn(p.shape, generator=torch.Generator().manual_seed(seed))
+        self.move_teachers(model)
         hook = self.hook(model)
         before = {k: p.clone() for k, p in model.teachers.named_parameters()}
         self.step(model, self.batch())
@@ -273,7 +278,13 @@ class MethodTester:
         for part in ('state_dict', 'optimizer'):
             assert_same(resumed[part], whole[part], part)
 
-    @pytest.mark.slow
+    def test_the_step_of_two_ranks_has_unsupervised_terms_to_compare(self):
+        """What is compared below is not 0, however the draws are switched off."""
+        model, raw = exact_step(type(self))
+        terms = self.loss(model, raw)
+        supervised = sum(value for name, value in terms.items() if name.startswith('sup'))
+        assert not self.unlabelled or terms['loss'] - supervised > 1e-4, terms
+
     def test_two_ranks_equal_one_process(self, two_ranks):
         one = one_step(type(self))
         ranks = [torch.load(folder, weights_only=True) for folder in two_ranks[type(self).__name__]]
@@ -301,13 +312,20 @@ def assert_same(a, b, where: str) -> None:
         assert a == b, where
 
 
+def exact_step(tester: type[MethodTester]) -> tuple:
+    """Return a model without random draws, its teachers moved, and a batch."""
+    model = tester.model(norm=GN, **tester.exact)
+    tester.move_teachers(model)
+    return model, tester.batch()
+
+
 def one_step(tester: type[MethodTester], rank: int | None = None) -> dict[str, torch.Tensor]:
-    """Step on the whole batch, or as one of two ranks on its share."""
-    model, raw = tester.model(norm=GN, **tester.exact), tester.batch()
+    """Step on the whole batch, or as one of two ranks on its share, with draws of its own."""
+    model, raw = exact_step(tester)
     if rank is not None:
         raw['inputs'] = {k: tester.share(k, v, rank) for k, v in raw['inputs'].items()}
         model = torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
-    return tester.step(model, raw)
+    return tester.step(model, raw, seed=rank or 0)
 
 
 def run_rank(rank: int, port: int, folder: str, module: str, names: list[str]) -> None:

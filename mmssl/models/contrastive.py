@@ -70,6 +70,8 @@ class RowNorm(nn.Module):
         [-0.9999949932098389, 0.9999949932098389]
     """
 
+    over_ranks = {'running_mean': 'mean', 'running_var': 'mean'}
+
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         self.momentum = momentum
@@ -147,6 +149,8 @@ class PixelContrast(nn.Module):
     Raises:
         ValueError: an unknown `keep`.
     """
+
+    over_ranks = {'memory': 'equal', 'filled': 'equal'}
 
     def __init__(
         self,

@@ -146,6 +146,12 @@ def test_sample_depends_on_seed_iteration_and_slot_alone(root):
     assert not any(equal(first, other) for other in others)
 
 
+def test_a_labelled_and_an_unlabelled_draw_of_one_slot_are_two(root):
+    dataset = build(root, pipeline=[])
+    labelled, unlabelled = (dataset[Draw(0, 3, 1, flag)]['rng'].random(4) for flag in (True, False))
+    assert not np.array_equal(labelled, unlabelled)
+
+
 def test_labelled_image_drawn_without_its_label(root):
     for cache in (False, True, 'lazy'):
         dataset = build(root, cache=cache, pipeline=[])

@@ -140,6 +140,13 @@ def test_resumed_in_either_stage_and_between_them(tmp_path, last):
     assert [run.message_hub.get_info('best_score') for run in (one, two)] == [-8, -8]
 
 
+def test_of_equal_scores_the_first_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(StageMetric, 'compute_metrics', lambda self, results: {
+        'unet/DSC': 50.0, 'sam/DSC': 50.0})
+    train(tmp_path)
+    assert read(tmp_path, 'pretrained.pth')['meta']['iter'] == 2
+
+
 def test_without_validation_the_last_weights_are_taken(tmp_path):
     runner = train(tmp_path, **{'train_cfg.val_interval': 8, 'model.pretrained': ['unet']})
     assert not (tmp_path / 'pretrained.pth').exists()

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from tiny import GN, build, raw_batch, segmentor, set_iter, synfoc
+from two_processes import run_two
 
 CFG = synfoc(students=dict(sam=segmentor(norm=GN), unet=segmentor(norm=GN)))
 
@@ -36,12 +36,7 @@ def worker(rank: int, port: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_equal_one_process(tmp_path):
-    import socket
-
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    mp.spawn(worker, args=(port, str(tmp_path)), nprocs=2)
+    run_two(worker, str(tmp_path))
     one = step(build(CFG), raw_batch(4, 4))
     ranks = [torch.load(tmp_path / f'{r}.pth') for r in range(2)]
     for name, value in one.items():

@@ -129,6 +129,8 @@ def test_the_published_number_is_that_of_the_student_in_the_row(tool, tmp_path, 
     for option, value in (([], '88.60'), (['--student', 'unet'], '87.50')):
         bench = tool.Benchmark(tool.parse_args([*words, *option]), tmp_path)
         assert bench.row(('synfoc',), {}).notes['published DSC (%)'] == value
+    other = tool.Benchmark(tool.parse_args([*words, '--labels', '7']), tmp_path)
+    assert other.row(('synfoc',), {}).notes['published DSC (%)'] == '-', 'not of as many labels'
 
 
 def test_the_number_of_a_method_is_not_that_of_its_variants(tool, tmp_path, monkeypatch):

@@ -1,14 +1,12 @@
 """Every method passes the checks of `tests/method_tester.py`; one entry for each."""
 
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from method_tester import SIDE, MethodTester, run_rank, write_small_phantom
 from mmengine.logging import MessageHub
 from sam_parts import ARCH
 from tiny import GN, segmentor
+from two_processes import run_two
 
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
 
@@ -26,10 +24,7 @@ def two_ranks(tmp_path_factory, request):
     names = sorted({item.cls.__name__ for item in request.session.items
                     if item.module is request.module and item.cls})
     folder = tmp_path_factory.mktemp('ranks')
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    mp.spawn(run_rank, args=(port, str(folder), __name__, names), nprocs=2)
+    run_two(run_rank, str(folder), __name__, names)
     return {name: [folder / f'{name}_{rank}.pth' for rank in range(2)] for name in names}
 
 
@@ -183,7 +178,11 @@ class SeveralHeadsTester(MethodTester):
 
 class TestURPC(SeveralHeadsTester):
     config = 'urpc/acdc.py'
-    head = dict(type='UNetPyramidHead', noise=('scale',))  # one draw for all images
+    head = dict(type='UNetPyramidHead', noise=('scale',))
+
+    @classmethod
+    def step(cls, model, raw, seed=0):
+        return super().step(model, raw)  # the noise is one draw for all images of a process
 
 
 class TestMCNet(SeveralHeadsTester):
@@ -323,7 +322,7 @@ class TestCPCSAMInThreeSteps(TestCPCSAM):
         return {**merged, 'loss': sum(one['loss'] for one in terms)}
 
     @classmethod
-    def step(cls, model, raw):
+    def step(cls, model, raw, seed=0):
         module = model.module if hasattr(model, 'module') else model
         learning = {k: p for k, p in module.named_parameters() if p.requires_grad}
         optimizer = torch.optim.SGD(learning.values(), lr=0.1)
