@@ -198,7 +198,8 @@ def test_file_has_means_images_protocol_and_no_nan(tmp_path):
     assert content['images'][0]['name'] == '7'
     assert content['images'][0]['scores']['unet']['cup']['HD95'] is None
     assert content['students']['unet']['domains']['A']['count'] == 1
-    found = average([{'domain': d, 'scores': {'net': {'cup': {'DSC': 1.0}}}} for d in 'ABA'], ['DSC'])
+    three = [{'domain': d, 'scores': {'net': {'cup': {'DSC': 1.0}}}} for d in 'ABA']
+    found = average(three, ['DSC'])
     counts = {name: domain['count'] for name, domain in found['net']['domains'].items()}
     assert counts == {'A': 2, 'B': 1}, 'each of its own images'
     assert content['protocol']['empty'] == 'nan'
