@@ -71,10 +71,10 @@ class MixedDomainDataset(Dataset):
     def __init__(
         self,
         data_root: str,
-        domains: Sequence[str] | None = None,
+        domains: str | Sequence[str] | None = None,
         mode: str = 'train',
         labelled: dict | None = None,
-        unlabelled_domains: Sequence[str] | None = None,
+        unlabelled_domains: str | Sequence[str] | None = None,
         holdout: dict | None = None,
         prepare: Sequence[dict] = (),
         head: Sequence[dict] = (),

@@ -184,7 +184,7 @@ def test_cached_arrays_cannot_be_spoilt(root):
     spoilt['img'][:] = 0
     assert (dataset.cache.get(0)['img'] == before['img']).all() and before['img'].any()
     assert len(dataset.cache) == 18 and dataset.cache.num_bytes == 18 * 256 + 2 * 256
-    with pytest.raises(ValueError, match='cache = 2 is not known'):
+    with pytest.raises(ValueError, match='has cache=2; it must be'):
         build(root, cache=2)
 
 
