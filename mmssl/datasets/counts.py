@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mmengine.logging import print_log
 
-from .domain_index import DomainIndex
 from .layout import Sample
+
+if TYPE_CHECKING:
+    from .domain_index import DomainIndex
 
 _REPORTED: set[str] = set()
 
 
-def compare_counts(metainfo: dict, mode: str, found: Sequence[DomainIndex]) -> str | None:
+def compare_counts(metainfo: dict, mode: str, found: 'Sequence[DomainIndex]') -> str | None:
     """Return how the number of images differs from the published one, None if it does not.
 
     `metainfo['published_counts']` holds for 'train' and 'test' the images of each domain, or one

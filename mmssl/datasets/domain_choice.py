@@ -3,8 +3,35 @@
 from collections.abc import Sequence
 
 from .labelled import KEYS
+from .layout import DomainLayout
+from .naming import as_name, as_names, did_you_mean
 
 ALL = 'all'
+SEEDED = ('fraction', 'case')
+"""Types of split that take the first or last images of an order."""
+
+
+def with_seed(rule: dict, seed: int | None) -> dict:
+    """Return the rule of a choice with the seed of its data set, unless it says one itself.
+
+    A list has an order of its own, and no rule takes the first of what it names.
+    """
+    if 'seed' in rule or rule.get('list') is not None or rule.get('type', 'case') not in SEEDED:
+        return dict(rule)
+    return {**rule, 'seed': seed}
+
+
+def seeded_layout(layout: DomainLayout, seed: int | None) -> DomainLayout:
+    """Return a layout whose split has the seed of the data set, see `with_seed`."""
+    return layout.override(dict(split=with_seed(layout.split, seed)))
+
+
+def labelled_domain(labelled: dict, domains: Sequence[str]) -> str | None:
+    """Return the domain that `labelled` names, the only one if it names none."""
+    domain = labelled.get('domain')
+    if domain is None:
+        return domains[0] if len(domains) == 1 else None
+    return as_name(domain, 'labelled.domain')
 
 
 def check_domains(
@@ -34,8 +61,8 @@ def check_domains(
             )
         if labelled.get('domain') != ALL:
             named['labelled.domain'] = (labelled.get('domain'),)
-    if holdout and not isinstance(holdout.get('domains', 'labelled'), str):
-        named['holdout.domains'] = holdout['domains']
+    if holdout and holdout.get('domains', 'labelled') not in ('labelled', ALL):
+        named['holdout.domains'] = as_names(holdout['domains'], 'holdout.domains')
     for option, names in named.items():
         for name in names:
             check_known(option, name, domains)
@@ -46,6 +73,7 @@ def check_known(option: str, name: str | None, domains: Sequence[str]) -> None:
     if name not in domains:
         raise ValueError(
             f'{option} names domain "{name}", which is not known (known: {", ".join(domains)}).'
+            + did_you_mean(str(name), domains)
         )
 
 
@@ -59,6 +87,7 @@ def holdout_domains(domains: Sequence[str], labelled: dict | None, holdout: dict
     if chosen == ALL:
         return list(domains)
     if chosen != 'labelled':
+        chosen = as_names(chosen, 'holdout.domains')
         return [name for name in domains if name in chosen]
     if not labelled:
         raise ValueError(

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .domain_names import DomainNames
 from .errors import DataError
 from .labelled import choose_labelled
-from .layout import DomainLayout, Place, Sample
-from .listing import find_images, find_masks, in_words
+from .layout import DomainLayout, Place, Sample, as_tuple
+from .listing import check_link, find_images, find_masks, in_words
 from .splits import PARTS, hold_out, keep_patients_apart, split_names
 from .volumes import holds_volumes, volume_shape
 
@@ -71,14 +71,13 @@ class DomainIndex:
         """Return the masks of some image files."""
         if not wanted:
             return {}
-        masks = find_masks(self.mask_folders, self.layout, self.domain)
+        masks, orphans = find_masks(self.mask_folders, self.layout, self.domain, self.files)
         missing = [name for name in self.files if name in wanted and name not in masks]
-        orphans = sorted(name for name in masks if name not in self.files)
         if missing:
             file = os.path.basename(self.files[missing[0]])
             looked = self.layout.mask_name.replace('{name}', missing[0])
             more = f', nor for {len(missing) - 1} more' if len(missing) > 1 else ''
-            other = f'; {masks[orphans[0]][0]} is a mask without image' if orphans else ''
+            other = f'; {orphans[0]} is a mask without image' if orphans else ''
             raise FileNotFoundError(
                 f'Domain "{self.domain}" has no mask for image {file}{more} '
                 f'(looked for {os.path.join(in_words(self.mask_folders), looked)}.*{other}). '
@@ -86,9 +85,11 @@ class DomainIndex:
             )
         if orphans:
             raise FileNotFoundError(
-                f'Domain "{self.domain}" has a mask without image: {masks[orphans[0]][0]} '
+                f'Domain "{self.domain}" has a mask without image: {orphans[0]} '
                 f'({len(orphans)} in all). Add the image or remove the mask.'
             )
+        for path in (path for name in wanted for path in masks[name]):
+            check_link(path)
         volumes = {_stem(s): s.img_path for s in self.images.values() if s.index is not None}
         for name in wanted & set(volumes):
             self._compare_shapes(volumes[name], masks[name])
@@ -106,7 +107,12 @@ class DomainIndex:
 
 
 def index_domain(
-    data_root: str, domain: str, layout: DomainLayout, mode: str, holdout: dict | None
+    data_root: str,
+    domain: str,
+    layout: DomainLayout,
+    mode: str,
+    holdout: dict | None,
+    others: Collection[str] = (),
 ) -> DomainIndex:
     """List the images of one domain for one mode; of volumes the header is read, no pixel.
 
@@ -116,6 +122,7 @@ def index_domain(
         layout: how its files are laid out.
         mode: 'train', 'val' or 'test'.
         holdout: which training images are kept for validation (see `hold_out`), if any.
+        others: further domains of the data set, which a list may name.
 
     Raises:
         FileNotFoundError: a folder or list is missing, or a folder has no image.
@@ -133,16 +140,18 @@ def index_domain(
     folders = layout.folders('image_dir', data_root, domain, split)
     files = find_images(folders, layout, domain)
     pool = _pool(data_root, domain, layout, files, in_words(folders))
+    beside = _domains_beside(data_root, domain, layout, split)
+    pool = replace(pool, others=frozenset({*others, *beside} - {domain}))
     chosen = split_names(pool, layout.split, part)
     _check_folders(data_root, domain, layout)
     images = _expand(domain, layout, {name: files[name] for name in chosen})
-    pool = DomainNames(
-        domain,
-        tuple(images),
-        tuple(sample.case for sample in images.values()),
-        data_root,
-        tuple((_stem(sample), sample.volume) for sample in images.values()),
-        f'the {part} part of {pool.folder}',
+    pool = replace(
+        pool,
+        names=tuple(images),
+        cases=tuple(sample.case for sample in images.values()),
+        groups=tuple((_stem(sample), sample.volume) for sample in images.values()),
+        folder=f'the {part} part of {pool.folder}',
+        paths=tuple(sample.img_path for sample in images.values()),
     )
     if holdout:
         held = set(hold_out(pool, holdout))
@@ -167,7 +176,19 @@ def _pool(
         data_root,
         tuple((place.volume,) for place in found),
         folder,
+        tuple(files.values()),
     )
+
+
+def _domains_beside(data_root: str, domain: str, layout: DomainLayout, split: str) -> list[str]:
+    """Return the folders that could be domains of this layout, in use or not."""
+    if not any('{domain}' in pattern for pattern in as_tuple(layout.image_dir)):
+        return []
+    return [
+        name
+        for name in os.listdir(data_root)
+        if any(map(os.path.isdir, layout.folders('image_dir', data_root, name, split)))
+    ]
 
 
 def _fitting(name: str, place: Place | None, domain: str, layout: DomainLayout) -> Place:

@@ -114,6 +114,9 @@ class DomainLayout:
                         f'"{self.split.get("type")}": '
                         + ('put {split} into it.' if by_folder else 'leave {split} out of it.')
                     )
+        for option in ('image_suffixes', 'mask_suffixes'):
+            dotted = (f'.{s.lower().lstrip(".")}' for s in as_tuple(getattr(self, option)))
+            object.__setattr__(self, option, tuple(dotted))
         common = set(self.mask_suffixes) & set(self.image_suffixes) - set(HDF5_SUFFIXES)
         if self.shared_folder and self.mask_name == '{name}' and common:
             raise ValueError(
@@ -199,7 +202,8 @@ class DomainLayout:
                 glob.escape(data_root) if '*' in pattern else data_root,
                 pattern.format(domain=domain, split=split),
             )
-            found += sorted(glob.glob(folder)) if '*' in pattern else [folder]
+            several = filter(os.path.isdir, sorted(glob.glob(folder)))
+            found += several if '*' in pattern else [folder]
         return found
 
     def place_of(self, name: str) -> Place | None:

@@ -1,7 +1,8 @@
 """The four data sets of the mixed-domain papers in their processed layout.
 
 Nothing but names, layouts and counts: `MixedDomainDataset` does the same with these options in a
-config. Counts: code and text of MiDSS (CVPR 2024) and SynFoC (CVPR 2025).
+config. `SEED = None` is the published rule: the first or last of the sorted names or cases.
+Counts: code and text of MiDSS (CVPR 2024) and SynFoC (CVPR 2025).
 """
 
 from ..registry import DATASETS
@@ -12,6 +13,7 @@ from .mixed_domain import MixedDomainDataset
 class Prostate(MixedDomainDataset):
     """Prostate MRI slices of six sites (SAML); masks are inverted, 0 is the prostate."""
 
+    SEED = None
     DOMAINS = ('BIDMC', 'BMC', 'HK', 'I2CVB', 'RUNMC', 'UCL')
     METAINFO = dict(
         dataset_name='prostate',
@@ -33,6 +35,7 @@ class Prostate(MixedDomainDataset):
 class Fundus(MixedDomainDataset):
     """Optic cup and disc in colour fundus photographs of four origins (DoFE); disc = cup + rim."""
 
+    SEED = None
     DOMAINS = ('Domain1', 'Domain2', 'Domain3', 'Domain4')
     METAINFO = dict(
         dataset_name='fundus',
@@ -56,6 +59,7 @@ class Fundus(MixedDomainDataset):
 class MNMs(MixedDomainDataset):
     """Cardiac MRI slices of four vendors (M&Ms); colour masks, one channel for each structure."""
 
+    SEED = None
     DOMAINS = ('vendorA', 'vendorB', 'vendorC', 'vendorD')
     METAINFO = dict(
         dataset_name='mnms',
@@ -81,6 +85,7 @@ class BUSI(MixedDomainDataset):
     in all training images.
     """
 
+    SEED = None
     DOMAINS = ('benign', 'malignant')
     METAINFO = dict(
         dataset_name='busi',

@@ -13,12 +13,21 @@ from ..structures import Draw
 from .cache import SampleCache
 from .counts import compare_counts, summary, warn_once
 from .decode import decode_mask
-from .domain_choice import ALL, check_domains, check_known, holdout_domains
+from .domain_choice import (
+    ALL,
+    check_domains,
+    check_known,
+    holdout_domains,
+    labelled_domain,
+    seeded_layout,
+    with_seed,
+)
 from .domain_index import DomainIndex, index_domain
 from .errors import DataError
 from .labelled import choose_in_all
 from .layout import DomainLayout, Sample
 from .metainfo import build_metainfo
+from .naming import as_name, as_names
 
 MODES = ('train', 'val', 'test')
 
@@ -67,21 +76,24 @@ class MixedDomainDataset(Dataset):
     METAINFO: dict = {}
     LAYOUT: dict = {}
     DOMAINS: tuple[str, ...] = ()
+    SEED: int | None = 0
+    """Shuffles the cases of which a split, `labelled` or `holdout` takes some, where these give no
+    `seed` themselves; None is the rule of the published sets, the first or last of the sorted."""
 
     def __init__(
         self,
         data_root: str,
-        domains: str | Sequence[str] | None = None,
+        domains: Sequence[str | int] | str | int | None = None,
         mode: str = 'train',
         labelled: dict | None = None,
-        unlabelled_domains: str | Sequence[str] | None = None,
+        unlabelled_domains: Sequence[str | int] | str | int | None = None,
         holdout: dict | None = None,
         prepare: Sequence[dict] = (),
         head: Sequence[dict] = (),
         pipeline: Sequence[dict] = (),
         labelled_pipeline: Sequence[dict] | None = None,
         unlabelled_pipeline: Sequence[dict] | None = None,
-        overrides: dict[str, dict] | None = None,
+        overrides: dict[str | int, dict] | None = None,
         cache: bool | str = False,
         seed: int | None = None,
         metainfo: dict | None = None,
@@ -91,19 +103,24 @@ class MixedDomainDataset(Dataset):
         if mode not in MODES:
             raise ValueError(f'mode = "{mode}" is not known (known: {", ".join(MODES)}).')
         self.data_root = os.fspath(data_root)
-        self.domains = [domains] if isinstance(domains, str) else list(domains or self.DOMAINS)
+        self.domains = as_names(self.DOMAINS if domains is None else domains, 'domains')
         self.mode = mode
         # A test set is the same whatever is labelled or held out in training.
-        self.labelled = dict(labelled) if labelled and mode != 'test' else None
-        self.holdout = dict(holdout) if holdout and mode != 'test' else None
+        self.labelled = with_seed(labelled, self.SEED) if labelled and mode != 'test' else None
+        self.holdout = with_seed(holdout, self.SEED) if holdout and mode != 'test' else None
         self.seed = seed
-        self.overrides = dict(overrides or {})
-        if self.labelled and len(self.domains) == 1:
-            self.labelled.setdefault('domain', self.domains[0])
+        self.overrides = {as_name(k, 'overrides'): dict(v) for k, v in (overrides or {}).items()}
+        if self.labelled:
+            self.labelled['domain'] = labelled_domain(self.labelled, self.domains)
+        if unlabelled_domains is not None:
+            unlabelled_domains = as_names(unlabelled_domains, 'unlabelled_domains')
         check_domains(self.domains, mode, self.labelled, unlabelled_domains, self.holdout)
         self.unlabelled_domains = list(unlabelled_domains or self.domains)
         base = DomainLayout.build(self.LAYOUT, layout)
-        self.layouts = {name: base.override(self.overrides.get(name, {})) for name in self.domains}
+        self.layouts = {
+            name: seeded_layout(base.override(self.overrides.get(name, {})), self.SEED)
+            for name in self.domains
+        }
         self._metainfo = build_metainfo(
             {**self.METAINFO, **(metainfo or {})},
             max(layout.label_map.num_classes for layout in self.layouts.values()),
@@ -138,9 +155,10 @@ class MixedDomainDataset(Dataset):
         if self._ready:
             return
         if not os.path.isdir(self.data_root):
+            what = 'is no folder' if os.path.exists(self.data_root) else 'does not exist'
             raise FileNotFoundError(
-                f'data_root "{self.data_root}" does not exist. Put the data there or set '
-                'data_root in the config of the data set.'
+                f'data_root "{self.data_root}" {what}. Put the data there or set data_root in the '
+                'config of the data set.'
             )
         for name in self.overrides:
             # A domain that is left out may keep its options.
@@ -168,7 +186,9 @@ class MixedDomainDataset(Dataset):
         if holdout and domain not in holdout_domains(self.domains, self.labelled, holdout):
             holdout = None
         try:
-            return index_domain(self.data_root, domain, self.layouts[domain], self.mode, holdout)
+            return index_domain(
+                self.data_root, domain, self.layouts[domain], self.mode, holdout, self.domains
+            )
         except (FileNotFoundError, ValueError) as error:
             known = (FileNotFoundError, DataError, ValueError)
             kind = next(kind for kind in known if isinstance(error, kind))
@@ -179,7 +199,8 @@ class MixedDomainDataset(Dataset):
         total = sum(index.total for index in found)
         domain = self.labelled['domain']
         if domain == ALL:
-            return choose_in_all([index.pool for index in found], self.labelled, total)
+            skips = [index.held_out for index in found]
+            return choose_in_all([index.pool for index in found], self.labelled, total, skips)
         return {i.domain: i.choose(self.labelled, total) for i in found if i.domain == domain}
 
     def _samples(self, index: DomainIndex, chosen: dict[str, list[str]] | None) -> list[Sample]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from mmengine.logging import print_log
 
+from .counts import warn_once
 from .domain_names import DomainNames, read_list
+from .naming import as_names
+from .ordering import looks_sorted, shuffled
 
 PARTS = ('train', 'val', 'test')
 OPTIONS = ('type', 'seed', 'merge_val_test', 'check_patients')
@@ -17,12 +19,18 @@ def _by_list(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
 
 
 def _by_slice(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
+    for part in PARTS:
+        places = spec.get(part, (0,))
+        if isinstance(places, str | int | float) or not 1 <= len(places) <= 3:
+            raise ValueError(f'split: {part}={places!r} must be (start, stop) or with a step.')
     return {part: list(pool.names[slice(*spec[part])]) for part in PARTS if part in spec}
 
 
 def _shares(items: Sequence[str], spec: dict, total: int) -> dict[str, list[str]]:
     """Give int(share * total) items to a part: train the first, test the last, val before test."""
-    counts = {part: int(spec[part] * total) for part in PARTS if part in spec}
+    counts = {part: int(share * total) for part, share in _given_shares(spec).items()}
+    if sum(counts.values()) > total:
+        raise ValueError(f'split = {spec}: the shares are more than everything.')
     stop = len(items) - counts.get('test', 0)
     places = {
         'train': (0, counts.get('train', 0)),
@@ -32,19 +40,30 @@ def _shares(items: Sequence[str], spec: dict, total: int) -> dict[str, list[str]
     return {part: list(items[slice(*places[part])]) for part in counts}
 
 
+def _given_shares(spec: dict) -> dict[str, float]:
+    given = {part: spec[part] for part in PARTS if part in spec}
+    for part, share in given.items():
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ValueError(
+                f'split: {part}={share!r} is no share from 0 to 1. Name cases in a list and in '
+                f"quotes, split=dict(type='case', {part}=['{share}'])."
+            )
+    return given
+
+
 def _by_fraction(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
+    """Take shares of the sorted names; with a seed, of the shuffled cases, whole ones."""
+    if spec.get('seed') is not None:
+        return _by_case(pool, {**spec, **_given_shares(spec)})
     return _shares(pool.names, spec, len(pool.names))
 
 
 def _by_case(pool: DomainNames, spec: dict) -> dict[str, list[str]]:
     """Take the cases named, or shares of the sorted cases; with a seed, of the shuffled ones."""
-    cases = sorted(set(pool.cases))
-    if spec.get('seed') is not None:
-        order = np.random.default_rng(spec['seed']).permutation(len(cases))
-        cases = [cases[index] for index in order]
+    cases = shuffled(sorted(set(pool.cases)), spec.get('seed'))
     shares = {part: spec[part] for part in PARTS if isinstance(spec.get(part), int | float)}
-    named = {part: spec[part] for part in PARTS if part in spec and part not in shares}
-    taken = {str(case) for part in named for case in named[part]}
+    named = {p: as_names(spec[p], f'split.{p}') for p in PARTS if p in spec and p not in shares}
+    taken = {case for names in named.values() for case in names}
     rest = [case for case in cases if case not in taken]
     chosen = {**_shares(rest, shares, len(cases)), **named}
     return {part: pool.of_cases(chosen[part]) for part in PARTS if part in chosen}
@@ -68,9 +87,12 @@ def split_names(pool: DomainNames, spec: dict, part: str) -> list[str]:
     - `dict(type='list', train='{domain}/train.txt', test=[...])`: list files or names, of
       images, volumes or cases;
     - `dict(type='slice', test=(3, None, 4))`: start, stop, step in the sorted names;
-    - `dict(type='fraction', test=0.2)`: the last int(0.2 n) of the sorted names;
+    - `dict(type='fraction', test=0.2)`: the last int(0.2 n) of the sorted names; with `seed=0`
+      as many of the shuffled cases;
     - `dict(type='case', val=0.1, test=0.2)` or `test=['00', '07']`: shares of the sorted cases
       (test the last ones, val those before) or the cases named; `seed=0` shuffles the cases.
+
+    A warning is given where a part looks sorted by class.
 
     `merge_val_test=True` makes validation and test one set, as UniMatch's code on ACDC does.
 
@@ -103,15 +125,25 @@ def split_names(pool: DomainNames, spec: dict, part: str) -> list[str]:
     parts = {key: given.get(key, rest) for key in PARTS if key != 'val' or 'val' in given}
     if spec.get('check_patients', True):
         keep_patients_apart(pool.domain, {k: pool.keep(n).cases for k, n in parts.items()})
+    _warn_if_sorted(pool, parts)
     chosen = parts.get(part, rest)
     if spec.get('merge_val_test') and part != 'train':
         chosen = _merged(pool, parts)
     if not chosen:
         raise ValueError(
             f'Domain "{pool.domain}": the split {spec} leaves no image for {part} '
-            f'({len(pool.names)} in all).'
+            f'({len(pool.names)} in all, of {len(set(pool.cases))} cases).'
         )
     return chosen
+
+
+def _warn_if_sorted(pool: DomainNames, parts: dict[str, list[str]]) -> None:
+    """Warn of one part that looks sorted by class, of testing before training."""
+    for part in reversed(PARTS):
+        where = f'Domain "{pool.domain}": the images for {part}'
+        advice = 'seed=0 in `split`, or another type of split'
+        if warning := looks_sorted(parts.get(part, ()), pool, where, advice):
+            return warn_once(warning)
 
 
 def _keep_apart(pool: DomainNames, given: dict[str, list[str]]) -> None:
@@ -168,18 +200,23 @@ def hold_out(pool: DomainNames, spec: dict) -> list[str]:
     Args:
         pool: the domain's training images.
         spec: `cases`, a list of cases; or `fraction`, a share of the sorted cases (the last
-            ones, at least one).
+            ones, at least one), with `seed` of the shuffled ones.
 
     Raises:
         ValueError: the rule says neither, or it would leave nothing to train on.
     """
-    if ('cases' in spec) == ('fraction' in spec):
+    unknown = set(spec) - {'cases', 'fraction', 'seed', 'domains'}
+    if ('cases' in spec) == ('fraction' in spec) or unknown:
         raise ValueError(f'holdout = {spec}: give either cases=[...] or fraction=0.2.')
     cases = sorted(set(pool.cases))
     if 'cases' in spec:
-        chosen = [str(case) for case in spec['cases']]
+        chosen = as_names(spec['cases'], 'holdout.cases')
     else:
-        chosen = cases[-max(1, int(spec['fraction'] * len(cases))) :]
+        share = spec['fraction']
+        if isinstance(share, bool | str) or not 0 < share < 1:
+            raise ValueError(f'holdout: fraction={share!r} is no share between 0 and 1.')
+        count = max(1, int(share * len(cases)))
+        chosen = shuffled(cases, spec.get('seed'))[-count:]
     if len(set(chosen)) >= len(cases):
         raise ValueError(
             f'Domain "{pool.domain}" has {len(cases)} training case(s); holding out '

@@ -25,6 +25,7 @@ class ACDC(MixedDomainDataset):
     SSL4MIS (github.com/HiLab-git/SSL4MIS).
     """
 
+    SEED = None
     DOMAINS = ('ACDC',)
     METAINFO = dict(
         HEART,
@@ -55,6 +56,7 @@ class MNMsVolumes(MixedDomainDataset):
     seed shuffles them.
     """
 
+    SEED = None
     DOMAINS = ('MNMs',)
     METAINFO = dict(HEART, dataset_name='mnms_volumes')
     LAYOUT = dict(

@@ -66,7 +66,7 @@ def prostate(root: Path, **options) -> dict:
         domains=['A', 'B', 'C'],
         label_map={0: 1, 255: 0},
         case_pattern=r'(?P<case>\d+)_(?P<slice>\d+)',
-        labelled=dict(domain='A', num=2),
+        labelled=dict(domain='A', num=2, seed=None),
         prepare=PREPARE,
         pipeline=PIPELINE,
     )

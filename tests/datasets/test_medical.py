@@ -124,7 +124,8 @@ def test_busi_split_ratio_and_merging(tmp_path):
 def test_the_same_from_a_config_alone(tmp_path):
     write_busi(tmp_path)
     options = dict(data_root=tmp_path, mode='test', prepare=LOAD)
-    plain = MixedDomainDataset(domains=['benign', 'malignant'], **options, **BUSI.LAYOUT)
+    layout = {**BUSI.LAYOUT, 'split': dict(type='fraction', test=0.2, seed=None)}
+    plain = MixedDomainDataset(domains=['benign', 'malignant'], **options, **layout)
     named = BUSI(**options)
     assert plain.samples == named.samples
     pairs = zip(prepared(plain), prepared(named), strict=True)

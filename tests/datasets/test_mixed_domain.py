@@ -77,7 +77,7 @@ def test_modes_test_and_val(root):
     info = sample['data_samples'].metainfo
     assert (info['domain'], info['case'], info['slice'], info['name']) == ('B', '00', '01', '00_01')
     assert sample['data_samples'].gt_sem_seg.data.max() == 1
-    holdout = dict(fraction=0.3)
+    holdout = dict(fraction=0.3, seed=None)
     val, train = build(root, mode='val', holdout=holdout), build(root, holdout=holdout)
     assert [(s.domain, s.case) for s in val.samples] == [('A', '02')] * 2
     assert len(train) == 16 and not {s.img_path for s in val.samples} & {
@@ -372,7 +372,6 @@ def test_what_is_no_regular_file_is_no_image(root):
     os.mkfifo(folder / '77_77.png')
     (folder / '78_78.png').mkdir()
     (folder / '79_79.png').symlink_to('/dev/zero')
-    (folder / '80_80.png').symlink_to(folder / 'nowhere')
     os.mkfifo(root / 'A/train/mask/00_00.PNG')
     assert len(build(root)) == before
     write_png(root / '81_81.png', noise(0))

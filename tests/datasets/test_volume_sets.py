@@ -148,7 +148,7 @@ def test_lists(root):
     (root / 'val.list').write_text(text.replace('\n', '.h5\n'))
     assert cases(acdc(root, mode='val')) == {'patient028'}
     (root / 'val.list').write_text(text + 'patient777_frame01\n')
-    message = rf'no image "patient777_frame01" in {root}/data or .*val\.list names \(1 missing'
+    message = rf'no image "patient777_frame01" in {root}/data or .*line 3 of .*val\.list names\.'
     with pytest.raises(ValueError, match=message):
         acdc(root, mode='val')
     (root / 'val.list').write_text('patient011_frame01\n')
