@@ -1,150 +1,28 @@
 """The main job on a small machine: data, training, the labels-only control, table, pictures.
 
 Every step is one of the ordinary commands, printed before it runs. What is done is not done again,
-and an interrupted training goes on, so the command may be stopped and repeated at any time.
+and an interrupted training goes on, so the command may be stopped and repeated at any time. A few
+iterations are measured first; where the whole would take longer than --minutes, all trainings are
+shortened, and the table says so.
 """
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+from mmssl.utils.command import text_option
+from mmssl.utils.processes import signals_interrupt
+from mmssl.utils.quickstart_jobs import MCSDJob, SynFoCJob
+from mmssl.utils.steps import Steps
+from mmssl.utils.time_plan import Cost, Plan, load_of_others, make_plan
+
 ROOT = Path(__file__).resolve().parents[1]
-
-
-class Steps:
-    """Run commands one after the other, each with its log file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, 'MMSSL_PROGRESS': '1', 'PYTHONWARNINGS': 'ignore',
-                            'TQDM_MININTERVAL': '1', 'PYTHONUNBUFFERED': '1'}
-        # Threads that wait do not keep a core busy for long: with another program on the same two
-        # cores an iteration took 2 s in place of 5 to 10 s, and without one 0.7 in place of 0.6 s.
-        self.environment.setdefault('GOMP_SPINCOUNT', '10000')
-
-    def run(self, title: str, log: str, *command: str) -> None:
-        """Run a command of this repository; its output goes to a log, its progress to the screen.
-
-        Raises:
-            SystemExit: the command failed; the end of its log is printed.
-        """
-        path = self.folder / 'logs' / log
-        path.parent.mkdir(parents=True, exist_ok=True)
-        print(f'\n== {title}\n   python {" ".join(command)}\n   log: {path}', flush=True)
-        start = time.monotonic()
-        with path.open('a') as file:
-            code = subprocess.call([sys.executable, *command], cwd=ROOT, stdout=file,
-                                   env=self.environment)
-        if code:
-            tail = '\n'.join(path.read_text(errors='replace').splitlines()[-5:])
-            print(f'{tail}\nerror: this step failed (exit status {code}); the whole log is {path}')
-            raise SystemExit(code)
-        print(f'   done in {time.monotonic() - start:.0f} s', flush=True)
-
-    def train(self, title: str, log: str, config: str, work: Path, options: list[str]) -> None:
-        """Train from a config, or go on where it was interrupted."""
-        self.run(f'train {title}', f'{log}_train.log', 'tools/train.py', config, '--amp',
-                 '--resume', '--work-dir', str(work), '--cfg-options', *options)
-
-
-class SynFoCJob:
-    """SynFoC and the labels-only U-Net on four made-up scanners, one of them labelled."""
-
-    folder, iters = 'work_dirs/quickstart', 400
-    runs = {'synfoc': 'configs/synfoc/lite_phantom.py',
-            'sup_only': 'configs/sup_only/lite_phantom.py'}
-    rows = {'SynFoC, LiteMedSAM': ('synfoc', 'sam'), 'SynFoC, U-Net': ('synfoc', 'unet'),
-            'labels only, U-Net': ('sup_only', 'unet')}
-    control, main, data = 'labels only, U-Net', 'synfoc', 'phantom'
-    unit, last, where = 'DSC in %', 'mean of the unlabelled', 'on the unlabelled domains'
-    further = 'bash tools/dist_train.sh configs/synfoc/prostate.py 4'
-
-    def make_data(self, steps: Steps, folder: Path) -> None:
-        """Write the phantom."""
-        steps.run('make the phantom', 'phantom.log', 'tools/dataset_converters/make_phantom.py',
-                  str(folder / self.data), '--size', '64')
-
-    def before(self, steps: Steps, folder: Path, seed: int) -> None:
-        """Do what a seed needs before its runs: nothing."""
-
-    def options(self, folder: Path, method: str, seed: int) -> list[str]:
-        """Return the config options of a run."""
-        return []
-
-    def scores(self, student: dict) -> tuple[dict[str, float], float]:
-        """Return the DSC of each scanner, and the mean over those without labels."""
-        scores = {name: scores['mean']['DSC'] for name, scores in student['domains'].items()}
-        unlabelled = [value for name, value in scores.items() if name != 'ScannerA']
-        shown = {f'{n} (labelled)' if n == 'ScannerA' else n: v for n, v in scores.items()}
-        return shown, statistics.fmean(unlabelled)
-
-    def pictures(self, folder: Path, work: Path) -> dict[str, Path]:
-        """Return name to path of pictures that the main run left."""
-        overlays = sorted((work / 'overlays').glob('*.png'))
-        found = {'alpha_curve': work / 'ensemble_curves.png'}
-        for path in reversed(overlays):
-            found[f'overlay_{path.name.split("_")[0]}'] = path
-        return found
-
-
-class MCSDJob(SynFoCJob):
-    """MCSD, its diffusion model included, and the labels-only U-Net on volumes of a scanner."""
-
-    folder, iters = 'work_dirs/quickstart_mcsd', 500
-    runs = {'mcsd': 'configs/mcsd/lite_phantom.py',
-            'sup_only': 'configs/sup_only/lite_phantom_volumes.py'}
-    rows = {'MCSD, U-Net': ('mcsd', 'unet'), 'labels only, U-Net': ('sup_only', 'unet')}
-    main, data = 'mcsd', 'phantom_volumes'
-    unit, last, where = 'Dice per volume, %', 'mean', 'in mean Dice per volume'
-    further = ('python tools/train.py configs/mcsd/ddpm_acdc.py\n'
-               '  bash tools/dist_train.sh configs/mcsd/acdc.py 4')
-
-    def make_data(self, steps: Steps, folder: Path) -> None:
-        """Write the phantom's volumes."""
-        steps.run('make the phantom', 'phantom.log', 'tools/dataset_converters/make_phantom.py',
-                  str(folder / self.data), '--layout', 'volumes', '--size', '64')
-
-    def before(self, steps: Steps, folder: Path, seed: int) -> None:
-        """Train the diffusion model and keep its features of the training slices."""
-        work = folder / f'seed{seed}' / 'ddpm'
-        data = f'train_dataloader.dataset.data_root={folder / self.data}'
-        if not (work / 'done').exists():
-            steps.train(f'the diffusion model, seed {seed}', f'ddpm_{seed}',
-                        'configs/mcsd/ddpm_lite_phantom.py', work,
-                        [data, f'randomness.seed={seed}'])
-            (work / 'done').touch()
-        steps.run(f'extract its features, seed {seed}', f'features_{seed}.log',
-                  'tools/extract_diffusion_features.py', self.runs['mcsd'], '--amp',
-                  '--out', str(folder / f'seed{seed}' / 'features'),
-                  '--cfg-options', data, *self.options(folder, 'mcsd', seed))
-
-    def options(self, folder: Path, method: str, seed: int) -> list[str]:
-        """Return where the diffusion model and its features are."""
-        if method != 'mcsd':
-            return []
-        work = folder / f'seed{seed}'
-        features = work / 'features'
-        return [f'model.neck.model={work / "ddpm" / "unet"}',
-                f'model.neck.cache_dir={features}',
-                f'train_dataloader.dataset.head.0.cache_dir={features}']
-
-    def scores(self, student: dict) -> tuple[dict[str, float], float]:
-        """Return the Dice of each structure, and their mean."""
-        shown = {name: scores['DSC'] for name, scores in student['parts'].items()}
-        return shown, student['mean']['DSC']
-
-    def pictures(self, folder: Path, work: Path) -> dict[str, Path]:
-        """Return name to path of pictures that the main run left."""
-        samples = sorted((work.parent / 'ddpm' / 'samples').glob('*.png'))
-        overlays = sorted((work / 'overlays').glob('*.png'))
-        found = {f'overlay_{i}': path for i, path in enumerate(overlays[:4])}
-        return {**found, 'diffusion_samples': samples[-1]} if samples else found
+TRIAL = 4  # iterations that are measured, the first to warm up
 
 
 JOBS = {'synfoc': SynFoCJob, 'mcsd': MCSDJob}
@@ -160,10 +38,55 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dir', type=Path, help='folder of data, runs, table and pictures '
                         '(default: work_dirs/quickstart, for mcsd work_dirs/quickstart_mcsd)')
     parser.add_argument('--iters', type=int, help='training iterations of each method '
-                        f'(default: {", ".join(f"{n} {j.iters}" for n, j in JOBS.items())})')
+                        f'(default: {", ".join(f"{n} {j.iters}" for n, j in JOBS.items())}, '
+                        'fewer where --minutes asks for it)')
+    parser.add_argument('--minutes', type=float, default=10.0, help='shorten the trainings where a '
+                        'seed would take longer than this; without effect beside --iters, and in '
+                        'a folder whose trainings have begun (default: %(default)g)')
     parser.add_argument('--seeds', default='0', help='seeds, separated by commas; each one takes '
                         'the whole time again (default: 0)')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.iters is not None and args.iters < 1 or args.minutes <= 0:
+        parser.error('--iters must be 1 or more, --minutes more than 0')
+    return args
+
+
+def measure(job, steps: Steps, folder: Path, name: str, config: str) -> Cost:
+    """Train a few iterations in a scratch folder; return what one takes, and the rest."""
+    options = [f'train_cfg.max_iters={TRIAL}', 'default_hooks.logger.interval=1',
+               'log_processor.window_size=1', 'val_cfg=None', 'val_dataloader=None',
+               'val_evaluator=None',
+               text_option('train_dataloader.dataset.data_root', folder / job.data)]
+    if name == 'ddpm':
+        options.append('custom_hooks.1.num=0')
+    with tempfile.TemporaryDirectory(prefix='trial_', dir=folder) as scratch:
+        start = time.monotonic()
+        steps.train(f'{name}, {TRIAL} iterations to see how long it takes', f'{name}_trial.log',
+                    config, Path(scratch), options, quiet=True)
+        taken = time.monotonic() - start
+        lines = [json.loads(line) for path in Path(scratch).glob('*/vis_data/scalars.json')
+                 for line in path.read_text().splitlines()]
+    times = [line['time'] for line in lines if 'time' in line]
+    return Cost(TRIAL, statistics.median(times[1:]), max(taken - sum(times), 0.0))
+
+
+def plan_of(job, steps: Steps, folder: Path, args: argparse.Namespace, start: float) -> Plan:
+    """Return how many iterations each training has: that of the folder, or a new plan."""
+    path, iters = folder / 'plan.json', args.iters or job.iters
+    known = Plan.read(path)
+    if known and job.main in known.asked and known.asked[job.main] == iters and not (
+            args.iters and known.shortened):
+        if known.shortened:
+            print(f'\n== {known.note()}\n   This folder goes on with that.')
+        return known
+    measured = {name: measure(job, steps, folder, name, config)
+                for name, config in job.trials.items()}
+    begun = known is None and any(folder.glob('seed*/*/last_checkpoint'))
+    limit = None if args.iters or begun else args.minutes
+    plan = make_plan(job.costs(measured, iters), time.monotonic() - start, limit)
+    plan.write(path)
+    print(f'\n== {plan.announce()}', flush=True)
+    return plan
 
 
 def train_and_test(job, steps: Steps, folder: Path, method: str, seed: int, iters: int) -> dict:
@@ -176,10 +99,10 @@ def train_and_test(job, steps: Steps, folder: Path, method: str, seed: int, iter
     options = [f'randomness.seed={seed}', f'train_cfg.max_iters={iters}',
                f'train_cfg.val_interval={max(1, iters // 2)}', *job.options(folder, method, seed)]
     for split in ('train', 'val', 'test'):
-        options.append(f'{split}_dataloader.dataset.data_root={folder / job.data}')
-    steps.train(f'{method}, seed {seed}, {iters} iterations', f'{method}_{seed}',
+        options.append(text_option(f'{split}_dataloader.dataset.data_root', folder / job.data))
+    steps.train(f'{method}, seed {seed}, {iters} iterations', f'{method}_{seed}_train.log',
                 job.runs[method], work, options)
-    checkpoint = (work / 'last_checkpoint').read_text().strip()
+    checkpoint = str(work / Path((work / 'last_checkpoint').read_text().strip()).name)
     steps.run(f'test {method}, seed {seed}', f'{method}_{seed}_test.log',
               'tools/test.py', job.runs[method], checkpoint, '--work-dir', str(work / 'test'),
               '--out', str(result), '--show-dir', str(work / 'overlays'),
@@ -240,23 +163,26 @@ def main() -> None:
     args = parse_args()
     job = JOBS[args.job]()
     folder = (args.dir or Path(job.folder)).resolve()
-    iters = args.iters or job.iters
     seeds = [int(seed) for seed in args.seeds.split(',')]
-    start, steps = time.monotonic(), Steps(folder)
+    start, steps = time.monotonic(), Steps(folder, ROOT)
     print(f'mmssl quickstart: everything goes to {folder}; stop it with Ctrl-C and repeat the '
-          'command to go on.')
+          f'command to go on. {load_of_others()}')
     job.make_data(steps, folder)
+    plan = plan_of(job, steps, folder, args, start)
     results = {}
     for seed in seeds:
-        job.before(steps, folder, seed)
-        results[seed] = {method: train_and_test(job, steps, folder, method, seed, iters)
-                         for method in job.runs}
+        job.before(steps, folder, seed, plan)
+        results[seed] = {
+            method: train_and_test(job, steps, folder, method, seed, plan.iterations[method])
+            for method in job.runs}
     text, means = table(job, results)
-    summary = f'{text}\n\n{verdict(job, means)}\n'
+    summary = '\n\n'.join(filter(None, [text, plan.note(), verdict(job, means)])) + '\n'
     (folder / 'results.md').write_text(summary)
     key = 'mean_unlabelled_dsc' if args.job == 'synfoc' else 'mean_dice'
+    iters = plan.iterations[job.main]
     (folder / 'results.json').write_text(json.dumps(
-        {'iterations': iters, key: means, 'seeds': seeds}, indent=1))
+        {'iterations': iters, key: means, 'seeds': seeds,
+         **({'iterations_asked': plan.asked[job.main]} if plan.shortened else {})}, indent=1))
     print(f'\n== results after {(time.monotonic() - start) / 60:.1f} minutes\n\n{summary}')
     print('Pictures:', *pictures(job, folder, seeds[0]), sep='\n  ')
     print(f'Table: {folder / "results.md"}\n\nNext, with real data (docs/en/data.md):\n'
@@ -265,7 +191,10 @@ def main() -> None:
 
 if __name__ == '__main__':
     try:
-        main()
+        with signals_interrupt():
+            main()
     except KeyboardInterrupt:
         print('\nStopped. Nothing is broken: repeat the command to go on.', file=sys.stderr)
         raise SystemExit(130) from None
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None

@@ -1,4 +1,4 @@
-"""The command a user typed, to be typed again."""
+"""Commands: one that a user typed, to be typed again, and values that are safe in one."""
 
 import os
 import shlex
@@ -48,3 +48,21 @@ def _without_resume(words: Sequence[str]) -> Iterator[str]:
             yield word
         else:
             takes_value = False
+
+
+def text_option(key: str, text: object) -> str:
+    """Return `KEY=VALUE` for `--cfg-options` with a text that is taken as it is.
+
+    Without quotes a comma makes a list and `07` a number.
+
+    Raises:
+        ValueError: the text has both kinds of quotes.
+
+    Example:
+        >>> text_option('data_root', 'my dir, "old"')
+        'data_root=\'my dir, "old"\''
+    """
+    for quote in '"\'':
+        if quote not in str(text):
+            return f'{key}={quote}{text}{quote}'
+    raise ValueError(f'{text} has both kinds of quotes, which no option can hold: rename it')

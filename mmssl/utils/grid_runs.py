@@ -4,18 +4,15 @@ import fcntl
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import fmean
 
 from .grid_jobs import Job
-from .processes import for_child
+from .processes import end, for_child, signals_interrupt
 
-PATIENCE = 20.0  # seconds that a stopped run has to end by itself
 TAIL = 12  # lines of a log that are shown when a run fails
 
 
@@ -53,7 +50,7 @@ def run_jobs(
     waiting = deque(job for job in jobs if job.state() != 'done')
     progress = _Progress(jobs, len(gpus), say)
     free, running, failed = deque(gpus), [], {}
-    with _signals_interrupt():
+    with signals_interrupt():
         try:
             while waiting or running:
                 while waiting and free:
@@ -167,40 +164,12 @@ def _lock(folder: Path) -> int:
 
 
 def stop(running: Sequence[_Run]) -> None:
-    """End runs: Ctrl-C first, which they turn into a clean end, and the hard way if need be."""
-    alive = [run for run in running if run.process and run.process.poll() is None]
-    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # the runs inherited that
+    """End runs, and let their folders go."""
     try:
-        for run in alive:
-            run.process.send_signal(signal.SIGTERM if deaf else signal.SIGINT)
-        until = time.monotonic() + PATIENCE
-        for run in alive:
-            with suppress(subprocess.TimeoutExpired):
-                run.process.wait(max(until - time.monotonic(), 0))
+        end([run.process for run in running if run.process])
     finally:
         for run in running:
-            if run.process and run.process.poll() is None:
-                os.killpg(run.process.pid, signal.SIGKILL)  # with its loading processes
-                run.process.wait()
             run.close()
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does."""
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    old = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                old[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 class _Progress:

@@ -1,13 +1,16 @@
-"""Children that end with their parent."""
+"""Children that end with their parent, or before it, cleanly."""
 
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
+PATIENCE = 20.0  # seconds that a stopped tool has to end by itself
 PR_SET_PDEATHSIG = 1
 # The process number of who starts a tool; set by launchers, job runners and the quickstart.
 PARENT = 'MMSSL_PARENT'
@@ -61,3 +64,45 @@ def _lives(process: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def end(children: Sequence[subprocess.Popen], patience: float = PATIENCE) -> None:
+    """End children: Ctrl-C first, which tools turn into a clean end, and the hard way if need be.
+
+    Args:
+        children: started with `start_new_session=True`; those that have ended are left alone.
+        patience: seconds they have to end by themselves.
+    """
+    alive = [child for child in children if child.poll() is None]
+    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # the children inherited that
+    try:
+        for child in alive:
+            child.send_signal(signal.SIGTERM if deaf else signal.SIGINT)
+        until = time.monotonic() + patience
+        for child in alive:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(max(until - time.monotonic(), 0))
+    finally:
+        for child in alive:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)  # with its loading processes
+                child.wait()
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    old = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                old[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
