@@ -51,7 +51,7 @@ def _without_resume(words: Sequence[str]) -> Iterator[str]:
 
 
 def text_option(key: str, text: object) -> str:
-    """Return `KEY=VALUE` for `--cfg-options` with a text that is taken as it is.
+    r"""Return `KEY=VALUE` for `--cfg-options` with a text that is taken as it is.
 
     Without quotes a comma makes a list and `07` a number.
 

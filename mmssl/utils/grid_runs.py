@@ -13,6 +13,7 @@ from statistics import fmean
 from .grid_jobs import Job
 from .processes import end, for_child, signals_interrupt
 
+PATIENCE = 20.0  # seconds that a stopped run has to end by itself
 TAIL = 12  # lines of a log that are shown when a run fails
 
 
@@ -166,7 +167,7 @@ def _lock(folder: Path) -> int:
 def stop(running: Sequence[_Run]) -> None:
     """End runs, and let their folders go."""
     try:
-        end([run.process for run in running if run.process])
+        end([run.process for run in running if run.process], PATIENCE)
     finally:
         for run in running:
             run.close()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-PATIENCE = 20.0  # seconds that a stopped tool has to end by itself
 PR_SET_PDEATHSIG = 1
 # The process number of who starts a tool; set by launchers, job runners and the quickstart.
 PARENT = 'MMSSL_PARENT'
@@ -66,7 +65,7 @@ def _lives(process: int) -> bool:
     return True
 
 
-def end(children: Sequence[subprocess.Popen], patience: float = PATIENCE) -> None:
+def end(children: Sequence[subprocess.Popen], patience: float = 20.0) -> None:
     """End children: Ctrl-C first, which tools turn into a clean end, and the hard way if need be.
 
     Args:
