@@ -10,7 +10,7 @@ from mmssl.utils.cli import is_first, keep_tracebacks_in, run
 from mmssl.utils.signals import signals
 
 EXAMPLES = """examples:
-  python tools/test.py configs/synfoc/prostate.py work_dirs/prostate/iter_60000.pth
+  python tools/test.py configs/synfoc/prostate.py work_dirs/synfoc/prostate/iter_60000.pth
   python tools/test.py configs/synfoc/prostate.py CKPT --out result.json --show-dir overlays
   bash tools/dist_test.sh configs/synfoc/prostate.py CKPT 4
   python tools/test.py configs/medsam/prostate.py none
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file; "none" for a model without training')
     parser.add_argument('--out', metavar='FILE.json', help='write the results to this file')
     parser.add_argument('--show-dir', metavar='DIR', help='write predictions as overlays there')
-    parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/CONFIG_NAME)')
+    parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/METHOD/CONFIG)')
     parser.add_argument(
         '--launcher',
         choices=('none', 'pytorch', 'slurm'),
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 def build_config(args: argparse.Namespace):
     """Return the config with the command line worked in."""
-    from mmssl.utils.setup import load_config
+    from mmssl.utils.setup import default_folder, load_config
 
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
@@ -54,7 +54,7 @@ def build_config(args: argparse.Namespace):
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(default_folder(args.config))
     if args.out:
         evaluators = cfg.test_evaluator
         for metric in evaluators if isinstance(evaluators, list) else [evaluators]:

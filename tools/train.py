@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/CONFIG_NAME)'
+        '--work-dir', help='folder of logs and checkpoints (default: work_dirs/METHOD/CONFIG)'
     )
     parser.add_argument(
         '--resume',
@@ -39,7 +39,12 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='CKPT',
         help='go on with an interrupted run: from CKPT, or from the newest complete checkpoint '
-        'of the work dir (without one, start from the beginning)',
+        'of the work dir (without any, start from the beginning)',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='begin anew in a work dir that holds a run, whose checkpoints are removed then',
     )
     parser.add_argument(
         '--amp',
@@ -61,24 +66,29 @@ def parse_args() -> argparse.Namespace:
     )
     add_cfg_options(parser)
     parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.overwrite and args.resume is not None:
+        parser.error('--resume goes on with a run, --overwrite throws it away: give one of them')
+    return args
 
 
 def build_config(args: argparse.Namespace):
     """Return the config with the command line worked in."""
     from mmssl.engine.optim import use_amp
-    from mmssl.utils.setup import load_config
+    from mmssl.utils.setup import default_folder, load_config
 
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str(default_folder(args.config))
     if args.amp and cfg.get('optim_wrapper'):
         cfg.optim_wrapper = use_amp(cfg.optim_wrapper)
     if args.scale_to_world:
         cfg.scale_to_world = True
+    if args.overwrite:
+        cfg.overwrite = True
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

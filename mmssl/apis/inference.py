@@ -37,7 +37,7 @@ def init_model(
     from mmengine.registry import init_default_scope
     from mmengine.runner.checkpoint import _load_checkpoint
 
-    from mmssl.engine.checkpoint_io import load_weights
+    from mmssl.engine.checkpoints.weights import load_weights
     from mmssl.engine.precision import choose
     from mmssl.registry import MODELS
     from mmssl.utils.setup import load_config, register_all_modules
@@ -58,7 +58,7 @@ def init_model(
     else:
         loaded = _load_checkpoint(str(checkpoint), map_location='cpu')
         load_weights(model, loaded, str(checkpoint), strict=True)
-        model.dataset_meta = loaded.get('meta', {}).get('dataset_meta')
+        model.dataset_meta = (loaded.get('meta') or {}).get('dataset_meta')
     return model.to(device).eval()
 
 

@@ -7,6 +7,7 @@ install_safe_loading()
 from mmssl.engine.checkpoint_io import (  # noqa: E402
     IncompleteCheckpointError,
     RefusedCheckpointError,
+    UnreadableCheckpointError,
     atomic_save,
     load_checkpoint_file,
 )
@@ -34,6 +35,7 @@ __all__ = [
     'SemiRunner',
     'SemiTrainLoop',
     'TestLoop',
+    'UnreadableCheckpointError',
     'ValLoop',
     'WarmupPolyLR',
     'atomic_save',

@@ -1,30 +1,41 @@
 """Checkpoint files: read without running code, written whole or not at all."""
 
 import errno
+import hashlib
 import os
 import pickle
 import re
+import stat
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlparse
 
 import torch
-from mmengine.dist import barrier, is_main_process
-from torch import nn
 
+from mmssl.engine.checkpoints.download import fetch_once
+from mmssl.engine.checkpoints.errors import (
+    IncompleteCheckpointError,
+    RefusedCheckpointError,
+    UnreadableCheckpointError,
+)
+from mmssl.engine.checkpoints.folder import checkpoint_candidates
+from mmssl.engine.checkpoints.integrity import check_sizes, check_sound, seal
 from mmssl.utils.io import whole_file
 
-
-class RefusedCheckpointError(ValueError):
-    """A file holds more than tensors and plain values, so it is not read at all."""
-
-
-class IncompleteCheckpointError(ValueError):
-    """A file is empty, cut short or no checkpoint."""
+__all__ = [
+    'IncompleteCheckpointError',
+    'RefusedCheckpointError',
+    'UnreadableCheckpointError',
+    'atomic_save',
+    'checkpoint_candidates',
+    'install_safe_loading',
+    'load_checkpoint_file',
+]
 
 
 def load_checkpoint_file(path: str | Path | BinaryIO, map_location: Any = 'cpu') -> Any:
     """Read a checkpoint of tensors and plain values; nothing in the file is executed.
+
+    The file is compared with its checksums first.
 
     Args:
         path: file name, or an open binary file.
@@ -32,30 +43,62 @@ def load_checkpoint_file(path: str | Path | BinaryIO, map_location: Any = 'cpu')
 
     Raises:
         FileNotFoundError: there is no such file.
+        UnreadableCheckpointError: the file is there, but may not or cannot be read.
         RefusedCheckpointError: the file would run code when it is unpickled.
-        IncompleteCheckpointError: the file is cut short, empty or of another kind.
+        IncompleteCheckpointError: the file is cut short, damaged, empty or of another kind.
     """
-    named = isinstance(path, (str, Path))
-    name = str(path) if named else getattr(path, 'name', 'the checkpoint stream')
-    source = os.path.expanduser(name) if named else path
-    if named and not os.path.isfile(source):
-        raise FileNotFoundError(f'Checkpoint "{name}" does not exist')
-    if named and os.path.getsize(source) == 0:
-        raise IncompleteCheckpointError(f'Checkpoint "{name}" is empty (0 bytes)')
+    if not isinstance(path, (str, Path)):
+        return _read(path, getattr(path, 'name', 'the checkpoint stream'), map_location)
+    name = str(path)
     try:
-        return torch.load(source, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _explain(name, str(error), named and _is_pickle(source)) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
-        text = ' '.join(str(error).split())[:160] or type(error).__name__
-        raise IncompleteCheckpointError(
-            f'Checkpoint "{name}" cannot be read: it is cut short or not a checkpoint ({text})'
+        with _open(os.path.expanduser(name), name) as file:
+            return _read(file, name, map_location)
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, UnreadableCheckpointError)):
+            raise
+        raise UnreadableCheckpointError(
+            f'Checkpoint "{name}" cannot be read: {error.strerror or error}. It may be sound: set '
+            'its rights or mend the disk, or name another file'
         ) from None
 
 
-def _is_pickle(path: str) -> bool:
-    with open(path, 'rb') as file:
-        return file.read(1) == b'\x80'
+def _open(source: str, name: str) -> BinaryIO:
+    try:
+        kind = os.stat(source).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f'Checkpoint "{name}" does not exist') from None
+    if not stat.S_ISREG(kind):
+        raise UnreadableCheckpointError(f'Checkpoint "{name}" is no file: name an iter_*.pth')
+    return open(source, 'rb')
+
+
+def _read(file: BinaryIO, name: str, map_location: Any) -> Any:
+    size = file.seek(0, 2)
+    if size == 0:
+        raise IncompleteCheckpointError(f'Checkpoint "{name}" is empty (0 bytes)')
+    check_sound(file, name)
+    plain_pickle = file.read(1) == b'\x80'
+    file.seek(0)
+    try:
+        content = torch.load(file, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _explain(name, str(error), plain_pickle) from None
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise _not_a_checkpoint(name, error) from None
+    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError,
+            MemoryError, AssertionError) as error:
+        raise _not_a_checkpoint(name, error) from None
+    check_sizes(content, size, name)
+    return content
+
+
+def _not_a_checkpoint(name: str, error: Exception) -> IncompleteCheckpointError:
+    text = ' '.join(str(error).split())[:160] or type(error).__name__
+    return IncompleteCheckpointError(
+        f'Checkpoint "{name}" cannot be read: it is cut short or not a checkpoint ({text})'
+    )
 
 
 def _explain(name: str, text: str, plain_pickle: bool) -> ValueError:
@@ -73,34 +116,6 @@ def _explain(name: str, text: str, plain_pickle: bool) -> ValueError:
     )
 
 
-def load_weights(
-    model: nn.Module, checkpoint: Any, name: str, strict: bool, revise_keys=((r'^module\.', ''),)
-) -> None:
-    """Put the parameters of a loaded checkpoint into a model.
-
-    Args:
-        model: the model.
-        checkpoint: what `load_checkpoint_file` returned.
-        name: file name, for messages.
-        strict: whether the names must be those of the model.
-        revise_keys: pairs of pattern and replacement applied to the names.
-
-    Raises:
-        ValueError: there are no parameters, or, with `strict`, others than the model's.
-    """
-    from mmengine.runner.checkpoint import _load_checkpoint_to_model
-
-    if not isinstance(checkpoint, dict):
-        kind = type(checkpoint).__name__
-        raise ValueError(f'Checkpoint "{name}" holds a {kind}, not parameters by name')
-    try:
-        _load_checkpoint_to_model(model, checkpoint, strict, revise_keys=list(revise_keys))
-    except RuntimeError as error:
-        text = ' '.join(str(error).split())
-        text = text if len(text) < 400 else text[:400] + ' ...'
-        raise ValueError(f'Checkpoint "{name}" does not fit the model: {text}') from None
-
-
 def load_from_local(filename, map_location=None):
     """Read a checkpoint from the disk (mmengine's scheme without a prefix)."""
     return load_checkpoint_file(filename, map_location)
@@ -108,14 +123,7 @@ def load_from_local(filename, map_location=None):
 
 def load_from_http(filename, map_location=None, model_dir=None, progress=False):
     """Download a checkpoint once (local rank 0) and read it with `load_checkpoint_file`."""
-    folder = Path(model_dir or Path(torch.hub.get_dir()) / 'checkpoints')
-    file = folder / Path(urlparse(filename).path).name
-    if is_main_process() or int(os.environ.get('LOCAL_RANK', 0)) == 0:
-        if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(filename, str(file), progress=progress)
-    barrier()
-    return load_checkpoint_file(file, map_location)
+    return load_checkpoint_file(fetch_once(filename, model_dir, progress), map_location)
 
 
 def _safe_torch_load(file, map_location=None, weights_only=None):
@@ -141,18 +149,21 @@ def install_safe_loading() -> None:
 
 
 class _Recorder:
-    """Pass writes through and keep the first OSError, which torch.save would hide."""
+    """Pass writes through, hash them, and keep the first OSError, which torch.save would hide."""
 
     def __init__(self, file: BinaryIO):
         self.file = file
         self.error: OSError | None = None
+        self.sha256 = hashlib.sha256()
 
     def write(self, data) -> int:
         try:
-            return self.file.write(data)
+            written = self.file.write(data)
         except OSError as error:
             self.error = self.error or error
             raise
+        self.sha256.update(data)
+        return written
 
     def flush(self) -> None:
         self.file.flush()
@@ -161,7 +172,8 @@ class _Recorder:
 def atomic_save(obj: Any, path: str | Path) -> None:
     """Write an object with torch.save so that `path` is the old file or the whole new one.
 
-    A temporary file in the same folder is written, flushed to the disk and renamed.
+    A temporary file in the same folder is written, flushed to the disk and renamed. Its checksum
+    stands at its end.
 
     Raises:
         OSError: the file could not be written (full disk, no permission); `path` is as before.
@@ -175,6 +187,7 @@ def atomic_save(obj: Any, path: str | Path) -> None:
             if recorder.error is not None:
                 raise recorder.error from None
             raise
+        seal(file, recorder.sha256)
     _sync_folder(path.parent)
 
 
@@ -187,25 +200,3 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def checkpoint_candidates(work_dir: str | Path) -> list[Path]:
-    """Return the files a run may go on from, the best first.
-
-    First the file named by `last_checkpoint`, then the other `iter_*.pth` and `epoch_*.pth`
-    beside it and in `work_dir`, from the highest number down.
-    """
-    work_dir = Path(work_dir)
-    pointer = work_dir / 'last_checkpoint'
-    pointed = Path(pointer.read_text().strip()) if pointer.is_file() else None
-    folders = [work_dir] + ([pointed.parent] if pointed is not None else [])
-    found = {}
-    for folder in folders:
-        for file in folder.glob('*.pth'):
-            match = re.fullmatch(r'(?:iter|epoch)_(\d+)', file.stem)
-            if match:
-                found[file.resolve()] = int(match.group(1))
-    rest = sorted(found, key=lambda file: found[file], reverse=True)
-    if pointed is None:
-        return rest
-    return [pointed] + [file for file in rest if file != pointed.resolve()]

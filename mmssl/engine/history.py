@@ -9,6 +9,10 @@ from mmengine.logging import HistoryBuffer, MessageHub
 
 # Set anew at the start of every run, so a checkpoint need not carry them.
 NOT_SAVED = ('cfg', 'experiment_name', 'mmengine_version', 'dataset_meta', 'eta', 'loop_stage')
+# What the engine and its hooks keep there.
+KINDS = {'iter': int, 'max_iters': int, 'epoch': int, 'max_epochs': int, 'last_val_iter': int,
+         'phase': int, 'eval_history': list, 'diagnostic_history': list, 'labelled': dict,
+         'best_pretrained_score': float}
 
 
 class DeviceHistory(HistoryBuffer):
@@ -127,11 +131,39 @@ def pack_hub(hub: MessageHub, length: int) -> dict:
     return {'scalars': scalars, 'info': info}
 
 
-def unpack_hub(state: dict, hub: MessageHub) -> None:
-    """Put the values of `pack_hub` back into a message hub."""
-    for key, item in state['scalars'].items():
+def unpack_hub(state: Any, hub: MessageHub, name: str = 'the checkpoint') -> None:
+    """Put the values of `pack_hub` back into a message hub.
+
+    Args:
+        state: what `pack_hub` returned, out of a file.
+        hub: the run's message hub.
+        name: of the file, for messages.
+
+    Raises:
+        ValueError: it is of another form.
+    """
+    try:
+        scalars = {str(key): ([float(v) for v in item['logs']], [float(v) for v in item['counts']])
+                   for key, item in state['scalars'].items()}
+        info = {str(key): value for key, value in state['info'].items()}
+        if any(len(logs) != len(counts) for logs, counts in scalars.values()):
+            raise ValueError('a curve has more values than counts')
+        for key, kind in KINDS.items():
+            if key in info and type(info[key]) is not kind:
+                raise ValueError(f'{key} is {info[key]!r}, not of type {kind.__name__}')
+            if kind is list and not all(isinstance(e, dict) and type(e.get('iter')) is int
+                                        and isinstance(e.get('metrics', {}), dict)
+                                        for e in info.get(key, ())):
+                raise ValueError(f'{key} has an entry without an iteration or scores')
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(
+            f'Checkpoint "{name}" has a message_hub of another form ({error}), so training cannot '
+            'resume from it; use a file that a training of mmssl wrote'
+        ) from None
+    for key, values in scalars.items():
         hub._resumed_keys[key] = True
         kind = DeviceHistory if key.startswith('train/') else HistoryBuffer
-        hub.log_scalars[key] = kind(item['logs'], item['counts'])
-    for key, value in state['info'].items():
-        hub.update_info(key, value)
+        hub.log_scalars[key] = kind(*values)
+    for key, value in info.items():
+        if key not in NOT_SAVED:
+            hub.update_info(key, value)

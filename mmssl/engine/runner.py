@@ -27,8 +27,11 @@ class SemiRunner(CheckpointMixin, Runner):
     * Checkpoints hold tensors and plain values only, load with `weights_only=True`, are written
       whole or not at all, and do not grow with the iterations.
     * Resuming restores everything. `resume=True` without `load_from` takes the newest complete
-      file. A seed that differs from the checkpoint's is an error: the run would not go on the
-      same way.
+      file; a run begins at 0 only where there was no checkpoint. What says what the run is must
+      be as in the checkpoint, the seed as well; other settings are those of the config.
+    * A folder that holds a run is not overwritten, unless the config has `overwrite=True`.
+    * `load_from` says in one line what was loaded, and stops where nothing fits, or where a tensor
+      has another size and the config has no `skip_mismatched=True`.
     * Test and validation refuse a checkpoint whose parameters do not fit the model.
     * `param_scheduler` may be a dict of schedulers for some of the optimisers.
     * Without CUDA, several processes communicate through gloo.
@@ -153,7 +156,8 @@ class SemiRunner(CheckpointMixin, Runner):
         """Train; the work folder is this run's alone meanwhile.
 
         Raises:
-            ValueError: no parameter of the model learns, or another run is at work in the folder.
+            ValueError: no parameter of the model learns, the work folder holds another run, or one
+                is at work in it.
         """
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise ValueError(
@@ -162,6 +166,7 @@ class SemiRunner(CheckpointMixin, Runner):
             )
         with lock_folder(self.work_dir) if is_main_process() else nullcontext():
             self.call_hook('before_resume')
+            self.check_folder()
             return super().train()
 
     def val(self) -> dict:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmssl.engine.checkpoints.folder import own_name
 from mmssl.utils.io import write_atomic
 
 NAME = '.saving.json'
@@ -15,7 +16,8 @@ class SaveJournal:
 
     It is there from before the new file until the pointer is moved and the older files are removed.
     A run that finds one in its folder does what is missing if the new file is in its place, and
-    nothing if it is not. The note has names only, so it can remove nothing outside its folder.
+    nothing if it is not. The note has names only, of checkpoints only, so it can remove
+    nothing else.
 
     Args:
         folder: folder of the checkpoints.
@@ -46,15 +48,15 @@ class SaveJournal:
         said: list[str] = []
         try:
             note = json.loads(self.file.read_text())
-            new = self.folder / Path(note['new']).name
-            remove = [self.folder / Path(name).name for name in note['remove']]
+            new = self.folder / str(own_name(note['new']))
+            remove = [self.folder / name for name in map(own_name, note['remove']) if name]
             replaced = note['replaces']
         except FileNotFoundError:
             return said
         except (ValueError, KeyError, TypeError):  # not ours
             return said
         if new.is_file() and _identity(new) != replaced:
-            write_atomic(pointer, str(new))
+            write_atomic(pointer, new.name)
             for path in remove:
                 if path.is_file() and path != new:
                     path.unlink()

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .grid_jobs import PACKAGE
+from .setup import CONFIGS
 
-CONFIGS = next((d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()),
-               PACKAGE.parent / 'configs')
 # What a config says about its method; everything else comes from the config of the data.
 OF_METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'custom_imports',
              'default_hooks', 'train_cfg', 'find_unused_parameters')

@@ -7,17 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from .io import write_atomic
+from .settings import differing, flatten, in_words, matters
 
 PACKAGE = Path(__file__).resolve().parents[1]
 TOOLS = next((d for d in (PACKAGE / '.mim' / 'tools',) if d.is_dir()), PACKAGE.parent / 'tools')
-# Options that change nothing of a result: where and how a run reports, and how it loads.
-NO_MATTER = ('work_dir', 'launcher', 'resume', 'log_level', 'vis_backends', 'visualizer',
-             'import_from', 'log_processor', 'default_hooks.logger', 'default_hooks.progress',
-             'default_hooks.visualization', 'default_hooks.timer', 'env_cfg.dist_cfg')
-NO_MATTER_ENDS = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Job:
 
         options = {k: parse_value(v) for k, v in self.options.items()}
         leaves = flatten(load_config(self.config, options).to_dict())
-        leaves = {'--amp': repr(self.amp), **{k: v for k, v in leaves.items() if _matters(k)}}
+        leaves = {'--amp': repr(self.amp), **{k: v for k, v in leaves.items() if matters(k)}}
         test = {k: v for k, v in leaves.items() if k.startswith('test_')}
         return {k: v for k, v in leaves.items() if k not in test}, test
 
@@ -200,25 +195,6 @@ class Job:
         write_atomic(path, json.dumps(times))
 
 
-def flatten(value: Any, name: str = '') -> dict[str, str]:
-    """Return the leaves of nested settings by dotted name, as Python would write them.
-
-    Example:
-        >>> flatten({'a': {'b': (1, 2)}, 'c': [{'d': 'x'}]})
-        {'a.b': '[1, 2]', 'c.0.d': "'x'"}
-    """
-    if isinstance(value, (list, tuple)):
-        if not any(isinstance(item, (dict, list, tuple)) for item in value):
-            return {name: repr(list(value))}
-        value = dict(enumerate(value))
-    if not isinstance(value, dict) or not value:
-        return {name: repr(value)}
-    leaves: dict[str, str] = {}
-    for key, item in value.items():
-        leaves.update(flatten(item, f'{name}.{key}' if name else str(key)))
-    return leaves
-
-
 def difference(there: Mapping[str, str] | None, here: Mapping[str, str]) -> str | None:
     """Say what differs between the settings of a folder and those asked for; None if nothing.
 
@@ -228,16 +204,7 @@ def difference(there: Mapping[str, str] | None, here: Mapping[str, str]) -> str 
     """
     if there is None:
         return 'it has no readable settings.json'
-    keys = [k for k in {**there, **here} if there.get(k) != here.get(k)]
-    words = [f'{k} is {there.get(k, "not set")} there and {here.get(k, "not set")} here'
-             for k in keys[:3]]
-    return '; '.join([*words, *[f'{len(keys) - 3} more'] * (len(keys) > 3)]) or None
-
-
-def _matters(key: str) -> bool:
-    if key.rpartition('.')[2] in NO_MATTER_ENDS:
-        return False
-    return not any(key == name or key.startswith(f'{name}.') for name in NO_MATTER)
+    return in_words(differing(there, here), there, here) or None
 
 
 def _read(path: Path) -> dict | None:

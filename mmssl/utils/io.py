@@ -39,7 +39,7 @@ def whole_file(path: Path) -> Iterator:
     start = f'.{path.name[:LONGEST]}.{socket.gethostname()}'
     temporary = path.with_name(f'{start}.{os.getpid()}{TEMPORARY}')
     try:
-        with open(temporary, 'wb') as file:
+        with open(temporary, 'w+b') as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

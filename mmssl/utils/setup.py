@@ -1,6 +1,7 @@
 """Make the components known, and read configs."""
 
 import difflib
+import hashlib
 import importlib
 import inspect
 import os
@@ -12,10 +13,13 @@ from .config_file import import_plug_ins, read_config
 from .options import merge_options
 
 MODULES = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
+PACKAGE = Path(__file__).resolve().parents[1]
+CONFIGS = next((d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()),
+               PACKAGE.parent / 'configs')
 READ_BY_RUNNERS = (
     'activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports',
-    'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'published',
-    'runner_type', 'scale_to_world', 'sync_bn',
+    'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'overwrite',
+    'published', 'runner_type', 'scale_to_world', 'skip_mismatched', 'sync_bn',
 )  # fmt: skip
 
 
@@ -32,6 +36,33 @@ def register_all_modules(init_default_scope: bool = True) -> None:
         from mmengine.registry import init_default_scope as init
 
         init('mmssl')
+
+
+def default_folder(config: str | Path, *parents: str) -> Path:
+    """Return the folder of what comes of a config: one for each config, with a readable name.
+
+    Configs of the project keep their method and name, others their path from the folder one
+    starts in; one from elsewhere its last folder with a code of the whole path.
+
+    Args:
+        config: config file.
+        *parents: folders below `work_dirs`, for what is no training.
+
+    Example:
+        >>> default_folder(CONFIGS / 'ua_mt' / 'lite_fundus.py', 'browse').as_posix()
+        'work_dirs/browse/ua_mt/lite_fundus'
+        >>> default_folder('mine/a.py').as_posix(), default_folder('b.py').as_posix()
+        ('work_dirs/mine/a', 'work_dirs/b')
+    """
+    path = Path(os.path.abspath(config))
+    for root in (CONFIGS, Path.cwd()):
+        if path.is_relative_to(root):
+            name = path.relative_to(root).with_suffix('')
+            break
+    else:
+        code = hashlib.sha256(str(path.parent).encode()).hexdigest()[:6]
+        name = Path(f'{path.parent.name}-{code}', path.stem)
+    return Path('work_dirs', *parents, name)
 
 
 def load_config(path: str | Path, options: dict[str, Any] | None = None):

@@ -55,7 +55,7 @@ def through_resume(file, folder):
 
 
 def through_auto_resume(file, folder):
-    (folder / 'last_checkpoint').write_text(str(file))
+    (folder / 'iter_1.pth').write_bytes(file.read_bytes())
     RUNNERS.build(config(folder, resume=True)).train()
 
 

@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import torch
-from mmengine.dist import broadcast, is_main_process, master_only
+from mmengine.dist import broadcast, broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import CheckpointHook as MMCheckpointHook
 
 from mmssl.engine.checkpoint_io import atomic_save, load_checkpoint_file
+from mmssl.engine.checkpoints.folder import POINTER, bring, own_name
+from mmssl.engine.checkpoints.run_settings import write_settings
 from mmssl.engine.save_journal import SaveJournal
 from mmssl.registry import HOOKS
 from mmssl.utils.io import remove_temporaries, write_atomic
@@ -56,40 +58,80 @@ class CheckpointHook(MMCheckpointHook):
         for name in self.args:  # mmengine keeps them until a checkpoint is saved
             raise TypeError(f"CheckpointHook got an unexpected keyword argument '{name}'")
         self.on_write_error = on_write_error
-        self._chosen = False  # the folder
+        self.root = self.out_dir
+        if own_name(self.filename_tmpl.format(1)) is None:
+            raise ValueError(
+                f'filename_tmpl is {self.filename_tmpl!r}: checkpoints are found again under '
+                'iter_{}.pth or epoch_{}.pth'
+            )
+
+    def folder(self, runner) -> Path:
+        """Return where the checkpoints of a run are.
+
+        Below `out_dir` the last two parts of the work folder tell runs apart: method and config.
+        """
+        work_dir = Path(runner.work_dir)
+        if self.root is None or Path(self.root) == work_dir:
+            return work_dir
+        return Path(self.root, *work_dir.absolute().parts[-2:])
 
     def before_resume(self, runner) -> None:
         """Finish what a dead run was about to do in the folder, and remove what it left."""
-        self._choose_folder(runner)
+        self.out_dir = str(self.folder(runner))
         if not is_main_process():
             return
-        for text in SaveJournal(self.out_dir).finish(Path(runner.work_dir) / 'last_checkpoint'):
+        for text in SaveJournal(self.out_dir).finish(Path(runner.work_dir) / POINTER):
             runner.logger.info(text)
         for folder in {str(self.out_dir), runner.work_dir}:
             for name in remove_temporaries(folder):
                 runner.logger.info(f'Removed {name}, left half-written by a dead run')
 
-    def _choose_folder(self, runner) -> None:
-        if self._chosen:
-            return
-        self._chosen = True
-        if self.out_dir is None:
-            self.out_dir = runner.work_dir
-        elif self.out_dir != runner.work_dir:
-            self.out_dir = str(Path(self.out_dir) / Path(runner.work_dir).name)
-
     def before_train(self, runner) -> None:
         """Make the folder, read the best scores."""
-        self._choose_folder(runner)
+        self.out_dir = str(self.folder(runner))
         runner.logger.info(f'Checkpoints will be saved to {self.out_dir}')
-        self.last_ckpt = runner.message_hub.get_info('last_ckpt')
         if is_main_process():
             os.makedirs(self.out_dir, exist_ok=True)
+            write_settings(runner.work_dir, runner.settings)
+        self._take_over_notes(runner)
+        name = runner.message_hub.get_info('last_ckpt')
+        self.last_ckpt = name and str(Path(self.out_dir) / name)
+
+    def _take_over_notes(self, runner) -> None:
+        """Reduce what a resumed checkpoint notes of files to names in this run's own folder.
+
+        Best checkpoints that lie beside the resumed one, in another folder, are copied.
+        """
+        hub, folder = runner.message_hub, Path(self.out_dir)
+        kept = hub.get_info('keep_ckpt_ids')
+        kept = [number for number in kept if self._is_there(number)] if type(kept) is list else []
+        hub.update_info('keep_ckpt_ids', kept)
+        hub.update_info('last_ckpt', own_name(hub.get_info('last_ckpt')))
+        if not self._is_there(hub.get_info(EXTRA)):
+            hub.pop_info(EXTRA)
+        keys = self.save_keys() if self.save_best else []
+        for score_key, path_key in (self._best_infos(key) for key in keys):
+            name, score = own_name(hub.get_info(path_key)), hub.get_info(score_key)
+            if name is not None and isinstance(score, float):
+                found = [bring(name, runner.resumed_from, folder) if is_main_process() else None]
+                broadcast_object_list(found, src=0)
+                if found[0]:
+                    hub.update_info(path_key, name)
+                    continue
+                runner.logger.warning(
+                    f'{name}, the best so far ({score:.4f}), is not in {folder}: the best is '
+                    'chosen anew from here on')
+            for info in (score_key, path_key):
+                if hub.get_info(info) is not None:
+                    hub.pop_info(info)
+
+    def _is_there(self, number: object) -> bool:
+        return type(number) is int and self._path(number).is_file()
 
     def save_before_leaving(self, runner) -> None:
         """Write the present state, unless it is written."""
         now = runner.epoch if self.by_epoch else runner.iter
-        if self.last_ckpt != self._path(now):
+        if self.last_ckpt != str(self._path(now)):
             meta = dict(epoch=runner.epoch, iter=runner.iter)
             self._save_checkpoint_with_step(runner, now, meta, extra=True)
 
@@ -99,16 +141,16 @@ class CheckpointHook(MMCheckpointHook):
         runner.call_hook('before_checkpoint')
         hub = runner.message_hub
         before = {key: hub.get_info(key) for key in ('last_ckpt', 'keep_ckpt_ids', EXTRA)}
-        path = Path(self.out_dir) / self.filename_tmpl.format(step)
+        path = self._path(step)
         old = self._count(hub, step, extra)
-        hub.update_info('last_ckpt', str(path))
+        hub.update_info('last_ckpt', path.name)
 
         def write() -> None:
             with SaveJournal(self.out_dir).about(path, old):
                 self._save(runner, path, meta, self.save_optimizer, self.save_param_scheduler)
-                write_atomic(Path(runner.work_dir) / 'last_checkpoint', str(path))
+                write_atomic(Path(runner.work_dir) / POINTER, path.name)
                 for other in old:
-                    self._remove(runner, other)
+                    self._remove(runner, other.name)
 
         if self._attempt(runner, path, write):
             self.last_ckpt = str(path)
@@ -129,7 +171,7 @@ class CheckpointHook(MMCheckpointHook):
             old, kept = kept[:surplus], kept[surplus:]
             hub.update_info('keep_ckpt_ids', kept)
         old += [number for number in beside if number not in (None, step, *kept)]
-        return [Path(self.out_dir) / self.filename_tmpl.format(number) for number in old]
+        return [self._path(number) for number in old]
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         if not self.save_best:
@@ -141,7 +183,7 @@ class CheckpointHook(MMCheckpointHook):
         better = [self._save_best_of(runner, metrics, key, now, meta) for key in self.save_keys()]
         # The checkpoint of this iteration was written before the validation: it has to know
         # the new best scores, or a resumed run would forget them.
-        if any(better) and self.last_ckpt == self._path(now):
+        if any(better) and self.last_ckpt == str(self._path(now)):
             extra = runner.message_hub.get_info(EXTRA) == now
             self._save_checkpoint_with_step(runner, now, dict(meta), extra)
 
@@ -150,9 +192,9 @@ class CheckpointHook(MMCheckpointHook):
         hub = runner.message_hub
         for key in self.save_keys() if self.save_best else ():
             score_key, path_key = self._best_infos(key)
-            path = hub.get_info(path_key)
-            if path and is_main_process():
-                self._remove(runner, Path(path))
+            name = hub.get_info(path_key)
+            if name and is_main_process():
+                self._remove(runner, name)
             for info in (score_key, path_key):
                 if hub.get_info(info) is not None:
                     hub.pop_info(info)
@@ -166,8 +208,8 @@ class CheckpointHook(MMCheckpointHook):
         single = len(self.key_indicators) == 1
         return tuple(name if single else f'{name}_{key}' for name in ('best_score', 'best_ckpt'))
 
-    def _path(self, number: int) -> str:
-        return str(Path(self.out_dir) / self.filename_tmpl.format(number))
+    def _path(self, number: int) -> Path:
+        return Path(self.out_dir) / self.filename_tmpl.format(number)
 
     def _save_best_of(self, runner, metrics: dict, key: str, now: int, meta: dict) -> bool:
         if key not in metrics:
@@ -186,13 +228,13 @@ class CheckpointHook(MMCheckpointHook):
         name = f'best_{key}_{self.filename_tmpl.format(now)}'.replace('/', '_')
         path = Path(self.out_dir) / name
         before = {score_key: hub.get_info(score_key), path_key: hub.get_info(path_key)}
-        hub.update_info_dict({score_key: float(score), path_key: str(path)})
+        hub.update_info_dict({score_key: float(score), path_key: name})
 
         def write() -> None:
             self._save(runner, path, dict(meta), False, False, by_epoch=False)
             old = before[path_key]
-            if old and Path(old) != path:
-                self._remove(runner, Path(old))
+            if old and old != name:
+                self._remove(runner, old)
 
         if not self._attempt(runner, path, write):
             for info, value in before.items():
@@ -244,12 +286,15 @@ class CheckpointHook(MMCheckpointHook):
             f'The newest whole checkpoint is {whole}; free some space, then go on with --resume'
         )
 
-    @staticmethod
-    def _remove(runner, path: Path) -> None:
+    def _remove(self, runner, name: str) -> None:
+        """Remove a checkpoint of this run; never anything outside its folder."""
+        if own_name(name) != name:
+            runner.logger.warning(f'{name!r} is no checkpoint of this run: it stays')
+            return
         try:
-            path.unlink(missing_ok=True)
+            (Path(self.out_dir) / name).unlink(missing_ok=True)
         except OSError as error:
-            runner.logger.warning(f'{path} could not be removed: {error.strerror}')
+            runner.logger.warning(f'{name} could not be removed: {error.strerror}')
 
     @master_only
     def _publish_model(self, runner, ckpt_path: str) -> None:

@@ -3,9 +3,10 @@
 import copy
 from pathlib import Path
 
-from mmengine.dist import barrier
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
+from mmssl.engine.checkpoints.folder import bring
 from mmssl.registry import HOOKS
 
 BEST = 'best_pretrained_score'
@@ -50,6 +51,8 @@ class PretrainHook(Hook):
         if not hasattr(runner.bare_model, 'pretrain_iters'):
             raise ValueError(f'PretrainHook needs a model with a pre-training, such as BCP; '
                              f'{type(runner.bare_model).__name__} has none: remove the hook')
+        if is_main_process() and runner.message_hub.get_info(BEST) is not None:
+            bring(self.filename, getattr(runner, 'resumed_from', None), runner.work_dir)
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Keep weights and optimiser state if they are the best of the pre-training.

@@ -1,0 +1,1 @@
+"""What a checkpoint file and a folder of them must fulfil before a run goes on from it."""
