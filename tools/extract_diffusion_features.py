@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
         '--out',
         metavar='DIR',
         help='folder of the cache (default: model.neck.cache_dir, else '
-        'work_dirs/features/CONFIG_NAME)',
+        'work_dirs/features/METHOD/CONFIG)',
     )
     parser.add_argument('--batch-size', type=int, default=8, help='slices in one pass (default 8)')
     parser.add_argument(
@@ -168,7 +168,7 @@ def main() -> None:
     from mmssl.engine.hooks.progress_hook import progress_wanted
     from mmssl.engine.launch import init_distributed
     from mmssl.models.diffusion.cache import FeatureCache
-    from mmssl.utils.setup import load_config, register_all_modules
+    from mmssl.utils.setup import default_folder, load_config, register_all_modules
 
     cfg = load_config(args.config, args.cfg_options)
     register_all_modules()
@@ -177,7 +177,7 @@ def main() -> None:
     neck, slices = build_neck(cfg), build_slices(cfg)
     denoiser = neck.open()
     folder = args.out or cfg.model.neck.get('cache_dir')
-    folder = Path(folder or Path('work_dirs/features') / Path(args.config).stem)
+    folder = Path(folder or default_folder(args.config, 'features'))
     if is_main_process():
         FeatureCache.create(folder, denoiser.sha256, denoiser.spec)
     barrier()

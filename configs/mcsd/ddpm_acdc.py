@@ -1,5 +1,5 @@
 # The diffusion model of MCSD on the 1,312 training slices of ACDC, without their masks.
-# It is saved to work_dirs/ddpm_acdc/unet, where configs/mcsd/acdc.py looks for it.
+# It is saved to work_dirs/mcsd/ddpm_acdc/unet, where configs/mcsd/acdc.py looks for it.
 _base_ = [
     '../_base_/datasets/acdc.py',
     '../_base_/models/ddpm.py',

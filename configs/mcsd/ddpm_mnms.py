@@ -1,5 +1,5 @@
 # The diffusion model of MCSD on the training slices of M&Ms, without their masks.
-# It is saved to work_dirs/ddpm_mnms/unet, where configs/mcsd/mnms.py looks for it.
+# It is saved to work_dirs/mcsd/ddpm_mnms/unet, where configs/mcsd/mnms.py looks for it.
 _base_ = [
     '../_base_/datasets/mnms_volumes.py',
     '../_base_/models/ddpm.py',

@@ -5,8 +5,8 @@ _base_ = [
     '../_base_/models/mcsd.py',
     '../_base_/schedules/mcsd_lite.py',
 ]
-features = 'work_dirs/ddpm_lite_acdc/features'
-model = dict(neck=dict(model='work_dirs/ddpm_lite_acdc/unet', cache_dir=features))
+features = 'work_dirs/mcsd/ddpm_lite_acdc/features'
+model = dict(neck=dict(model='work_dirs/mcsd/ddpm_lite_acdc/unet', cache_dir=features))
 train_dataloader = dict(
     dataset=dict(
         head=[dict(type='LoadDiffusionFeatures', cache_dir=features), dict(type='TrackGeometry')]

@@ -5,14 +5,14 @@ _base_ = [
     '../_base_/models/mcsd.py',
     '../_base_/schedules/mcsd_lite.py',
 ]
-features = 'work_dirs/ddpm_lite_phantom/features'
+features = 'work_dirs/mcsd/ddpm_lite_phantom/features'
 model = dict(
     students=dict(
         unet=dict(decode_head=dict(num_classes=3)),
         feature_unet=dict(decode_head=dict(num_classes=3)),
     ),
     parts=[[1], [2]],  # outer and inner zone
-    neck=dict(model='work_dirs/ddpm_lite_phantom/unet', cache_dir=features),
+    neck=dict(model='work_dirs/mcsd/ddpm_lite_phantom/unet', cache_dir=features),
 )
 train_dataloader = dict(
     dataset=dict(

@@ -5,4 +5,4 @@ _base_ = [
     '../_base_/models/mcsd.py',
     '../_base_/schedules/mcsd.py',
 ]
-model = dict(neck=dict(model='work_dirs/ddpm_mnms/unet'))
+model = dict(neck=dict(model='work_dirs/mcsd/ddpm_mnms/unet'))

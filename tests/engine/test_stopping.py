@@ -71,7 +71,7 @@ def files(folder):
 ])
 def test_nothing_differs_after_going_on(whole, tmp_path, point, iteration, done, validations):
     asked = train(tmp_path, ask=(point, iteration))
-    newest = load_checkpoint_file((tmp_path / 'last_checkpoint').read_text())
+    newest = load_checkpoint_file(tmp_path / (tmp_path / 'last_checkpoint').read_text())
     assert newest['meta']['iter'] == done == asked.iter
     # A validation that came after its checkpoint, or was left, is done when the run goes on.
     validated = newest['message_hub']['info'].get('last_val_iter', 0) // 4

@@ -12,7 +12,7 @@ from mmssl.utils.grid_jobs import TOOLS, Job
 from mmssl.utils.grid_report import Grid, add_arguments, best_key
 from mmssl.utils.grid_runs import run_jobs
 from mmssl.utils.io import write_atomic
-from mmssl.utils.setup import load_config, register_all_modules
+from mmssl.utils.setup import default_folder, load_config, register_all_modules
 from mmssl.utils.spread_table import Row
 
 EXAMPLES = """examples:
@@ -41,7 +41,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'the data config; where that has no unlabelled ones, as many as labelled)')
     add('--labels', type=int, help='number of labelled images of the published numbers, where '
         'a metafile has several (default: as many as the data config takes)')
-    add_arguments(parser, 'work_dirs/benchmarks/DATA_CONFIG')
+    add_arguments(parser, 'work_dirs/benchmarks/METHOD/DATA_CONFIG')
     return parser.parse_args(argv)
 
 
@@ -68,7 +68,7 @@ class Benchmark(Grid):
         if self.iters < 1:
             raise ValueError(f'--iters {self.iters} must be at least 1')
         self.batch = parse_batch(args.batch) if args.batch else None
-        self.folder = args.work_dir or Path('work_dirs', 'benchmarks', Path(args.data).stem)
+        self.folder = args.work_dir or default_folder(args.data, 'benchmarks')
         self.configs = parse_methods(args.methods, args.data)
         self.devices: list[str] = []
         folders = folder_names(list(self.configs))

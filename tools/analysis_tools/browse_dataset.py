@@ -22,7 +22,7 @@ from mmssl.registry import DATA_SAMPLERS, DATASETS
 from mmssl.structures import resize_nearest
 from mmssl.utils.cli import run
 from mmssl.utils.options import add_cfg_options, at_least
-from mmssl.utils.setup import load_config
+from mmssl.utils.setup import default_folder, load_config
 
 TITLE_HEIGHT, GAP = 20, 4
 VIEWS = {'u_w': 'weak u_w', 'u_s': 'strong u_s', 'u_s2': 'strong u_s2'}
@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Write what the networks will see.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--out-dir', help='folder for the pictures (work_dirs/browse/CONFIG)')
+    parser.add_argument('--out-dir', help='folder of the pictures (work_dirs/browse/METHOD/CONFIG)')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')
     parser.add_argument('--number', type=at_least(1), default=16, help='pictures to write')
     parser.add_argument('--start-iter', type=at_least(0), default=0, help='first iteration')
@@ -218,7 +218,7 @@ def main() -> int:
     if not loader:
         print(f'{args.config} has no {args.split}_dataloader.', file=sys.stderr)
         return 1
-    out_dir = Path(args.out_dir or Path('work_dirs', 'browse', Path(args.config).stem))
+    out_dir = Path(args.out_dir or default_folder(args.config, 'browse'))
     try:
         dataset = DATASETS.build({**loader['dataset'], 'cache': False})
         faults = [] if args.no_check else check_masks(dataset)

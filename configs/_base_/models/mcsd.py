@@ -11,7 +11,7 @@ model = dict(
     ),
     neck=dict(
         type='DiffusionFeatureNeck',
-        model='work_dirs/ddpm_acdc/unet',
+        model='work_dirs/mcsd/ddpm_acdc/unet',
         steps=(50, 150, 250),
         blocks=(2, 4, 6),
         out_dim=30,

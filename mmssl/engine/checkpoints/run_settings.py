@@ -21,7 +21,7 @@ READ = (
 FIXED = (
     'model', 'data_preprocessor', 'custom_hooks', 'randomness', 'sync_bn', 'runner_type',
     'train_dataloader.dataset', 'train_dataloader.sampler', 'train_dataloader.batch_sampler.type',
-    'train_cfg.type', 'optim_wrapper.type', 'optim_wrapper.constructor', 'optim_wrapper.dtype',
+    'train_cfg.type', 'optim_wrapper.type', 'optim_wrapper.constructor',
     'optim_wrapper.optimizer.type', 'optim_wrapper.loss_scale', 'training images',
 )  # fmt: skip
 MOVABLE = ('data_root', 'cache_dir', 'cache')  # where something lies
