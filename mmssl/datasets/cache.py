@@ -1,13 +1,23 @@
 """Prepared images kept in memory."""
 
 import os
+import re
+import resource
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from tqdm import tqdm
+
+# Limit of memory in a container or a job, and what it holds beside files, in versions 2 and 1.
+CGROUPS = (
+    ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory.stat', r'(?m)^anon (\d+)'),
+    ('/sys/fs/cgroup/memory/memory.limit_in_bytes', '/sys/fs/cgroup/memory/memory.stat',
+     r'(?m)^total_rss (\d+)'),
+)
 
 
 class SampleCache:
@@ -45,9 +55,11 @@ class SampleCache:
 
         Raises:
             DataError: the first file that cannot be used.
+            ValueError: the samples do not fit into the memory that is free.
         """
         if self.mode is not True:
             return
+        begin = free_memory()
         threads = min(8, os.cpu_count() or 1)
         with ThreadPoolExecutor(threads) as pool:
             try:
@@ -55,11 +67,32 @@ class SampleCache:
                 bar = tqdm(
                     done, 'caching images', count, leave=False, disable=not is_main_process()
                 )
-                self._results.update(enumerate(bar))
+                for index, results in enumerate(bar):
+                    self._results[index] = results
+                    if begin is not None and index % 256 == 0:
+                        self._check_room(count, begin)
+            except MemoryError:
+                pool.shutdown(cancel_futures=True)
+                raise self._no_room(count, 'the memory ended') from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
         print_log(f'cached {count} images in {self.num_bytes / 1e6:.0f} MB', logger='current')
+
+    def _check_room(self, count: int, begin: float) -> None:
+        """Compare what all samples will take, by those that are there, with what was free."""
+        # Every process on this machine fills a cache of its own.
+        processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+        if self.num_bytes / len(self) * count * processes > begin:
+            raise self._no_room(count, f'{begin / 1e9:.1f} GB are free'
+                                + f' for {processes} processes' * (processes > 1))
+
+    def _no_room(self, count: int, why: str) -> ValueError:
+        size = self.num_bytes / max(len(self), 1) * count / 1e9
+        self._results = {}
+        return ValueError(
+            f'cache=True would keep {count} samples of about {size:.1f} GB in memory, but {why}: '
+            'set cache=False, which reads each file when it is needed')
 
     def get(self, index: int) -> dict | None:
         """Return a copy of a sample's results, None if they are not kept."""
@@ -71,7 +104,37 @@ class SampleCache:
     def put(self, index: int, results: dict) -> None:
         """Keep a sample's results if the mode is 'lazy'."""
         if self.mode == 'lazy':
-            self._results[index] = _copy(results)
+            try:
+                self._results[index] = _copy(results)
+            except MemoryError:  # what is there stays; the others are read anew
+                self.mode = False
+
+
+def free_memory() -> float | None:
+    """Return the bytes that this process may still take; None where the system does not say.
+
+    The least of what the machine has free, what its container or job may take (cgroup) and what
+    `ulimit -v` leaves.
+    """
+    left = [_number('/proc/meminfo', r'MemAvailable:\s+(\d+) kB', 1024)]
+    for limit, stat, pattern in CGROUPS:
+        most, now = _number(limit), _number(stat, pattern)
+        if most is not None and now is not None:
+            left.append(most - now)
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    pages = _number('/proc/self/statm', factor=resource.getpagesize())
+    if most != resource.RLIM_INFINITY and pages is not None:
+        left.append(most - pages)
+    known = [value for value in left if value is not None]
+    return min(known) if known else None
+
+
+def _number(path: str, pattern: str = r'(\d+)', factor: int = 1) -> float | None:
+    try:
+        found = re.search(pattern, Path(path).read_text())
+    except OSError:
+        return None
+    return factor * float(found[1]) if found else None
 
 
 def _copy(results: dict) -> dict:

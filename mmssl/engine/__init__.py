@@ -22,12 +22,16 @@ from mmssl.engine.optim import (  # noqa: E402
 )
 from mmssl.engine.runner import SemiRunner  # noqa: E402
 from mmssl.engine.schedulers import WarmupPolyLR  # noqa: E402
-from mmssl.engine.tensorboard import OptionalTensorboardVisBackend  # noqa: E402
+from mmssl.engine.vis_backends import (  # noqa: E402
+    LocalVisBackend,
+    OptionalTensorboardVisBackend,
+)
 
 __all__ = [
     *_hooks,
     'HalfOptimWrapper',
     'IncompleteCheckpointError',
+    'LocalVisBackend',
     'MultiOptimWrapper',
     'MultiOptimWrapperConstructor',
     'OptionalTensorboardVisBackend',

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mmssl.engine.launch import init_distributed
 from mmssl.engine.resume import CheckpointMixin
 from mmssl.engine.setting_rules import check_settings, make_work_dir
+from mmssl.engine.vis_backends import forgive_log
 from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
@@ -77,6 +78,12 @@ class SemiRunner(CheckpointMixin, Runner):
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the default hooks; samplers addressed by iteration need no epoch's seed."""
         super().register_default_hooks({'sampler_seed': None, **(hooks or {})})
+
+    def build_logger(self, *args, **kwargs):
+        """Build the logger; a log that cannot be written ends no training."""
+        logger = super().build_logger(*args, **kwargs)
+        forgive_log(logger)
+        return logger
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
         """Call `fn_name` of every hook that has it."""

@@ -1,6 +1,9 @@
 """Loading processes: what they are told at their start, and how their end is explained."""
 
+import atexit
 import errno
+import mmap
+import multiprocessing
 import os
 import resource
 import signal
@@ -29,7 +32,9 @@ def prepare_workers(loader: DataLoader) -> DataLoader:
     """
     if loader.num_workers:
         raise_open_files()
-        loader.worker_init_fn = partial(_start, loader.worker_init_fn, os.getpid())
+        context = loader.multiprocessing_context or multiprocessing
+        forked = context.get_start_method() == 'fork'
+        loader.worker_init_fn = partial(_start, loader.worker_init_fn, os.getpid(), forked)
     return loader
 
 
@@ -44,19 +49,35 @@ def raise_open_files() -> None:
             pass
 
 
-def _start(init: Callable[[int], None] | None, parent: int, worker_id: int) -> None:
+def _start(
+    init: Callable[[int], None] | None, parent: int, forked: bool, worker_id: int
+) -> None:
     die_with_parent(parent)
     for number in ASKING:
-        # Schedulers and terminals send theirs to all processes. The main one may still need this
-        # one, and tells it when to end; SIGTERM is how, so its second one counts.
-        signal.signal(number, _once if number == signal.SIGTERM else signal.SIG_IGN)
+        # Schedulers and terminals send theirs to all processes, and the main one may still need
+        # this one, which it ends by SIGTERM.
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
+        elif forked:
+            signal.signal(number, _end_if_meant)
     Queue._on_queue_feeder_error = staticmethod(_give_up)
     if init is not None:
         init(worker_id)
 
 
-def _once(number: int, frame) -> None:
-    signal.signal(number, signal.SIG_DFL)
+def _end_if_meant(number: int, frame) -> None:
+    if _leaving[0]:
+        os._exit(0)
+    signal.signal(number, signal.SIG_DFL)  # a second one is
+
+
+# One byte that forked processes share: whether the main one is at its end.
+_leaving = mmap.mmap(-1, 1)
+
+
+@atexit.register  # after multiprocessing was imported, so it is called before its own
+def _leave() -> None:
+    _leaving[0] = 1
 
 
 def _give_up(error: BaseException, batch) -> None:

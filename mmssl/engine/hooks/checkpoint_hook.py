@@ -13,7 +13,9 @@ from mmssl.engine.checkpoints.folder import POINTER, bring, own_name
 from mmssl.engine.checkpoints.run_settings import write_settings
 from mmssl.engine.save_journal import SaveJournal
 from mmssl.registry import HOOKS
+from mmssl.utils.folder_lock import check_folder
 from mmssl.utils.io import remove_temporaries, write_atomic
+from mmssl.utils.machine import NO_ROOM
 
 EXTRA = 'extra_ckpt_id'  # where the message hub has the number of one that a signal asked for
 
@@ -259,6 +261,7 @@ class CheckpointHook(MMCheckpointHook):
         failure = None
         if is_main_process():
             try:
+                check_folder(runner.work_dir)
                 write()
             except OSError as error:
                 failure = error
@@ -281,9 +284,10 @@ class CheckpointHook(MMCheckpointHook):
         except OSError:
             free = 'folder not readable'
         whole = self.last_ckpt or 'none yet'
+        help_ = 'free some space' if failure.errno in NO_ROOM else 'see to it'
         return (
             f'Checkpoint {path} was not written: {failure.strerror or failure} ({free}). '
-            f'The newest whole checkpoint is {whole}; free some space, then go on with --resume'
+            f'The newest whole checkpoint is {whole}; {help_}, then go on with --resume'
         )
 
     def _remove(self, runner, name: str) -> None:
