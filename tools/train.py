@@ -100,6 +100,7 @@ def main() -> None:
     args = parse_args()
     signals.listen()
     cfg = build_config(args)
+    from mmssl.engine.setting_rules import make_work_dir
     from mmssl.registry import RUNNERS
     from mmssl.utils.folder_lock import lock_folder
     from mmssl.utils.setup import register_all_modules
@@ -108,6 +109,7 @@ def main() -> None:
     register_all_modules()
     cfg.setdefault('runner_type', 'SemiRunner')
     runner = None
+    make_work_dir(cfg.work_dir)
     try:
         with lock_folder(cfg.work_dir) if is_first(args.launcher) else nullcontext():
             runner = RUNNERS.build(cfg)
