@@ -150,7 +150,7 @@ RULES = {
     'default_hooks.checkpoint.save_best': Rule((str, Sequence), also=(None,)),
     'default_hooks.checkpoint.by_epoch': FLAG,
     'default_hooks.visualization.test_interval': INTERVAL,
-    'custom_hooks.*.interval': whole(1, FOREVER, NEVER),
+    'custom_hooks.*.interval': whole(0, FOREVER, NEVER),  # 0 is DiffusionHook's "only at the end"
     'env_cfg': DICT,
     'env_cfg.cudnn_benchmark': FLAG,
     'env_cfg.mp_cfg': DICT_OR_NONE,

@@ -196,6 +196,24 @@ def test_a_run_that_outlives_its_killed_sweep_keeps_its_folder(job, tools):
             os.kill(int((j.folder / 'pid').read_text()), signal.SIGKILL)
 
 
+def test_a_tool_ends_with_its_killed_sweep(job, tools):
+    program = (tools / 'train.py').read_text()
+    (tools / 'train.py').write_text(
+        'from mmssl.utils.processes import end_with_launcher\nend_with_launcher()\n' + program)
+    endless = job(wait=60)
+    main = start_and_wait(tools, [endless])
+    main.kill()
+    main.communicate()
+    until = time.monotonic() + 15
+    while time.monotonic() < until:
+        try:
+            os.kill(int((endless.folder / 'pid').read_text()), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError('the training outlived the sweep')
+
+
 def test_a_run_that_will_not_end_is_killed(job, monkeypatch):
     monkeypatch.setattr('mmssl.utils.grid_runs.PATIENCE', 0.1)
     stubborn = job(wait=60)
