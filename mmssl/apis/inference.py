@@ -1,7 +1,6 @@
 """Build a trained model and predict images with it."""
 
 import copy
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,71 +63,137 @@ def init_model(
 
 @torch.no_grad()
 def inference_model(
-    model: nn.Module, images: Image | Sequence[Image], batch_size: int = 8
+    model: nn.Module,
+    images: Image | Sequence[Image],
+    batch_size: int = 8,
+    domain: str | None = None,
 ) -> list:
     """Predict images with a model from `init_model`.
 
-    Images are prepared as the test data of the model's config.
+    Images are read and prepared as the test data of the model's config: with its key, range of
+    intensities, geometry and channels.
 
     Args:
         model: the model.
-        images: image file, or array uint8 (H, W) or (H, W, C) in RGB order; or a list of them.
-        batch_size: images in one forward pass.
+        images: image file, or array (H, W) or (H, W, C) in RGB order; or a list of them. Arrays
+            are uint8, or of any real type where the config has a `value_range`.
+        batch_size: images or slices in one forward pass.
+        domain: whose options are used, where the domains of the config are not read alike.
 
     Returns:
         One `SegDataSample` per image: `pred_sem_seg` and, for each student, `pred_<name>` with
-        class ids (1, H, W) at the image's own size.
+        class ids at the image's own size, (1, H, W), or (Z, H, W) for the slices of a volume.
+        Its metainfo has `spacing` and `affine` where the file says them.
 
     Raises:
         FileNotFoundError: an image file does not exist.
-        ValueError: an array has another type, shape or number of channels.
+        ValueError: a file cannot be used, an array has another shape or number of channels, or
+            there is no such domain.
     """
     from mmengine.dataset import pseudo_collate
     from mmengine.registry import init_default_scope
 
     init_default_scope(model.cfg.get('default_scope', 'mmssl'))
     single = isinstance(images, (str, Path, np.ndarray))
-    pipeline = _TestPipeline(model.cfg)
-    packed = [pipeline(image) for image in ([images] if single else images)]
+    pipeline = _TestPipeline(model.cfg, domain)
+    parts = [pipeline.parts(image) for image in ([images] if single else images)]
+    flat = [part for slices in parts for part in slices]
     samples = []
-    for start in range(0, len(packed), batch_size):
+    for start in range(0, len(flat), batch_size):
+        packed = [pipeline(part) for part in flat[start : start + batch_size]]
         with model.precision.autocast():
-            samples += model.test_step(pseudo_collate(packed[start : start + batch_size]))
-    return samples
+            samples += model.test_step(pseudo_collate(packed))
+    rest = iter(samples)
+    return [_joined([next(rest) for _ in slices], slices) for slices in parts]
+
+
+def _joined(samples: list, parts: list[dict]):
+    """Return the predictions of an image's slices as one sample."""
+    first = samples[0]
+    for key in first.keys() if len(samples) > 1 else ():
+        if key.startswith('pred_'):
+            first.get(key).data = torch.cat([sample.get(key).data for sample in samples])
+    first.set_metainfo({key: parts[0][key] for key in ('name', 'spacing', 'affine')})
+    return first
 
 
 class _TestPipeline:
     """The transforms of a config's test data set, for images that are in no data set."""
 
-    def __init__(self, cfg):
+    def __init__(self, cfg, domain: str | None = None):
         from mmssl.registry import DATASETS
 
         dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True))
         self.steps = [*dataset.prepare, *dataset.pipeline]
-        self.channels = next(iter(dataset.layouts.values())).channels
+        self.layout = self._layout(dataset.layouts, domain)
 
-    def __call__(self, image: Image) -> dict:
+    def _layout(self, layouts: dict, domain: str | None):
+        if domain is not None and domain not in layouts:
+            raise ValueError(f'domain = "{domain}" is not known (known: {", ".join(layouts)}).')
+        options = ('channels', 'image_key', 'value_range', 'axes', 'spacing')
+        ways = {str([getattr(layout, name) for name in options]) for layout in layouts.values()}
+        if domain is None and len(ways) > 1:
+            raise ValueError(
+                'The domains of the config are not read alike; say whose options count: '
+                f'domain="{next(iter(layouts))}" (known: {", ".join(layouts)}).'
+            )
+        return layouts[domain or next(iter(layouts))]
+
+    def parts(self, image: Image) -> list[dict]:
+        """Return what the pipeline starts from, for an image or each slice of a volume.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file or array cannot be used.
+        """
+        from mmssl.datasets.reading.containers import holds_volumes
+        from mmssl.datasets.reading.errors import check_file
+        from mmssl.datasets.reading.volumes import file_spacing, volume_affine, volume_shape
+
+        layout = self.layout
+        results = dict.fromkeys(('domain', 'case', 'slice', 'img_path', 'index', 'affine'))
+        results.update(
+            labelled=False, channels=layout.channels, image_key=layout.image_key,
+            value_range=layout.value_range, axes=layout.axes, spacing=layout.spacing,
+        )  # fmt: skip
+        if isinstance(image, np.ndarray):
+            array = self._check(image)
+            return [dict(results, img=array, ori_shape=array.shape[:2], name='array')]
+        path = str(image)
+        check_file(path)
+        results.update(img_path=path, name=Path(path).name)
+        if not holds_volumes(path):
+            return [results]
+        where = (path, layout.image_key, layout.axes)
+        shape = volume_shape(*where)
+        results['spacing'] = file_spacing(*where) or layout.spacing
+        results['affine'] = volume_affine(*where)
+        if len(shape) == 2:
+            return [results]
+        return [dict(results, index=index, slice=str(index + 1)) for index in range(shape[0])]
+
+    def __call__(self, results: dict) -> dict:
+        """Return one image or slice as the test pipeline packs it."""
         from mmssl.datasets.transforms.loading import LoadImage
 
-        results = dict.fromkeys(('domain', 'case', 'slice', 'spacing', 'img_path', 'name'))
-        results.update(labelled=False, channels=self.channels)
         steps = self.steps
-        if isinstance(image, np.ndarray):
-            results.update(img=self._check(image), ori_shape=image.shape[:2], name='array')
+        if 'img' in results:
             steps = [step for step in steps if not isinstance(step, LoadImage)]
-        else:
-            if not os.path.isfile(image):
-                raise FileNotFoundError(f'Image "{image}" does not exist')
-            results.update(img_path=str(image), name=Path(image).name)
         for step in steps:
             results = step(results)
         return results
 
     def _check(self, image: np.ndarray) -> np.ndarray:
+        from mmssl.datasets.reading.decode import to_uint8
+
         image = image[..., None] if image.ndim == 2 else image
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != self.channels:
+        channels, ranged = self.layout.channels, self.layout.value_range is not None
+        known = image.dtype == np.uint8 or (ranged and image.dtype.kind in 'biuf')
+        if not known or image.ndim != 3 or image.shape[2] != channels or 0 in image.shape:
+            kind = 'real numbers' if ranged else 'uint8'
             raise ValueError(
-                f'An image array is {image.dtype} {image.shape}; the model takes uint8 '
-                f'(H, W, {self.channels})'
+                f'An image array is {image.dtype} {image.shape}; the model takes {kind} '
+                f'(H, W, {channels}). Convert it so, or write it to a file of that kind'
+                + ('.' if ranged else ', or set value_range in the config of the data set.')
             )
-        return image
+        return to_uint8(image, self.layout.value_range, 'an image array')

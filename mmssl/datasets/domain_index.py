@@ -5,12 +5,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from .domain_names import DomainNames
-from .errors import DataError
 from .labelled import choose_labelled
 from .layout import DomainLayout, Place, Sample, as_tuple
 from .listing import check_link, find_images, find_masks, in_words
+from .reading.containers import holds_volumes
+from .reading.errors import DataError
+from .reading.volumes import Source, volume_shape, volume_turn
 from .splits import PARTS, hold_out, keep_patients_apart, split_names
-from .volumes import holds_volumes, volume_shape
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,12 @@ class DomainIndex:
         return masks
 
     def _compare_shapes(self, image: str, masks: tuple[str, ...]) -> None:
-        expected = volume_shape(image, self.layout.image_key)
+        layout, axes = self.layout, self.layout.axes
+        expected = volume_shape(image, layout.image_key, axes)
         for mask in masks:
-            found = volume_shape(mask, self.layout.mask_key)
+            like = Source(image, layout.image_key)
+            volume_turn(mask, layout.mask_key, axes, like)
+            found = volume_shape(mask, layout.mask_key, axes, like)
             if found != expected:
                 raise DataError(
                     f'Mask {mask} has shape {found}, its image {image} {expected} (slices, '
@@ -207,7 +211,7 @@ def _expand(domain: str, layout: DomainLayout, files: dict[str, str]) -> dict[st
         case, volume, number = _fitting(name, layout.place_of(name), domain, layout)
         shape: tuple[int, ...] = ()
         if number is None and holds_volumes(path):
-            shape = volume_shape(path, layout.image_key)
+            shape = volume_shape(path, layout.image_key, layout.axes)
         if len(shape) < 3:
             found = [Sample(domain, name, case, number, path, None, volume)]
         else:

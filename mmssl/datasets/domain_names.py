@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .decode import split_suffix
 from .layout import KNOWN_SUFFIXES
 from .list_files import Entry, is_comment, read_entries, readings
 from .naming import as_names, did_you_mean, normal
+from .reading.decode import split_suffix
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""What goes wrong with data files."""
+"""Former place of `reading.errors`."""
 
+from .reading.errors import DataError
 
-class DataError(ValueError):
-    """A fault in a data file; the message names the file, the value found and the fix."""
+__all__ = ['DataError']

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from .decode import LabelMap, known_suffixes
-from .volumes import HDF5_SUFFIXES
+from .reading.containers import HDF5_SUFFIXES
+from .reading.decode import LabelMap, known_suffixes
+from .reading.geometry import PLANES, Axes
 
 KNOWN_SUFFIXES = known_suffixes()
 
@@ -77,6 +78,11 @@ class DomainLayout:
         value_range: intensities that become 0 and 255, `(low, high)` or 'volume' for the smallest
             and largest of each file; needed where images are not pictures of 8 bit.
         channels: 1 or 3.
+        geometry: 'canonical' turns NIfTI volumes to right, anterior, superior by their affine and
+            asks image and mask to lie on one grid; 'stored' takes the voxels in the order of the
+            files and compares shapes alone.
+        plane: 'axial', 'coronal' or 'sagittal'; None cuts a volume as it was acquired, across
+            clearly thicker voxels, else into axial slices.
         spacing: pixel size (row, column) or (slice, row, column) in mm, or None; what a NIfTI
             or HDF5 file says of itself goes before.
     """
@@ -94,6 +100,8 @@ class DomainLayout:
     label_map: LabelMap | dict | None = None
     value_range: tuple[float, float] | str | None = None
     channels: int = 1
+    geometry: str = 'canonical'
+    plane: str | None = None
     spacing: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -126,7 +134,26 @@ class DomainLayout:
         self._check_numbers()
         object.__setattr__(self, 'label_map', LabelMap.build(self.label_map))
 
+    @property
+    def axes(self) -> Axes:
+        """Return how volumes are cut."""
+        return Axes(self.geometry, self.plane)
+
     def _check_numbers(self) -> None:
+        for option, known in (
+            ('geometry', ('canonical', 'stored')),
+            ('plane', (None, *PLANES)),
+        ):
+            if getattr(self, option) not in known:
+                raise ValueError(
+                    f'{option} = {getattr(self, option)!r} is not known '
+                    f'(known: {", ".join(map(str, known))}).'
+                )
+        if self.geometry == 'stored' and self.plane is not None:
+            raise ValueError(
+                f'geometry = "stored" cuts along the third axis of the file: leave out '
+                f'plane = "{self.plane}".'
+            )
         if self.value_range not in (None, 'volume'):
             pair = () if isinstance(self.value_range, str) else tuple(self.value_range)
             if len(pair) != 2 or not pair[0] < pair[1]:

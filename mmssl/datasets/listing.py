@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from .decode import split_suffix
-from .errors import DataError
 from .layout import DomainLayout
 from .naming import normal
+from .reading.decode import split_suffix
+from .reading.errors import DataError
 
 
 def find_images(folders: Sequence[str], layout: DomainLayout, domain: str) -> dict[str, str]:

@@ -12,7 +12,6 @@ from ..registry import DATASETS, TRANSFORMS
 from ..structures import Draw
 from .cache import SampleCache
 from .counts import compare_counts, summary, warn_once
-from .decode import decode_mask
 from .domain_choice import (
     ALL,
     check_domains,
@@ -23,11 +22,13 @@ from .domain_choice import (
     with_seed,
 )
 from .domain_index import DomainIndex, index_domain
-from .errors import DataError
 from .labelled import choose_in_all
 from .layout import DomainLayout, Sample
 from .metainfo import build_metainfo
 from .naming import as_name, as_names
+from .reading.decode import decode_mask
+from .reading.errors import DataError
+from .reading.volumes import Source
 
 MODES = ('train', 'val', 'test')
 
@@ -250,6 +251,7 @@ class MixedDomainDataset(Dataset):
             image_key=layout.image_key,
             mask_key=layout.mask_key,
             value_range=layout.value_range,
+            axes=layout.axes,
             spacing=layout.spacing,
             labelled=labelled,
         )
@@ -276,7 +278,13 @@ class MixedDomainDataset(Dataset):
         layout = self.layouts[sample.domain]
         try:
             return decode_mask(
-                sample.mask_paths, layout.label_map, None, layout.mask_key, sample.index
+                sample.mask_paths,
+                layout.label_map,
+                None,
+                layout.mask_key,
+                sample.index,
+                Source(sample.img_path, layout.image_key),
+                layout.axes,
             )
         except (ValueError, OSError) as error:
             raise DataError(f'Domain "{sample.domain}": {error}') from None

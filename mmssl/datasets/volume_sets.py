@@ -5,7 +5,7 @@ Nothing but names, layouts and counts, as in `medical`.
 
 from ..registry import DATASETS
 from .mixed_domain import MixedDomainDataset
-from .volumes import HDF5_SUFFIXES
+from .reading.containers import HDF5_SUFFIXES
 
 HEART = dict(
     classes=('background', 'rv', 'myo', 'lv'),

@@ -126,7 +126,7 @@ def test_corrupt_png(tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r'a\.png is corrupt'):
+    with pytest.raises(DataError, match=r'a\.png is broken .*[Cc]opy'):
         decode_image(str(path))
 
 
@@ -134,7 +134,7 @@ def test_truncated_jpeg(tmp_path):
     path = write_png(tmp_path / 'a.jpg', noise(1, (64, 64)))
     assert decode_image(str(path)).shape == (64, 64, 1)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r'a\.jpg is truncated'):
+    with pytest.raises(DataError, match=r'a\.jpg is broken or cut off at \d+ bytes'):
         decode_image(str(path))
 
 

@@ -395,7 +395,7 @@ def test_faults_found_when_a_sample_is_read(root):
         dataset[0]
     image = root / 'B/train/image/00_00.png'
     image.write_bytes(image.read_bytes()[:60])
-    with pytest.raises(DataError, match=r'Domain "B": .*00_00\.png is truncated'):
+    with pytest.raises(DataError, match=r'Domain "B": .*00_00\.png is broken or cut off'):
         dataset[6]
 
 

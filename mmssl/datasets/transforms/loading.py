@@ -8,8 +8,9 @@ from PIL import Image
 
 from ...registry import TRANSFORMS
 from ...structures import nearest_index
-from ..decode import LabelMap, decode_image, decode_mask
-from ..volumes import file_spacing, holds_volumes
+from ..reading.decode import LabelMap, decode_mask, read_image
+from ..reading.geometry import Axes
+from ..reading.volumes import Source
 
 _FILTERS = {
     'nearest': Image.Resampling.NEAREST,
@@ -40,8 +41,9 @@ def resize_uint8(image: np.ndarray, size: tuple[int, int], interpolation: str) -
 class LoadImage(BaseTransform):
     """Read `img_path` into `img`, uint8 (H, W, C), and note its size as `ori_shape`.
 
-    Of an HDF5 or NIfTI file it reads slice `index` of dataset `image_key`, scales it by
-    `value_range`, and notes the file's own `spacing`, if any; the data set gives the three.
+    Of an HDF5 or NIfTI file it reads slice `index` of dataset `image_key`, cut along `axes`, scales
+    it by `value_range`, and notes the file's own `spacing` and `affine`, if any; the data set
+    gives the four.
 
     Args:
         channels: 1 for grey images, 3 for RGB; by default that of the data set, found in
@@ -55,11 +57,16 @@ class LoadImage(BaseTransform):
         """Read the image."""
         path, key = results['img_path'], results.get('image_key') or 'image'
         channels = self.channels or results.get('channels') or 1
-        results['img'] = decode_image(
-            path, channels, key, results.get('index'), results.get('value_range')
+        scan = read_image(
+            path,
+            channels,
+            key,
+            results.get('index'),
+            results.get('value_range'),
+            results.get('axes') or Axes(),
         )
-        if holds_volumes(path):
-            results['spacing'] = file_spacing(path, key) or results.get('spacing')
+        results['img'], results['affine'] = scan.array, scan.affine
+        results['spacing'] = scan.spacing or results.get('spacing')
         results['ori_shape'] = results['img'].shape[:2]
         return results
 
@@ -99,6 +106,10 @@ class LoadMask(BaseTransform):
             results.get('ori_shape'),
             results.get('mask_key') or 'label',
             results.get('index'),
+            Source(results['img_path'], results.get('image_key') or 'image')
+            if results.get('img_path')
+            else None,
+            results.get('axes') or Axes(),
         )
         return results
 
