@@ -15,8 +15,9 @@ import torch
 from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
-from mmssl.datasets.decode import DataError, decode_mask
 from mmssl.datasets.mixed_domain import MixedDomainDataset
+from mmssl.datasets.reading.decode import DataError, decode_mask
+from mmssl.datasets.reading.volumes import Source
 from mmssl.models.mixing import box_mask, paste, resize_mask
 from mmssl.registry import DATA_SAMPLERS, DATASETS
 from mmssl.structures import resize_nearest
@@ -202,7 +203,12 @@ def check_masks(dataset: MixedDomainDataset) -> list[str]:
         layout = dataset.layouts[sample.domain]
         try:
             decode_mask(
-                sample.mask_paths, layout.label_map, key=layout.mask_key, index=sample.index
+                sample.mask_paths,
+                layout.label_map,
+                key=layout.mask_key,
+                index=sample.index,
+                like=Source(sample.img_path, layout.image_key),
+                axes=layout.axes,
             )
         except (DataError, FileNotFoundError) as error:
             faults.append(f'Domain "{sample.domain}": {error}')
