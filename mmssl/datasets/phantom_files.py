@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 SETTINGS_FILE = 'settings.json'
+MADE_BY = 'make_phantom of mmssl'
 
 
 def is_complete(root: Path, record: dict, files: Iterable[str]) -> bool:
@@ -29,10 +30,7 @@ def is_complete(root: Path, record: dict, files: Iterable[str]) -> bool:
         if root.is_dir() and not any(root.iterdir()):
             return False
         raise FileExistsError(f'{root} exists and is no phantom data set; choose another folder')
-    try:
-        found = json.loads(file.read_text())
-    except json.JSONDecodeError:
-        raise ValueError(f'{file} is damaged; write the phantom anew (--overwrite)') from None
+    found = _read(file)
     changed = [
         f'{key} {found.get(key)} instead of {value}'
         for key, value in record.items()
@@ -47,6 +45,43 @@ def is_complete(root: Path, record: dict, files: Iterable[str]) -> bool:
         if not (root / name).is_file():
             raise FileNotFoundError(f'{root / name} is gone; write the phantom anew (--overwrite)')
     return True
+
+
+def _read(file: Path) -> dict:
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f'{file} is damaged: choose another folder, or remove this one by hand')
+    return found
+
+
+def check_own(root: Path) -> None:
+    """Make sure that a folder has nothing but what this module wrote into it.
+
+    Raises:
+        FileExistsError: it has more, or does not say what was written.
+    """
+    found = _read(root / SETTINGS_FILE)
+    if found.get('made_by') != MADE_BY or not isinstance(found.get('files'), list):
+        raise FileExistsError(
+            f'{root} does not say that make_phantom wrote it (or an older one did), so it is not '
+            'replaced: choose another folder, or remove this one by hand'
+        )
+    known = {*map(str, found['files']), SETTINGS_FILE}
+    foreign = sorted(name for name in _names(root) if name not in known)
+    if foreign:
+        raise FileExistsError(
+            f'{root} has {len(foreign)} file(s) that make_phantom did not write, such as '
+            f'{foreign[0]}: move them away, or choose another folder'
+        )
+
+
+def _names(root: Path) -> list[str]:
+    """Return everything in a folder that is no folder itself, relative to it."""
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob('*')
+                  if path.is_symlink() or not path.is_dir())
 
 
 def write_once(
@@ -72,7 +107,7 @@ def write_once(
         Whether anything was written.
 
     Raises:
-        ValueError, FileNotFoundError, FileExistsError: see `is_complete`.
+        ValueError, FileNotFoundError, FileExistsError: see `is_complete` and `check_own`.
     """
     root = Path(root).absolute()
     try:
@@ -81,12 +116,14 @@ def write_once(
     except (ValueError, FileNotFoundError):
         if not overwrite:
             raise
+        check_own(root)
     partial = root.with_name(f'.{root.name}.{uuid.uuid4().hex[:8]}')
     old = partial.with_suffix('.old')
     try:
         partial.mkdir(parents=True)
         write(partial)
-        (partial / SETTINGS_FILE).write_text(json.dumps(record, indent=2) + '\n')
+        content = {**record, 'made_by': MADE_BY, 'files': _names(partial)}
+        (partial / SETTINGS_FILE).write_text(json.dumps(content, indent=2) + '\n')
         if root.exists():
             root.rename(old)
         try:

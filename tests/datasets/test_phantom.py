@@ -165,6 +165,34 @@ def test_foreign_folder_is_never_overwritten(tmp_path):
     assert (tmp_path / 'thesis.tex').exists()
 
 
+@pytest.mark.parametrize('settings', [
+    '{"randomness.seed": "0"}', '{"seed": 1, "made_by": "hand", "files": []}', '[]', '{', '\udce4',
+    '{"made_by": "make_phantom of mmssl", "files": "all"}',
+])
+def test_a_settings_file_alone_makes_no_phantom(tmp_path, settings):
+    (tmp_path / 'runs').mkdir()
+    (tmp_path / 'runs/iter_4.pth').write_text('weights')
+    (tmp_path / 'settings.json').write_bytes(settings.encode(errors='surrogateescape'))
+    with pytest.raises((FileExistsError, ValueError), match='choose another folder.*by hand'):
+        write_phantom(tmp_path, SMALL, overwrite=True, progress=False)
+    assert (tmp_path / 'runs/iter_4.pth').read_text() == 'weights'
+
+
+@pytest.mark.parametrize('name', ['notes.txt', 'ScannerA/train/image/mine.png', '.hidden', 'link'])
+def test_foreign_files_in_a_phantom_stop_its_replacement(tmp_path, name):
+    folder = tmp_path / 'p'
+    write_phantom(folder, SMALL, progress=False)
+    if name == 'link':
+        (folder / name).symlink_to(tmp_path)
+    else:
+        (folder / name).write_text('mine')
+    other = PhantomSettings(**{**vars(SMALL), 'seed': 1})
+    with pytest.raises(FileExistsError, match=f'1 file.s. that make_phantom did not.*{name}'):
+        write_phantom(folder, other, overwrite=True, progress=False)
+    assert not write_phantom(folder, SMALL, progress=False), 'it is still there'
+    assert (folder / name).exists()
+
+
 @pytest.mark.parametrize('fault', [KeyboardInterrupt, OSError('No space left on device')])
 def test_interrupted_writing_leaves_what_was_there(tmp_path, root, monkeypatch, fault):
     folder = tmp_path / 'p'

@@ -67,6 +67,26 @@ def test_one_table_of_all_methods(benchmark, capsys):
     assert '6 runs: 4 done before, 0 to go on with, 2 to start' in capsys.readouterr().out
 
 
+def test_methods_and_seeds_of_earlier_calls_stay_in_the_table(benchmark, tmp_path, capsys):
+    out = benchmark('good', '--seeds', '0,2', '--iters', '30')
+    benchmark('slow', '--seeds', '0', '--iters', '30')
+    assert '1 run: 0 done before' in capsys.readouterr().out, 'the others are not run'
+    benchmark('good,data', '--seeds', '0', '--iters', '30')
+    table = (out / 'table.md').read_text()
+    assert '| good | 2 | **31.00 ± 1.41** |' in table and '| slow | 1 | <u>20.00' in table
+    assert '| data | 1 |' in table and 'over the seeds 0, 2 after 30' in table
+    results = json.loads((out / 'results.json').read_text())
+    assert sorted(results['methods']) == ['data', 'good', 'slow']
+    assert [row['labels'] for row in results['rows']] == [['slow'], ['good'], ['data']]
+    benchmark('data', '--iters', '30', '--plot-only')
+    assert '| slow | 1 |' in (out / 'table.md').read_text()
+    benchmark('data', '--iters', '40', '--overwrite')
+    table = (out / 'table.md').read_text()
+    assert '| data | 1 |' in table and 'slow' not in table, 'runs of another length'
+    (tmp_path / 'slow.py').write_text('a = dict(')
+    benchmark('data,good', '--iters', '40', '--overwrite')
+
+
 def test_another_budget_is_refused(benchmark):
     benchmark('good', '--iters', '30')
     with pytest.raises(ValueError, match='train_cfg.max_iters is 30 there and 40 here'):

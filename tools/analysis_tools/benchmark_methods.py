@@ -1,6 +1,7 @@
 """Train and test many methods on one data set, network and budget; write the table and the plot."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,19 +72,39 @@ class Benchmark(Grid):
         self.folder = args.work_dir or default_folder(args.data, 'benchmarks')
         self.configs = parse_methods(args.methods, args.data)
         self.devices: list[str] = []
-        folders = folder_names(list(self.configs))
-        jobs = {label: self._jobs(label, self.folder / folders[label], tools)
-                for label in self.configs}
-        self.jobs = {((label,), seed): jobs[label][i] for i, seed in enumerate(self.seeds)
-                     for label in self.configs}
+        earlier = {label: path for label, path in self._earlier().items()
+                   if label not in self.configs}
+        folders = folder_names([*earlier, *self.configs])
+        self.shown: dict[str, dict[int, Job]] = {}
+        for label, path in {**earlier, **self.configs}.items():
+            try:
+                self.shown[label] = self._jobs(label, path, self.folder / folders[label], tools)
+            except (ValueError, FileNotFoundError):
+                if label not in earlier:
+                    raise
+                self.shown[label] = {}  # its config is another now
+        self.configs = {label: path for label, path in {**earlier, **self.configs}.items()
+                        if self.shown[label]}
+        self.jobs = {((label,), seed): self.shown[label][seed] for seed in self.seeds
+                     for label in self.configs if label not in earlier}
 
-    def _jobs(self, label: str, folder: Path, tools: Path) -> list[Job]:
-        """Write the config of a method and return its jobs, one for each seed.
+    def _earlier(self) -> dict[str, Path]:
+        """Return the methods that earlier calls have compared in this folder."""
+        try:
+            methods = json.loads((self.folder / 'results.json').read_text())['methods']
+            paths = {str(label): Path(path) for label, path in methods.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+        return {label: path for label, path in paths.items() if path.is_file()}
+
+    def _jobs(self, label: str, path: Path, folder: Path, tools: Path) -> dict[int, Job]:
+        """Write the config of a method and return its jobs by seed, those of earlier calls too.
+
+        A method of an earlier call is not run: it has no jobs if its settings are others now.
 
         Raises:
             ValueError: runs that lie in the folder were made with other settings.
         """
-        path = self.configs[label]
         cfg = compose(load_config(path), self.data, self.iters,
                       same_recipe=written_for(path, self.args.data), batch=self.batch)
         if cfg.get('custom_imports'):
@@ -92,6 +113,8 @@ class Benchmark(Grid):
         checkpoint = best_key(cfg, self.args.student) if best else 'last'
         file, text = folder / f'{path.stem}.py', cfg.pretty_text
         before = file.read_text() if file.exists() else None
+        if before != text and label not in self.configs:
+            return {}
         if before != text:
             write_atomic(file, text)
 
@@ -100,17 +123,27 @@ class Benchmark(Grid):
                        config=str(file), options={**self.base, 'randomness.seed': str(seed)},
                        amp=self.args.amp, checkpoint=checkpoint, tools=tools)
 
-        jobs = [job(seed) for seed in self.seeds]
+        # All seeds have one config: that of runs with other settings stays, also those of a
+        # command that is at work now.
+        there = [int(run.name[4:]) for run in folder.glob('seed*') if run.name[4:].isdigit()]
+        jobs = {seed: job(seed) for seed in sorted({*self.seeds, *there})}
         if before not in (None, text) and not self.args.overwrite:
-            # All seeds have one config: that of runs with other settings stays, also those of a
-            # command that is at work now.
-            there = [int(run.name[4:]) for run in folder.glob('seed*') if run.name[4:].isdigit()]
-            changed = [one for one in [*jobs, *map(job, there)] if one.change() is not None]
+            changed = [one for one in jobs.values() if one.change() is not None]
             if changed:
                 write_atomic(file, before)
                 if not self.args.dry_run:
                     changed[0].check()
         return jobs
+
+    def rows(self) -> list[Row]:
+        """Read the scores of all runs that are done, those of earlier calls too."""
+        rows = []
+        for label, jobs in self.shown.items():
+            runs = {f'seed {seed}': self.scores(job) for seed, job in jobs.items()
+                    if job.state() == 'done'}
+            if runs or ((label,), self.seeds[0]) in self.jobs:
+                rows.append(self.row((label,), runs))
+        return rows
 
     def scores(self, job: Job) -> dict:
         """Return what a run that is done scored and cost."""
@@ -123,7 +156,8 @@ class Benchmark(Grid):
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
         """Return the row of a method, with its published number."""
-        row = super().row(labels, runs)
+        wanted = len(self.seeds) if (labels, self.seeds[0]) in self.jobs else 0
+        row = Row(labels, runs, max(len(runs), wanted))
         published = self.published(self.configs[labels[0]])
         row.notes = {'published DSC (%)': '-' if published is None else f'{published:.2f}'}
         return row
@@ -148,9 +182,11 @@ class Benchmark(Grid):
 
     def notes(self) -> str:
         """Return what stands under the table."""
+        seeds = sorted({seed for jobs in self.shown.values() for seed, job in jobs.items()
+                        if job.state() == 'done'})
         where = f' on {", ".join(self.devices)}' if self.devices else ''
         return (
-            f'Mean ± standard deviation over the seeds {", ".join(map(str, self.seeds))} after '
+            f'Mean ± standard deviation over the seeds {", ".join(map(str, seeds))} after '
             f'{self.iters} iterations on the data, views, batch and network of `{self.args.data}`; '
             f'checkpoint: {self.args.checkpoint}. {self.protocol}. Time (median of an iteration '
             f'with its loading) and peak memory{where}. Published numbers are those of the papers, '
