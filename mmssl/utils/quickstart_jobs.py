@@ -68,7 +68,7 @@ class MCSDJob(SynFoCJob):
     ddpm_iters = 150
     # An iteration of MCSD has two networks and three views of twice as many images; it cannot be
     # tried before the diffusion model is there.
-    mcsd_of_sup_only = 4.0
+    mcsd_of_sup_only = 5.0
     unit, last, where = 'Dice per volume, %', 'mean', 'in mean Dice per volume'
     further = ('python tools/train.py configs/mcsd/ddpm_acdc.py\n'
                '  bash tools/dist_train.sh configs/mcsd/acdc.py 4')

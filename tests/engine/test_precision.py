@@ -200,4 +200,4 @@ def test_the_measurement_is_short_and_made_once():
     state = torch.get_rng_state()
     first, start = precision.slowness(), time.process_time()
     assert precision.slowness() == first and time.process_time() - start < 0.01
-    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(state, torch.get_rng_state()) and torch.get_num_threads() == 1
