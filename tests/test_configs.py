@@ -59,11 +59,12 @@ def test_views_are_bent_as_in_the_paper():
     """By the published pixels at the papers' sizes, and by the same part of a small image."""
     seen = set()
     for path in sorted(CONFIGS.glob('*/*.py')):
-        dataset = (Config.fromfile(path).get('train_dataloader') or {}).get('dataset', {})
-        for pipeline in (dataset.get('labelled_pipeline'), dataset.get('unlabelled_pipeline')):
-            steps = [one for step in pipeline or () for one in (step, *step.get('transforms', ()))]
+        loader = Config.fromfile(path).get('train_dataloader')
+        for key in ('labelled_pipeline', 'unlabelled_pipeline') if loader else ():
+            steps = [one for step in loader.dataset.get(key) or ()
+                     for one in (step, *step.get('transforms', ()))]
             found = [step.get('side', 512) for step in steps if step.type == 'RandomElastic']
-            side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
+            side = next(s.size for s in loader.dataset.prepare if s.type == 'ResizeSquare')
             assert set(found) <= {512 if 'lite_' in path.stem else side}, path
             seen.update((path.stem, side) for _ in found)
     assert len(seen) > 20 and {side for _, side in seen} == {64, 96, 256, 288, 384, 512}
