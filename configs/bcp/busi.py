@@ -4,7 +4,9 @@ _base_ = [
     '../_base_/models/bcp_mixed_domain.py',
     '../_base_/schedules/bcp_mixed_domain.py',
 ]
-model = dict(data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))))
+model = dict(
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size)))
+)
 train_cfg = dict(max_iters=30000)
 published = dict(method='bcp')  # printed beside the results
 val_evaluator = dict(published=published)

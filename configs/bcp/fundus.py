@@ -7,7 +7,7 @@ _base_ = [
 model = dict(
     students=dict(unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3))),
     parts=[[1], [1, 2]],  # cup, disc
-    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_cfg = dict(max_iters=30000)
 published = dict(method='bcp')  # printed beside the results

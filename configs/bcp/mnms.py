@@ -7,7 +7,7 @@ _base_ = [
 model = dict(
     students=dict(unet=dict(decode_head=dict(num_classes=4))),
     parts=[[1], [2], [3]],
-    data_preprocessor=dict(sizes=dict(unet=dict(image=288, label=288))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 published = dict(method='bcp')  # printed beside the results
 val_evaluator = dict(published=published)

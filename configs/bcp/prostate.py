@@ -4,6 +4,9 @@ _base_ = [
     '../_base_/models/bcp_mixed_domain.py',
     '../_base_/schedules/bcp_mixed_domain.py',
 ]
+model = dict(
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size)))
+)
 published = dict(method='bcp')  # printed beside the results
 val_evaluator = dict(published=published)
 test_evaluator = dict(published=published)

@@ -9,7 +9,7 @@ model = dict(
     parts=[[1], [2], [3]],
 )
 # turned and flipped, rotated, or neither at the size of the data, then brought to 512 px
-enlarge = dict(type='ResizeSquare', size=512, interpolation='bicubic')
+enlarge = dict(type='ResizeSquare', size=_base_.sam_size, interpolation='bicubic')
 pipeline = [*_base_.weak_view, enlarge, dict(type='PackSemiInputs')]
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=6, num_unlabelled=6),

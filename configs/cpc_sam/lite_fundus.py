@@ -5,7 +5,12 @@ _base_ = [
     '../_base_/schedules/cpc_sam.py',
 ]
 model = dict(
-    students=dict(sam=dict(decode_head=dict(num_classes=3))),
+    students=dict(
+        sam=dict(
+            backbone=dict(img_size=_base_.image_size),
+            decode_head=dict(img_size=_base_.image_size, num_classes=3),
+        )
+    ),
     parts=[[1], [1, 2]],  # cup, disc
 )
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.001 * 4 / 12)))  # 4 images in place of 12

@@ -4,6 +4,7 @@ _base_ = [
     '../_base_/models/cpc_sam.py',
     '../_base_/schedules/cpc_sam.py',
 ]
+sam_size = _base_.image_size
 model = dict(
     students=dict(sam=dict(decode_head=dict(num_classes=4))),
     parts=[[1], [2], [3]],  # left ventricle, myocardium, right ventricle

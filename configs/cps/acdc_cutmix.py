@@ -6,7 +6,7 @@ train_dataloader = dict(
     dataset=dict(
         unlabelled_pipeline=[
             dict(type='RandomRotFlipRotate', rot_flip_prob=0.5, rotate_prob=1.0, degrees=20),
-            dict(type='RandomPasteBox', size=256),
+            dict(type='RandomPasteBox', size=_base_.image_size),
             dict(type='PackSemiInputs'),
         ],
     ),

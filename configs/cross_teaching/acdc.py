@@ -4,7 +4,9 @@ _base_ = [
     '../_base_/models/cross_teaching.py',
     '../_base_/schedules/ssl4mis.py',
 ]
-resize = dict(type='ResizeSquare', size=224, interpolation='zoom')
+image_size = 224
+resize = dict(type='ResizeSquare', size=image_size, interpolation='zoom')
+model = dict(data_preprocessor=dict(sizes=dict(swin=dict(image=image_size, label=image_size))))
 train_prepare = [dict(type='LoadImage'), dict(type='LoadMask'), resize]
 test_prepare = [dict(type='LoadImage'), resize, dict(type='LoadMask')]  # mask at its own size
 train_dataloader = dict(

@@ -9,7 +9,7 @@ model = dict(
     parts=[[1], [2], [3]],
 )
 # turned, flipped or rotated at the size of the data, then brought to 512 px
-enlarge = dict(type='ResizeSquare', size=512, interpolation='bicubic')
+enlarge = dict(type='ResizeSquare', size=_base_.sam_size, interpolation='bicubic')
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=16, num_unlabelled=0),
     dataset=dict(labelled_pipeline=[*_base_.weak_view, enlarge, dict(type='PackSemiInputs')]),

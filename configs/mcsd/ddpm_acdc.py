@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/models/ddpm.py',
     '../_base_/schedules/ddpm.py',
 ]
+model = dict(unet=dict(image_size=_base_.image_size))
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=0, num_unlabelled=8),
     dataset=dict(

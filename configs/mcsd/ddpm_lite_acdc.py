@@ -1,5 +1,7 @@
 # A small diffusion model on all 1,312 training slices of ACDC at 64 px, without their masks.
 _base_ = ['../_base_/models/ddpm_lite.py', '../_base_/schedules/ddpm.py']
+image_size = 64
+model = dict(unet=dict(image_size=image_size))
 train_dataloader = dict(
     batch_sampler=dict(type='SemiSampler', num_labelled=0, num_unlabelled=8),
     num_workers=0,
@@ -11,14 +13,12 @@ train_dataloader = dict(
         cache=True,
         prepare=[
             dict(type='LoadImage'),
-            dict(type='ResizeSquare', size=64, interpolation='zoom'),
+            dict(type='ResizeSquare', size=image_size, interpolation='zoom'),
         ],
         pipeline=[dict(type='RandomHorizontalFlip'), dict(type='PackSemiInputs')],
     ),
 )
-optim_wrapper = dict(
-    optimizers=dict(denoiser=dict(lr=2e-4)), clip_grad=dict(max_norm=1.0)
-)
+optim_wrapper = dict(optimizers=dict(denoiser=dict(lr=2e-4)), clip_grad=dict(max_norm=1.0))
 param_scheduler = dict(
     denoiser=[dict(type='LinearLR', start_factor=0.01, begin=0, end=100, by_epoch=False)]
 )

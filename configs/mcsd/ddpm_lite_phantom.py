@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/ddpm_lite.py',
     '../_base_/schedules/ddpm.py',
 ]
-model = dict(unet=dict(multipliers=(1, 1, 2, 2)))
+model = dict(unet=dict(image_size=_base_.image_size, multipliers=(1, 1, 2, 2)))
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=0, num_unlabelled=8),
     dataset=dict(
@@ -14,9 +14,7 @@ train_dataloader = dict(
         pipeline=[dict(type='RandomHorizontalFlip'), dict(type='PackSemiInputs')],
     ),
 )
-optim_wrapper = dict(
-    optimizers=dict(denoiser=dict(lr=1e-3)), clip_grad=dict(max_norm=1.0)
-)
+optim_wrapper = dict(optimizers=dict(denoiser=dict(lr=1e-3)), clip_grad=dict(max_norm=1.0))
 train_cfg = dict(max_iters=150, val_interval=150)
 custom_hooks = [
     dict(type='EMATeacherHook', momentum=0.95, mode='eval'),

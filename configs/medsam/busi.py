@@ -5,7 +5,7 @@ test_dataloader = dict(
         prepare=[
             dict(type='LoadImage'),  # the model resizes
             dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=256),
+            dict(type='ResizeMaskTo', size=_base_.unet_size),
         ],
     ),
 )

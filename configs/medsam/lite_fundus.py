@@ -8,7 +8,7 @@ test_dataloader = dict(
         prepare=[
             dict(type='LoadImage'),  # the model resizes
             dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=96),
+            dict(type='ResizeMaskTo', size=_base_.image_size),
         ],
     ),
 )

@@ -9,7 +9,7 @@ model = dict(
     parts=[[1], [2], [3]],
 )
 # turned, flipped or rotated at the size of the data, then brought to 512 px
-enlarge = dict(type='ResizeSquare', size=512, interpolation='bicubic')
+enlarge = dict(type='ResizeSquare', size=_base_.sam_size, interpolation='bicubic')
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=24, num_unlabelled=0),
     dataset=dict(labelled_pipeline=[*_base_.weak_view, enlarge, dict(type='PackSemiInputs')]),
@@ -23,7 +23,5 @@ prepare = [
 val_dataloader = dict(dataset=dict(prepare=prepare))
 test_dataloader = dict(dataset=dict(prepare=prepare))
 # 200 epochs of 93 batches, of which 160 are trained
-param_scheduler = [
-    dict(type='WarmupPolyLR', warmup=250, end=18600, power=0.9, by_epoch=False)
-]
+param_scheduler = [dict(type='WarmupPolyLR', warmup=250, end=18600, power=0.9, by_epoch=False)]
 train_cfg = dict(max_iters=14880)

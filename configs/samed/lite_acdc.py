@@ -7,7 +7,8 @@ _base_ = [
 model = dict(
     students=dict(
         sam=dict(
-            backbone=dict(img_size=64), decode_head=dict(img_size=64, num_classes=4)
+            backbone=dict(img_size=_base_.image_size),
+            decode_head=dict(img_size=_base_.image_size, num_classes=4),
         )
     ),
     parts=[[1], [2], [3]],

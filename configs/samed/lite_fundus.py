@@ -5,7 +5,12 @@ _base_ = [
     '../_base_/schedules/samed.py',
 ]
 model = dict(
-    students=dict(sam=dict(decode_head=dict(num_classes=3))),
+    students=dict(
+        sam=dict(
+            backbone=dict(img_size=_base_.image_size),
+            decode_head=dict(img_size=_base_.image_size, num_classes=3),
+        )
+    ),
     parts=[[1], [1, 2]],  # cup, disc
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))

@@ -5,13 +5,15 @@ _base_ = [
     '../_base_/schedules/samed.py',
 ]
 model = dict(
-    students=dict(sam=dict(backbone=dict(img_size=64), decode_head=dict(img_size=64)))
+    students=dict(
+        sam=dict(
+            backbone=dict(img_size=_base_.image_size), decode_head=dict(img_size=_base_.image_size)
+        )
+    )
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 2 / 24)))  # 2 images in place of 24
-param_scheduler = [
-    dict(type='WarmupPolyLR', warmup=50, end='max_iters', power=0.9, by_epoch=False)
-]
+param_scheduler = [dict(type='WarmupPolyLR', warmup=50, end='max_iters', power=0.9, by_epoch=False)]
 train_cfg = dict(max_iters=400, val_interval=200)
 val_cfg = dict(fp16=True)  # half precision, on a CPU where it has instructions for it
 test_cfg = dict(fp16=True)

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/schedules/ss_net_mixed_domain.py',
 ]
 model = dict(
-    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_cfg = dict(max_iters=30000)
 published = dict(method='ss_net')  # printed beside the results

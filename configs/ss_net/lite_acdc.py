@@ -4,4 +4,5 @@ _base_ = [
     '../_base_/models/ss_net.py',
     '../_base_/schedules/ss_net_lite.py',
 ]
-model = dict(vat=dict(xi=2.5, eps=1.5))  # as large for a pixel as 10 and 6 at 256 px
+# as large for a pixel as 10 and 6 at 256 px
+model = dict(vat=dict(xi=_base_.image_size * 10 / 256, eps=_base_.image_size * 6 / 256))

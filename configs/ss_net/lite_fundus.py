@@ -13,7 +13,8 @@ model = dict(
     ),
     parts=[[1], [1, 2]],  # cup, disc
     data_preprocessor=dict(_delete_=True),
-    vat=dict(xi=3.75, eps=2.25),  # as large for a pixel as 10 and 6 at 256 px
+    # as large for a pixel as 10 and 6 at 256 px
+    vat=dict(xi=_base_.image_size * 10 / 256, eps=_base_.image_size * 6 / 256),
 )
 train_cfg = dict(max_iters=2000, val_interval=250)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

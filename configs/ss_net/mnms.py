@@ -7,8 +7,9 @@ _base_ = [
 model = dict(
     students=dict(unet=dict(decode_head=dict(num_classes=4))),
     parts=[[1], [2], [3]],  # left ventricle, myocardium, right ventricle
-    data_preprocessor=dict(sizes=dict(unet=dict(image=288, label=288))),
-    vat=dict(xi=11.25, eps=6.75),  # as large for a pixel as 10 and 6 at 256 px
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
+    # as large for a pixel as 10 and 6 at 256 px
+    vat=dict(xi=_base_.unet_size * 10 / 256, eps=_base_.unet_size * 6 / 256),
 )
 published = dict(method='ss_net')  # printed beside the results
 val_evaluator = dict(published=published)

@@ -4,7 +4,11 @@ _base_ = [
     '../_base_/models/ss_net_mixed_domain.py',
     '../_base_/schedules/ss_net_mixed_domain.py',
 ]
-model = dict(vat=dict(xi=15.0, eps=9.0))  # as large for a pixel as 10 and 6 at 256 px
+model = dict(
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
+    # as large for a pixel as 10 and 6 at 256 px
+    vat=dict(xi=_base_.unet_size * 10 / 256, eps=_base_.unet_size * 6 / 256),
+)
 published = dict(method='ss_net')  # printed beside the results
 val_evaluator = dict(published=published)
 test_evaluator = dict(published=published)

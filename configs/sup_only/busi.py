@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/schedules/sup_only.py',
 ]
 model = dict(
-    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 param_scheduler = dict(

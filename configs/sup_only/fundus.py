@@ -6,7 +6,7 @@ _base_ = [
 ]
 model = dict(
     students=dict(unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3))),
-    data_preprocessor=dict(sizes=dict(unet=dict(image=256, label=256))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 param_scheduler = dict(

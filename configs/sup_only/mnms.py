@@ -6,7 +6,7 @@ _base_ = [
 ]
 model = dict(
     students=dict(unet=dict(decode_head=dict(num_classes=4))),
-    data_preprocessor=dict(sizes=dict(unet=dict(image=288, label=288))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 published = dict(method='sup_only')  # printed beside the results

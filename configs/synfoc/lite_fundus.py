@@ -6,7 +6,10 @@ _base_ = [
 ]
 model = dict(
     students=dict(
-        sam=dict(decode_head=dict(num_classes=3)),
+        sam=dict(
+            backbone=dict(img_size=_base_.image_size),
+            decode_head=dict(img_size=_base_.image_size, num_classes=3),
+        ),
         unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3)),
     ),
     parts=[[1], [1, 2]],  # cup, disc

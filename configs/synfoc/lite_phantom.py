@@ -5,7 +5,11 @@ _base_ = [
     '../_base_/schedules/synfoc.py',
 ]
 model = dict(
-    students=dict(sam=dict(backbone=dict(img_size=64), decode_head=dict(img_size=64)))
+    students=dict(
+        sam=dict(
+            backbone=dict(img_size=_base_.image_size), decode_head=dict(img_size=_base_.image_size)
+        )
+    )
 )
 # A third of the paper's rate: half its batch, and a hundredth of its iterations.
 optim_wrapper = dict(optimizers=dict(unet=dict(lr=0.01)))

@@ -7,7 +7,7 @@ model = dict(
     students=dict(sam={{_base_.model.students.sam}}),
     teachers=['sam'],
     threshold=dict(type='FixedThreshold', value=0.95),
-    data_preprocessor=dict(sizes=dict(sam=dict(image=512, label=128))),
+    data_preprocessor=dict(sizes=dict(sam={{_base_.model.data_preprocessor.sizes.sam}})),
 )
 optim_wrapper = dict(
     optimizers=dict(
@@ -21,7 +21,7 @@ default_hooks = dict(checkpoint=dict(save_best=['sam/DSC']))
 unlabelled_pipeline = [
     *_base_.weak_view,
     dict(type='StrongView', transforms=_base_.strong_view),
-    dict(type='RandomPasteBox', size=512),
+    dict(type='RandomPasteBox', size=_base_.image_size),
     dict(type='PackSemiInputs'),
 ]
 train_dataloader = dict(dataset=dict(unlabelled_pipeline=unlabelled_pipeline))

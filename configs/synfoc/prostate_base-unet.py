@@ -7,12 +7,10 @@ model = dict(
     students=dict(unet={{_base_.model.students.unet}}),
     teachers=['unet'],
     threshold=dict(type='FixedThreshold', value=0.95),
-    data_preprocessor=dict(sizes=dict(unet=dict(image=384, label=384))),
+    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 optim_wrapper = dict(
-    optimizers=dict(
-        _delete_=True, unet=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)
-    )
+    optimizers=dict(_delete_=True, unet=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4))
 )
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
 default_hooks = dict(checkpoint=dict(save_best=['unet/DSC']))

@@ -129,11 +129,15 @@ def check_keys(config: str, options: Mapping[str, str], keys: Sequence[str]):
     Raises:
         ValueError: it has not; the nearest name is given.
     """
+    from mmssl.utils.config_variables import sources_of, variables
     from mmssl.utils.setup import load_config
 
     cfg = load_config(config, {k: parse_value(v) for k, v in options.items()})
+    at_the_top = variables(list(sources_of(config)))
     for key in keys:
         node, words = cfg.to_dict(), key.split('.')
+        if words[0] in at_the_top:
+            continue
         for depth, word in enumerate(words):
             if isinstance(node, (list, tuple)) and word.isdigit() and int(word) < len(node):
                 node = node[int(word)]

@@ -1,26 +1,19 @@
 """Make the components known, and read configs."""
 
-import difflib
 import hashlib
 import importlib
-import inspect
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from .config_file import import_plug_ins, read_config
-from .options import merge_options
+from .config_file import import_plug_ins
+from .config_variables import read_with_options
 
 MODULES = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next((d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()),
                PACKAGE.parent / 'configs')
-READ_BY_RUNNERS = (
-    'activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports',
-    'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'overwrite',
-    'published', 'runner_type', 'scale_to_world', 'skip_mismatched', 'sync_bn',
-)  # fmt: skip
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
@@ -69,7 +62,8 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
     """Read a config file; the folder it lies in and the working directory become importable.
 
     So `custom_imports=dict(imports=['my_method'])` finds `my_method.py` beside the config. A config
-    that was composed of others names their folders in `import_from`.
+    that was composed of others names their folders in `import_from`. Variables at the top of the
+    file and of its bases can be set as entries can, see `config_variables`.
 
     Args:
         path: config file.
@@ -77,33 +71,16 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
 
     Raises:
         FileNotFoundError: there is no such file.
-        SettingError: the file is no valid config, an import it asks for fails, or an option begins
-            an entry that nothing reads or does not fit into the config.
+        SettingError: the file is no valid config, an import it asks for fails, the file or an
+            option sets a name that nothing reads, or an option does not fit into the config.
     """
     path = Path(path)
     _make_importable(os.getcwd(), str(path.resolve().parent))
-    cfg = read_config(path)
-    if options:
-        _check_entries(options, list(cfg))
-        merge_options(cfg, options)
+    cfg = read_with_options(path, options)
     _make_importable(*cfg.get('import_from', []))
     if cfg.get('custom_imports'):
         import_plug_ins(cfg.custom_imports, path)
     return cfg
-
-
-def _check_entries(options: dict[str, Any], entries: list[str]) -> None:
-    """Refuse options that would add an entry to a config which no runner looks at."""
-    new = {name.split('.')[0] for name in options} - {*entries, *READ_BY_RUNNERS}
-    if not new:
-        return
-    from mmengine.runner import Runner
-
-    known = [*inspect.signature(Runner.__init__).parameters, *READ_BY_RUNNERS]
-    for name in sorted(new - set(known)):
-        near = difflib.get_close_matches(name, [*entries, *known], n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f'it has {", ".join(sorted(entries))}'
-        raise ValueError(f'The config has no entry "{name}"; {hint}')
 
 
 def _make_importable(*folders: str) -> None:

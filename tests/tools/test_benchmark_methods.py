@@ -37,7 +37,7 @@ def benchmark(tool, tmp_path, monkeypatch):
     write_stubs(tmp_path)
     base = f"_base_ = ['{CONFIGS}/sup_only/lite_acdc.py']\n"
     for name, x in (('data', 1), ('good', 3), ('slow', 2)):
-        (tmp_path / f'{name}.py').write_text(f'{base}fake = dict(x={x})\n')
+        (tmp_path / f'{name}.py').write_text(f'{base}_fake = dict(x={x})\n')
     monkeypatch.setattr(tool, 'run_jobs', functools.partial(run_jobs, poll=0.01))
 
     def call(methods, *words):

@@ -48,10 +48,10 @@ def trainings(out):
 
 
 def test_grid_gives_folders_table_and_plot(sweep, capsys):
-    out = sweep('--vary', 'fake.x=1,3', 'fake.groups=[2,4,6],[5,6]', '--seeds', '0,2')
+    out = sweep('--vary', '_fake.x=1,3', '_fake.groups=[2,4,6],[5,6]', '--seeds', '0,2')
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [
-        'fake.x=1,fake.groups=2-4-6', 'fake.x=1,fake.groups=5-6',
-        'fake.x=3,fake.groups=2-4-6', 'fake.x=3,fake.groups=5-6']
+        '_fake.x=1,_fake.groups=2-4-6', '_fake.x=1,_fake.groups=5-6',
+        '_fake.x=3,_fake.groups=2-4-6', '_fake.x=3,_fake.groups=5-6']
     said = capsys.readouterr().out
     assert '8 runs: 0 done before' in said and '[8/8]' in said
     line = next(line for line in said.splitlines() if line.startswith('3 ') and '[' in line)
@@ -61,68 +61,68 @@ def test_grid_gives_folders_table_and_plot(sweep, capsys):
     assert '| 3 | [2,4,6] | 2 | **31.00 ± 1.41** |' in table
     assert 'seeds 0, 2' in table and 'student: unet; checkpoint: last. per case.' in table
     rows = list(csv.DictReader((out / 'table.csv').open()))
-    assert len(rows) == 4 * 2 * 3 * 4 and rows[0]['fake.groups'] == '[2,4,6]'
+    assert len(rows) == 4 * 2 * 3 * 4 and rows[0]['_fake.groups'] == '[2,4,6]'
     results = json.loads((out / 'results.json').read_text())
     assert results['rows'][2]['runs']['seed 2']['mean']['DSC'] == 32.0
     assert cv2.imread(str(out / 'DSC.png')) is not None
 
 
 def test_a_larger_grid_keeps_what_is_done(sweep, capsys):
-    sweep('--vary', 'fake.x=1', '--seeds', '0')
-    out = sweep('--vary', 'fake.x=1,2', '--seeds', '0,1')
+    sweep('--vary', '_fake.x=1', '--seeds', '0')
+    out = sweep('--vary', '_fake.x=1,2', '--seeds', '0,1')
     assert '4 runs: 1 done before, 0 to go on with, 3 to start' in capsys.readouterr().out
     assert trainings(out) == 4
-    assert (out / 'fake.x=1/seed0/calls.txt').read_text().count('train') == 1
+    assert (out / '_fake.x=1/seed0/calls.txt').read_text().count('train') == 1
 
 
 def test_changed_settings_are_refused_or_thrown_away(sweep):
-    out = sweep('--vary', 'fake.x=1')
-    with pytest.raises(ValueError, match=r"fake.y is 0 there and 5 here.*--overwrite") as error:
-        sweep('--vary', 'fake.x=1', '--cfg-options', 'fake.y=5')
+    out = sweep('--vary', '_fake.x=1')
+    with pytest.raises(ValueError, match=r"_fake.y is 0 there and 5 here.*--overwrite") as error:
+        sweep('--vary', '_fake.x=1', '--cfg-options', '_fake.y=5')
     text, code = explain(error.value)
     assert code == 1 and '\n' not in text
     with pytest.raises(ValueError, match='--amp is False there'):
-        sweep('--vary', 'fake.x=1', '--amp', '--plot-only')
-    sweep('--vary', 'fake.x=1', '--amp', '--overwrite')
-    assert (out / 'fake.x=1/seed0/calls.txt').read_text().startswith('train - amp')
+        sweep('--vary', '_fake.x=1', '--amp', '--plot-only')
+    sweep('--vary', '_fake.x=1', '--amp', '--overwrite')
+    assert (out / '_fake.x=1/seed0/calls.txt').read_text().startswith('train - amp')
 
 
 def test_a_failed_run_ends_with_status_1_and_a_table_of_the_others(sweep, capsys):
     with pytest.raises(SystemExit) as end:
-        sweep('--vary', 'fake.fail=True,False', '--gpus', '0,1')
+        sweep('--vary', '_fake.fail=True,False', '--gpus', '0,1')
     assert end.value.code == 1
     said = capsys.readouterr().out
     warned = '--gpus "0,1": PyTorch finds no GPU here, the runs train on the CPU, 2 at' in said
     assert warned is not torch.cuda.is_available()
     assert 'error: the disk is full' in said
     assert said.rstrip().endswith('1 of 2 runs failed; the same command tries them again:\n'
-                                  '  fake.fail=True, seed 0')
-    assert 'True       0 of 1' in said and 'False      1' in said
+                                  '  _fake.fail=True, seed 0')
+    assert 'True        0 of 1' in said and 'False       1' in said
 
 
 def test_dry_run_starts_nothing_and_plot_only_neither(sweep, capsys):
-    out = sweep('--vary', 'fake.x=1,2', '--dry-run')
+    out = sweep('--vary', '_fake.x=1,2', '--dry-run')
     said = capsys.readouterr().out
-    assert '[2/2] fake.x=2, seed 0: new' in said and not out.exists()
+    assert '[2/2] _fake.x=2, seed 0: new' in said and not out.exists()
     command = next(line for line in said.splitlines() if 'train.py' in line)
-    assert command.endswith('--cfg-options fake.x=1 randomness.seed=0')
-    sweep('--vary', 'fake.x=1,2', '--plot-only')
+    assert command.endswith('--cfg-options _fake.x=1 randomness.seed=0')
+    sweep('--vary', '_fake.x=1,2', '--plot-only')
     assert 'No run is done yet' in capsys.readouterr().out
-    sweep('--vary', 'fake.x=2')
+    sweep('--vary', '_fake.x=2')
     (out / 'DSC.png').unlink()
-    sweep('--vary', 'fake.x=1,2', '--plot-only', '--metric', 'HD95')
+    sweep('--vary', '_fake.x=1,2', '--plot-only', '--metric', 'HD95')
     assert trainings(out) == 1 and (out / 'HD95.png').exists() and not (out / 'DSC.png').exists()
 
 
 def test_student_and_best_checkpoint_can_be_chosen(sweep):
-    out = sweep('--vary', 'fake.x=2', '--checkpoint', 'best')
-    assert (out / 'fake.x=2/seed0/result_best_unet_DSC.json').exists()
-    sweep('--vary', 'fake.x=2', '--student', 'sam')
+    out = sweep('--vary', '_fake.x=2', '--checkpoint', 'best')
+    assert (out / '_fake.x=2/seed0/result_best_unet_DSC.json').exists()
+    sweep('--vary', '_fake.x=2', '--student', 'sam')
     assert '| 2 | 1 | 1.00 |' in (out / 'table.md').read_text()
     with pytest.raises(ValueError, match='student "vit" is not in .*; it has unet, sam'):
-        sweep('--vary', 'fake.x=2', '--student', 'vit')
+        sweep('--vary', '_fake.x=2', '--student', 'vit')
     with pytest.raises(ValueError, match='keeps no best checkpoint of vit'):
-        sweep('--vary', 'fake.x=2', '--student', 'vit', '--checkpoint', 'best')
+        sweep('--vary', '_fake.x=2', '--student', 'vit', '--checkpoint', 'best')
 
 
 def test_without_a_key_the_config_is_repeated_over_the_seeds(sweep):
@@ -134,9 +134,9 @@ def test_without_a_key_the_config_is_repeated_over_the_seeds(sweep):
     (['--seeds', '0,x'], 'different whole numbers'),
     (['--seeds', '1,1'], 'different whole numbers'),
     (['--seeds=-1'], 'different whole numbers'),
-    (['--vary', 'fake.z.y=1'], 'has no "z" there'),
-    (['--vary', 'fakee.x=1'], 'did you mean "fake"'),
-    (['--cfg-options', 'fake'], 'not KEY=VALUE'),
+    (['--vary', '_fake.z.y=1'], 'has no "z" there'),
+    (['--vary', '_fakee.x=1'], 'did you mean "_fake"'),
+    (['--cfg-options', 'fake'], 'write KEY=VALUE'),
     (['--gpus', '0,,1'], '--gpus "0,,1"'),
 ])  # fmt: skip
 def test_faults_of_the_command_line_are_one_line(sweep, words, message):
@@ -147,10 +147,10 @@ def test_faults_of_the_command_line_are_one_line(sweep, words, message):
 
 def test_the_default_folder_names_config_and_keys(tool, tmp_path):
     write_stubs(tmp_path)
-    words = [str(tmp_path / 'config.py'), '--vary', 'fake.x=1', 'model.neck.blocks=[1]']
+    words = [str(tmp_path / 'config.py'), '--vary', '_fake.x=1', 'model.neck.blocks=[1]']
     sweep = tool.Sweep(tool.parse_args(words), tmp_path)
     name = f'{tmp_path.name}_config'
-    assert sweep.folder == Path('work_dirs/sweeps') / name / 'fake.x+neck.blocks'
+    assert sweep.folder == Path('work_dirs/sweeps') / name / '_fake.x+neck.blocks'
 
 
 PAGE = (ROOT / 'docs/en/sweep.md').read_text().replace('\\\n', ' ')

@@ -1,8 +1,8 @@
 """Programs in the place of train.py and test.py that need no time, and a config for them.
 
-The config's `fake` says what a training does: `fail`, `wait` that many seconds before it ends, or
+The config's `_fake` says what a training does: `fail`, `wait` that many seconds before it ends, or
 `meet`: hold its GPU alone until that many trainings have begun.
-Scores are 10 * fake.x + seed percent, an iteration takes 50 * fake.x ms. Every start is a line of
+Scores are 10 * _fake.x + seed percent, an iteration takes 50 * _fake.x ms. Every start is a line of
 `calls.txt` in the work folder.
 """
 
@@ -13,7 +13,7 @@ COMMON = """
     from pathlib import Path
     words = sys.argv[1:]
     work = Path(words[words.index('--work-dir') + 1])
-    given = {f'fake.{k}': str(v) for k, v in runpy.run_path(words[0]).get('fake', {}).items()}
+    given = {f'_fake.{k}': str(v) for k, v in runpy.run_path(words[0]).get('_fake', {}).items()}
     given.update(w.split('=', 1) for w in words if '=' in w and not w.startswith('-'))
     work.mkdir(parents=True, exist_ok=True)
     def note(text):
@@ -23,27 +23,27 @@ COMMON = """
 TRAIN = COMMON + """
     note('train ' + os.environ.get('CUDA_VISIBLE_DEVICES', '-') + (' amp' * ('--amp' in words)))
     assert '--resume' in words and Path(words[0]).exists()
-    if given.get('fake.fail') == 'True':
+    if given.get('_fake.fail') == 'True':
         print('first line')
         sys.exit('error: the disk is full')
-    if float(given.get('fake.wait', 0)) and not (work / 'half').exists():
+    if float(given.get('_fake.wait', 0)) and not (work / 'half').exists():
         (work / 'pid').write_text(str(os.getpid()))
         (work / 'half').touch()
         try:
-            time.sleep(float(given['fake.wait']))
+            time.sleep(float(given['_fake.wait']))
         except KeyboardInterrupt:
             note('ctrl-c')
             sys.exit(130)
-    if int(given.get('fake.meet', 0)):
+    if int(given.get('_fake.meet', 0)):
         gpu = work.parent / ('gpu' + os.environ['CUDA_VISIBLE_DEVICES'])
         gpu.open('x').close()
         (work / 'met').touch()
         until = time.monotonic() + 60
-        while len(list(work.parent.glob('*/met'))) < int(given['fake.meet']):
+        while len(list(work.parent.glob('*/met'))) < int(given['_fake.meet']):
             assert time.monotonic() < until, 'the others never came'
             time.sleep(0.01)
         gpu.unlink()
-    cost = dict(iterations=9, time=50 * float(given['fake.x']), memory=512, device='stub')
+    cost = dict(iterations=9, time=50 * float(given['_fake.x']), memory=512, device='stub')
     (work / 'cost.json').write_text(json.dumps({'0': cost}))
     (work / 'iter_9.pth').touch()
     (work / 'best_unet_DSC_iter_4.pth').touch()
@@ -51,7 +51,7 @@ TRAIN = COMMON + """
 """
 TEST = COMMON + """
     note('test ' + words[1])
-    dsc = 10 * float(given.get('fake.x', 1)) + float(given.get('randomness.seed', 0))
+    dsc = 10 * float(given.get('_fake.x', 1)) + float(given.get('randomness.seed', 0))
     def scores(dsc):
         return {'DSC': dsc, 'Jaccard': dsc / 2, 'HD95': 100 - dsc, 'ASD': None}
     parts = {'cup': scores(dsc - 1), 'disc': scores(dsc + 1)}
@@ -62,7 +62,7 @@ TEST = COMMON + """
     Path(words[words.index('--out') + 1]).write_text(json.dumps(content))
 """
 CONFIG = """
-fake = dict(x=1, y=0, fail=False, wait=0, meet=0, groups=[1, 2])
+_fake = dict(x=1, y=0, fail=False, wait=0, meet=0, groups=[1, 2])
 model = dict(type='Any', neck=dict(blocks=(2, 4)))
 randomness = dict(seed=0)
 train_dataloader = dict(num_workers=2)

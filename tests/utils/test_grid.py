@@ -72,13 +72,13 @@ def test_options_need_an_equals_sign():
 def test_keys_must_have_a_place_in_the_config(tmp_path):
     config = tmp_path / 'config.py'
     config.write_text("model = dict(type='A', neck=dict(type='B', steps=(1, 2)), plain=dict(x=1))\n"
-                      "hooks = [dict(type='C')]\n")
-    good = ['model.neck.steps', 'model.neck.default_of_b', 'hooks.0.rule', 'model.plain.x']
+                      "custom_hooks = [dict(type='C')]\n")
+    good = ['model.neck.steps', 'model.neck.default_of_b', 'custom_hooks.0.rule', 'model.plain.x']
     assert check_keys(str(config), {'model.y': '1'}, good).model.y == 1
     for key, message in [
         ('model.nekc.steps', 'has no "nekc" there; did you mean "neck"'),
         ('model.plain.z', 'has no "z" there'),
-        ('hooks.1.rule', 'has no "1" there'),
+        ('custom_hooks.1.rule', 'has no "1" there'),
         ('model.neck.steps.x', 'has no "x" there'),
     ]:
         with pytest.raises(ValueError, match=message):

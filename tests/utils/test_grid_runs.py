@@ -26,7 +26,7 @@ def tools(tmp_path):
 @pytest.fixture
 def job(tools):
     def make(name='a', **options):
-        options = {f'fake.{key}': str(value) for key, value in options.items()}
+        options = {f'_fake.{key}': str(value) for key, value in options.items()}
         return Job(name, tools / 'runs' / name, str(tools / 'config.py'), options, tools=tools)
 
     return make
@@ -58,7 +58,7 @@ def test_a_job_is_trained_tested_and_not_done_again(job):
 
 def test_a_changed_setting_is_refused_and_nothing_is_started(job):
     go(job(x=1))
-    with pytest.raises(ValueError, match=r"a was made with.*fake.x is 1 there and 2 here.*overw"):
+    with pytest.raises(ValueError, match=r"a was made with.*_fake.x is 1 there and 2 here.*overw"):
         go(job('b'), job(x=2))
     assert not job('b').folder.exists()
     with pytest.raises(ValueError, match='--amp is False there and True here'):
@@ -151,7 +151,7 @@ from mmssl.utils.cli import run
 from mmssl.utils.grid_jobs import Job
 from mmssl.utils.grid_runs import run_jobs
 tools = Path(sys.argv[1])
-jobs = [Job(n, tools / 'runs' / n, str(tools / 'config.py'), {'fake.wait': '60'}, tools=tools)
+jobs = [Job(n, tools / 'runs' / n, str(tools / 'config.py'), {'_fake.wait': '60'}, tools=tools)
         for n in 'ab']
 run(lambda: run_jobs(jobs, ['0', '1'], poll=0.01))
 """

@@ -2,7 +2,7 @@
 dataset_type = 'BUSI'
 data_root = 'data/Dataset_BUSI_with_GT'
 image_size = 512
-unet_size = 256
+unet_size = image_size // 2
 
 load_image = [
     dict(type='LoadImage'),

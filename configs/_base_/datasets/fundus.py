@@ -2,7 +2,7 @@
 dataset_type = 'Fundus'
 data_root = 'data/Fundus'
 image_size = 512
-unet_size = 256
+unet_size = image_size // 2
 
 load_image = [
     dict(type='LoadImage'),

@@ -2,7 +2,7 @@
 dataset_type = 'MNMs'
 data_root = 'data/mnms'
 image_size = 512
-unet_size = 288
+unet_size = image_size * 9 // 16
 
 load_image = [
     dict(type='LoadImage'),

@@ -2,7 +2,7 @@
 dataset_type = 'Prostate'
 data_root = 'data/ProstateSlice'
 image_size = 512
-unet_size = 384
+unet_size = image_size * 3 // 4
 
 load_image = [
     dict(type='LoadImage'),

@@ -1,16 +1,17 @@
 # H-SAM: SAM's ViT-B with LoRA at 512 px, and two decoders, as released for 512 px.
+sam_size = 512
 model = dict(
     type='HSAM',
     students=dict(
         sam=dict(
             type='EncoderDecoder',
             backbone=dict(
-                type='LoRAMedSAM', arch='vit_b', img_size=512, rank=5, checkpoint='sam_vit_b'
+                type='LoRAMedSAM', arch='vit_b', img_size=sam_size, rank=5, checkpoint='sam_vit_b'
             ),
             decode_head=dict(
                 type='HSAMHead',
                 arch='vit_b',
-                img_size=512,
+                img_size=sam_size,
                 num_classes=2,
                 checkpoint='sam_vit_b',
                 init='partial_load',  # what the released code does; 'reinit' is what it means to
@@ -23,5 +24,5 @@ model = dict(
     dice_weight=0.9,
     epochs=300,
     parts=[[1]],
-    data_preprocessor=dict(sizes=dict(sam=dict(image=512, label=512))),
+    data_preprocessor=dict(sizes=dict(sam=dict(image=sam_size, label=sam_size))),
 )

@@ -1,16 +1,17 @@
 # SAMed: SAM's ViT-B with LoRA at 512 px, its decoder with one token for each class.
+sam_size = 512
 model = dict(
     type='SAMed',
     students=dict(
         sam=dict(
             type='EncoderDecoder',
             backbone=dict(
-                type='LoRAMedSAM', arch='vit_b', img_size=512, rank=4, checkpoint='sam_vit_b'
+                type='LoRAMedSAM', arch='vit_b', img_size=sam_size, rank=4, checkpoint='sam_vit_b'
             ),
             decode_head=dict(
                 type='SAMMaskHead',
                 arch='vit_b',
-                img_size=512,
+                img_size=sam_size,
                 num_classes=2,
                 checkpoint='sam_vit_b',
                 init='partial_load',  # what the released code does; 'reinit' is what it means to
@@ -19,5 +20,5 @@ model = dict(
     ),
     dice_weight=0.8,
     parts=[[1]],
-    data_preprocessor=dict(sizes=dict(sam=dict(image=512, label=128))),
+    data_preprocessor=dict(sizes=dict(sam=dict(image=sam_size, label=sam_size // 4))),
 )

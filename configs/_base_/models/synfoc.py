@@ -1,16 +1,21 @@
 # SynFoC: MedSAM with LoRA (512 px) and the U-Net of 31 million parameters teach each other.
+sam_size = 512
 model = dict(
     type='SynFoC',
     students=dict(
         sam=dict(
             type='EncoderDecoder',
             backbone=dict(
-                type='LoRAMedSAM', arch='vit_b', img_size=512, rank=4, checkpoint='medsam_vit_b'
+                type='LoRAMedSAM',
+                arch='vit_b',
+                img_size=sam_size,
+                rank=4,
+                checkpoint='medsam_vit_b',
             ),
             decode_head=dict(
                 type='SAMMaskHead',
                 arch='vit_b',
-                img_size=512,
+                img_size=sam_size,
                 num_classes=2,
                 checkpoint='medsam_vit_b',
                 init='partial_load',
@@ -39,6 +44,6 @@ model = dict(
     consistency=dict(type='CDCRLoss'),
     ramp=dict(type='GaussianRamp', stairs=200),
     data_preprocessor=dict(
-        sizes=dict(sam=dict(image=512, label=128), unet=dict(image=384, label=384))
+        sizes=dict(sam=dict(image=sam_size, label=sam_size // 4), unet=dict(image=384, label=384))
     ),
 )
