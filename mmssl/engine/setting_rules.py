@@ -143,7 +143,8 @@ RULES = {
     'default_hooks.*': DICT_OR_NONE,
     'custom_hooks': Rule((Sequence,), also=(None,)),
     'custom_hooks.*': DICT,
-    'default_hooks.*.interval': INTERVAL,
+    'default_hooks.*.interval': whole(0, FOREVER, NEVER),  # 0 of the visualization draws none
+    **{f'default_hooks.{name}.interval': INTERVAL for name in ('logger', 'loss_guard')},
     'default_hooks.checkpoint.interval': whole(1, FOREVER, NEVER),
     'default_hooks.checkpoint.max_keep_ckpts': whole(1, FOREVER, NEVER),
     'default_hooks.checkpoint.save_begin': whole(0),
