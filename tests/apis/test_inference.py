@@ -1,11 +1,14 @@
 """From a config and a checkpoint to predictions at the images' own sizes."""
 
 import cv2
+import h5py
+import nibabel
 import numpy as np
 import pytest
 import tiny
 import torch
 from mmengine.config import Config
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from mmssl.apis import inference_model, init_model
 from mmssl.structures import nearest_index
@@ -100,7 +103,7 @@ def test_what_does_not_fit_is_named(cfg, image, tmp_path):
     model = init_model(cfg)
     with pytest.raises(FileNotFoundError, match='none.png'):
         inference_model(model, tmp_path / 'none.png')
-    with pytest.raises(ValueError, match=r'float64 \(48, 40, 1\).*uint8 \(H, W, 1\)'):
+    with pytest.raises(ValueError, match=r'float64 \(48, 40, 1\).*uint8 \(H, W, 1\).*value_range'):
         inference_model(model, image / 255)
     state = model.state_dict()
     state.popitem()
@@ -121,3 +124,60 @@ def test_predictions_have_the_precision_of_the_test(cfg, image, monkeypatch, fas
     model.students['unet'].register_forward_hook(lambda net, args, out: seen.append(out.dtype))
     inference_model(model, image)
     assert seen == [torch.bfloat16 if fast else torch.float32]
+
+
+def same(one, two):
+    return torch.equal(one.pred_unet.data, two.pred_unet.data)
+
+
+def test_files_are_read_as_in_training(cfg, image, tmp_path):
+    """16 bit, HDF5 under another name, and arrays give what the same 8-bit picture gives."""
+    data = cfg.test_dataloader.dataset
+    data.update(value_range=(0, 65535), image_key='scan')
+    model = init_model(cfg)
+    wanted = inference_model(model, tmp_path / 'image.png')[0]
+    deep = image.astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / 'deep.png'), deep)
+    cv2.imwrite(str(tmp_path / 'deep.tif'), deep)
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file['scan'] = deep.astype(np.float32)
+        file['volume'] = np.stack([deep, deep[::-1]])
+    paths = [tmp_path / name for name in ('deep.png', 'deep.tif', 'a.h5')]
+    for sample in inference_model(model, [*paths, deep, deep.astype(np.float64)]):
+        assert same(sample, wanted)
+    model.cfg.test_dataloader.dataset.image_key = 'volume'
+    volume, again = inference_model(model, [tmp_path / 'a.h5', deep], batch_size=2)
+    assert tuple(volume.pred_sem_seg.data.shape) == (2, 48, 40) and same(again, wanted)
+    assert torch.equal(volume.pred_unet.data[:1], wanted.pred_unet.data)
+    with pytest.raises(ValueError, match='no dataset "volume"'):
+        with h5py.File(tmp_path / 'b.h5', 'w') as file:
+            file['image'] = deep
+        inference_model(model, tmp_path / 'b.h5')
+
+
+def test_volumes_come_out_where_they_lie(cfg, image, tmp_path):
+    """The same volume stored in another order gives the same slices and affine."""
+    cfg.test_dataloader.dataset.value_range = 'volume'
+    model = init_model(cfg)
+    affine = np.diag([1, 2, 9, 1.0])
+    ras = nibabel.Nifti1Image(np.stack([image.T, image.T[::-1]], -1).astype(np.int16), affine)
+    nibabel.save(ras, tmp_path / 'ras.nii.gz')
+    turn = ornt_transform(io_orientation(affine), axcodes2ornt(('P', 'I', 'L')))
+    nibabel.save(ras.as_reoriented(turn), tmp_path / 'pil.nii')
+    one, two = inference_model(model, [tmp_path / 'ras.nii.gz', tmp_path / 'pil.nii'])
+    assert tuple(one.pred_unet.data.shape) == (2, 48, 40)
+    assert torch.equal(one.pred_unet.data, two.pred_unet.data)
+    for sample in (one, two):
+        assert np.allclose(sample.affine, affine) and sample.spacing == (9.0, 2.0, 1.0)
+
+
+def test_domains_that_are_not_read_alike(cfg, image):
+    data = cfg.test_dataloader.dataset
+    data.update(domains=['site', 'other'], overrides=dict(other=dict(value_range=(0, 99))))
+    model = init_model(cfg)
+    with pytest.raises(ValueError, match=r'not read alike.*domain="site" \(known: site, other\)'):
+        inference_model(model, image)
+    assert len(inference_model(model, image, domain='site')) == 1
+    assert len(inference_model(model, image / 3, domain='other')) == 1
+    with pytest.raises(ValueError, match='"third" is not known'):
+        inference_model(model, image, domain='third')
