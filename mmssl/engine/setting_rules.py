@@ -30,8 +30,8 @@ class Rule:
     """
 
     kinds: tuple[type, ...]
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = 0
+    high: float = FOREVER
     choices: tuple[str, ...] = ()
     also: tuple[Any, ...] = ()
     above: bool = False
@@ -41,7 +41,7 @@ class Rule:
         if any(value is one or (type(value) is type(one) and value == one) for one in self.also):
             return True
         if not isinstance(value, self.kinds) or (
-            isinstance(value, bool) and bool not in self.kinds
+            isinstance(value, (bool, str)) and type(value) not in self.kinds
         ):
             return False
         if isinstance(value, Real) and not isinstance(value, bool):
@@ -57,10 +57,10 @@ class Rule:
             if kind is str and self.choices:
                 continue
             limits = ''
-            if kind in (Integral, Real) and self.low > -math.inf:
-                limits = f' {"above" if self.above else "of at least"} {self.low:g}'
-                if self.high < FOREVER:
-                    limits = f' from {self.low:g} to {self.high:g}'
+            if kind in (Integral, Real):
+                limits = f' {"above" if self.above else "of at least"} {self.low}'
+                if self.high != FOREVER:
+                    limits = f' from {self.low} to {self.high}'
             said.append(words[kind] + limits)
         return ' or '.join([*said, *map(repr, self.also)])
 
@@ -83,7 +83,7 @@ DICTS = Rule((Mapping, Sequence), also=(None,))
 PATH, PATH_OR_NONE = Rule((str, os.PathLike)), Rule((str, os.PathLike), also=(None,))
 TEXT_OR_NONE = Rule((str,), also=(None,))
 # 0 is let through: such a network keeps still on purpose.
-RATE = Rule((Real,), 0, 1e6)
+RATE = Rule((Real,), 0, 10**6)
 INTERVAL = whole(1)
 
 LOADER = {
@@ -97,6 +97,10 @@ LOADER = {
     '.drop_last': FLAG,
     '.dataset': DICT,
     '.dataset.mode': one_of('train', 'val', 'test'),
+    '.dataset.data_root': PATH_OR_NONE,
+    '.dataset.domains': Rule((str, Sequence), also=(None,)),
+    '.dataset.labelled': DICT_OR_NONE,
+    '.dataset.labelled.num': whole(1, FOREVER, None),
     '.sampler': DICT_OR_NONE,
     '.batch_sampler': DICT_OR_NONE,
     '.batch_sampler.num_labelled': whole(0, BATCH),
@@ -190,10 +194,11 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
     Raises:
         SettingError: a setting does not fit; named are the value and what it may be.
     """
-    for key, rule in RULES.items():
-        for name, value in _find(cfg, key.split('.')):
-            if not rule.allows(value):
-                raise SettingError(f'{name} is {shown(value)}; it must be {rule}')
+    found = {name: (value, rule) for key, rule in RULES.items()  # the last, exact rule counts
+             for name, value in _find(cfg, key.split('.'))}
+    for name, (value, rule) in found.items():
+        if not rule.allows(value):
+            raise SettingError(f'{name} is {shown(value)}; it must be {rule}')
     for key, known in {**ENTRIES, **_loader_entries()}.items():
         for _, node in _find(cfg, key.split('.')):
             _check_entries(key, node, known)
@@ -203,6 +208,7 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
     if cfg.get('work_dir') is None:
         raise SettingError('the config has no work_dir; set work_dir="..." or --work-dir')
     _check_together(cfg)
+    _check_schedulers(cfg.get('param_scheduler'), 'param_scheduler')
     _check_numbers(cfg, '')
     _check_evaluators(cfg)
 
@@ -248,6 +254,19 @@ def _check_together(cfg: Mapping[str, Any]) -> None:
         if loader is not None and loader.get('dataset') is None:
             raise SettingError(f'{split}_dataloader has no dataset; set '
                                f'{split}_dataloader.dataset=dict(type=...)')
+
+
+def _check_schedulers(node: Any, name: str) -> None:
+    """Refuse what is no scheduler, nor a list or a dict (one for each optimiser) of them."""
+    if isinstance(node, (list, tuple)):
+        for number, item in enumerate(node):
+            _check_schedulers(item, f'{name}.{number}')
+    elif isinstance(node, Mapping) and 'type' not in node and name.count('.') < 1:
+        for key, item in node.items():
+            _check_schedulers(item, f'{name}.{key}')
+    elif isinstance(node, Mapping) and 'type' not in node or isinstance(node, (str, Real)):
+        raise SettingError(f'{name} is {shown(node)}, which is no scheduler; write '
+                           f"dict(type='PolyLR', ...)")
 
 
 def _check_numbers(node: Any, name: str) -> None:

@@ -16,12 +16,15 @@ def part_table(parts: Sequence[Sequence[int]], num_classes: int) -> Tensor:
         num_classes: number of classes, background included.
 
     Raises:
-        ValueError: if a part is empty or names a class that does not exist.
+        ValueError: if there is no part, or one is empty or names a class that does not exist.
 
     Example:
         >>> part_table([[1], [1, 2]], 3).int().tolist()
         [[0, 1, 0], [0, 1, 1]]
     """
+    if not parts:
+        raise ValueError('parts is empty, so nothing is segmented; name the classes of each part, '
+                         'for example parts=[[1]]')
     table = torch.zeros(len(parts), num_classes, dtype=torch.bool, device='cpu')
     for row, ids in zip(table, parts, strict=True):
         if not ids or min(ids) < 1 or max(ids) >= num_classes:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from mmssl.utils.errors import TypoError
+from mmssl.utils.errors import SettingError, TypoError
 from mmssl.utils.machine import loading_fault, no_room, place_gone
 from mmssl.utils.processes import end_with_launcher
 from mmssl.utils.signals import signals
@@ -88,7 +88,7 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     if isinstance(error, TypoError):
         return message(error), TYPO
     if _is_deliberate(error):
-        return message(error), USER_ERROR
+        return message(error) + _within(error), USER_ERROR
     text = (wrong_channels(error) or lonely_image(error) or loading_fault(error) or no_room(error)
             or place_gone(error) or no_place(error) or not_built(error))
     return text, USER_ERROR if text else UNFORESEEN
@@ -155,12 +155,18 @@ def no_place(error: BaseException) -> str | None:
             '--work-dir, or set its rights')
 
 
+def _within(error: BaseException) -> str:
+    """Say which component holds the one whose config does not fit."""
+    call = getattr(error, 'component', None) if isinstance(error, SettingError) else None
+    return f' (in {call.partition("(")[0]})' if call else ''
+
+
 def not_built(error: BaseException) -> str | None:
     """Explain that a component of another package does not take its options."""
     call = getattr(error, 'component', None)
     if call is None:
         return None
-    return f'{call} cannot be built: {type(error).__name__}: {message(error)}'
+    return f'{type(error).__name__}: {message(error)}, in building {call}'
 
 
 def wrong_channels(error: BaseException) -> str | None:

@@ -201,6 +201,7 @@ def _call(component: Callable | None, options: Mapping) -> str:
     given = ', '.join(f'{key}={shown(value)}' for key, value in options.items()
                       if key not in ('type', '_scope_') and not callable(value)
                       and isinstance(value, (str, Real, type(None), list, tuple)))
+    given = f'{given[:200]} ...' if len(given) > 200 else given
     return f'{_name(component)}({given})'
 
 

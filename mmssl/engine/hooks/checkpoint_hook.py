@@ -13,6 +13,7 @@ from mmssl.engine.checkpoints.folder import POINTER, bring, own_name
 from mmssl.engine.checkpoints.run_settings import write_settings
 from mmssl.engine.save_journal import SaveJournal
 from mmssl.registry import HOOKS
+from mmssl.utils.errors import did_you_mean
 from mmssl.utils.folder_lock import check_folder
 from mmssl.utils.io import remove_temporaries, write_atomic
 from mmssl.utils.machine import NO_ROOM
@@ -200,6 +201,20 @@ class CheckpointHook(MMCheckpointHook):
             for info in (score_key, path_key):
                 if hub.get_info(info) is not None:
                     hub.pop_info(info)
+
+    def _init_rule(self, rules, key_indicator) -> None:
+        try:
+            super()._init_rule(rules, key_indicator)
+        except ValueError:
+            known = [*self._default_greater_keys, *self._default_less_keys]
+            for key in [key_indicator] if isinstance(key_indicator, str) else key_indicator:
+                if (last := key.rpartition('/')[2]) not in known:
+                    raise ValueError(
+                        f'save_best has "{key}", and whether more or less of it is better is not '
+                        f"known; {did_you_mean(last, ('DSC', 'Jaccard', 'HD95', 'ASD'))} For a "
+                        "score of your own give rule='greater' or 'less'"
+                    ) from None
+            raise
 
     def save_keys(self) -> list[str]:
         """Return the metrics that have a best checkpoint each."""
