@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from ..utils.components import check_types
 from .reading.containers import HDF5_SUFFIXES
 from .reading.decode import LabelMap, known_suffixes
 from .reading.geometry import PLANES, Axes
@@ -106,6 +107,7 @@ class DomainLayout:
 
     def __post_init__(self) -> None:
         """Check what can be checked without looking at files."""
+        check_types(type(self), vars(self))
         if '{name}' not in self.mask_name:
             raise ValueError(f'mask_name = "{self.mask_name}" must contain {{name}}.')
         if self.label_map is None:

@@ -28,6 +28,9 @@ def _key_values(key: int | str | Sequence[int]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
+LAST_CLASS = 254  # masks hold class ids in 8 bits
+
+
 class LabelMap:
     """What the values of a mask file mean: value, range of values or colour -> class id.
 
@@ -53,6 +56,12 @@ class LabelMap:
         keys = [_key_values(key) for key in mapping]
         if not keys:
             raise ValueError('The label map is empty.')
+        for key, item in mapping.items():
+            if isinstance(item, bool) or not isinstance(item, int | np.integer) or (
+                not 0 <= item <= LAST_CLASS
+            ):
+                raise ValueError(f'The label map (label_map) gives {item!r} for {key!r}; class ids '
+                                 f'are whole numbers from 0 to {LAST_CLASS}.')
         if counts not in (None, *COUNTS):
             raise ValueError(f'counts = {counts!r} is not known (known: {", ".join(COUNTS)}).')
         self.colour = len(keys[0]) == 3
@@ -92,6 +101,8 @@ class LabelMap:
         """
         if isinstance(spec, cls):
             return spec
+        if not isinstance(spec, Mapping):
+            raise ValueError(f'label_map = {spec!r} must be a dict, value -> class id.')
         if not isinstance(spec, Mapping):
             text = spec if isinstance(spec, str) else ','.join(map(str, spec))
             try:
