@@ -205,7 +205,9 @@ def base(phantom, tmp_path_factory):  # noqa: F811
     register_all_modules()  # its imports count for no case's time
     folder = tmp_path_factory.mktemp('bad')
     cfg = config(phantom, folder / 'run', iters=2)
-    cfg.pop('experiment_name')
+    for name in ('experiment_name', 'data_root', 'dataset_type', 'domains', 'image_size',
+                 'label_map', 'metainfo', 'strong_view', 'weak_view', 'vis_backends'):
+        cfg.pop(name, None)
     cfg.dump(folder / 'base.py')
     return folder / 'base.py'
 
