@@ -105,7 +105,7 @@ def train_and_test(job, steps: Steps, folder: Path, method: str, seed: int, iter
     checkpoint = str(work / Path((work / 'last_checkpoint').read_text().strip()).name)
     steps.run(f'test {method}, seed {seed}', f'{method}_{seed}_test.log',
               'tools/test.py', job.runs[method], checkpoint, '--work-dir', str(work / 'test'),
-              '--out', str(result), '--show-dir', str(work / 'overlays'),
+              '--out', str(result), '--show-dir', str(work / 'overlays'), '--show-every', '4',
               '--cfg-options', *options)
     return json.loads(result.read_text())['students']
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mmssl.utils.cli import is_first, keep_tracebacks_in, run
+from mmssl.utils.options import at_least
 from mmssl.utils.signals import signals
 
 EXAMPLES = """examples:
@@ -31,6 +32,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file; "none" for a model without training')
     parser.add_argument('--out', metavar='FILE.json', help='write the results to this file')
     parser.add_argument('--show-dir', metavar='DIR', help='write predictions as overlays there')
+    parser.add_argument(
+        '--show-every', type=at_least(1), default=1, metavar='N',
+        help='with --show-dir: every N-th image only (default: each)',
+    )
     parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/METHOD/CONFIG)')
     parser.add_argument(
         '--launcher',
@@ -56,17 +61,22 @@ def build_config(args: argparse.Namespace):
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(default_folder(args.config))
     if args.out:
-        evaluators = cfg.test_evaluator
-        for metric in evaluators if isinstance(evaluators, list) else [evaluators]:
-            if metric.get('type') == 'DomainMetric':
-                metric.out_file = args.out
+        for metric in writing_metrics(cfg):
+            metric.out_file = args.out
     if args.show_dir:
-        show(cfg, args.show_dir)
+        show(cfg, args.show_dir, args.show_every)
     return cfg
 
 
-def show(cfg, folder: str) -> None:
-    """Let the visualization hook write every prediction into a folder.
+def writing_metrics(cfg) -> list:
+    """Return the metrics of the test that write a file of results themselves."""
+    evaluators = cfg.get('test_evaluator') or []
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    return [metric for metric in evaluators if metric.get('type') == 'DomainMetric']
+
+
+def show(cfg, folder: str, every: int) -> None:
+    """Let the visualization hook write every n-th prediction into a folder.
 
     Raises:
         ValueError: the config has no such hook.
@@ -77,7 +87,7 @@ def show(cfg, folder: str) -> None:
             '--show-dir needs default_hooks.visualization in the config; it is there in '
             'configs/_base_/default_runtime.py'
         )
-    hook.update(draw=True, out_dir=folder)
+    hook.update(draw=True, out_dir=folder, test_interval=every)
 
 
 @contextmanager
@@ -113,10 +123,8 @@ def main() -> None:
     register_all_modules()
     cfg.setdefault('runner_type', 'SemiRunner')
     with keep_outputs(args):
-        if args.out:
-            Path(args.out).unlink(missing_ok=True)
         metrics = RUNNERS.build(cfg).test()
-        if args.out and is_main_process() and not Path(args.out).exists():
+        if args.out and is_main_process() and not writing_metrics(cfg):
             write_atomic(args.out, json.dumps(metrics, indent=2))
     import torch.distributed as dist
 

@@ -20,5 +20,4 @@ test_cfg = dict(fp16=True)
 default_hooks = dict(
     checkpoint=dict(interval=50),
     logger=dict(interval=10),
-    visualization=dict(test_interval=4),
 )

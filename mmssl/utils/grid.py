@@ -108,7 +108,8 @@ def folder_names(labels: Sequence[str]) -> dict[str, str]:
         kept = ''.join(c for c in label if c not in '[]()\'" ')
         names[label] = ''.join(c if c.isalnum() or c in '.+-_' else '-' for c in kept)
     for label, name in names.items():
-        if len(name) > 60 or list(names.values()).count(name) > 1:
+        # some file systems do not tell upper from lower case
+        if len(name) > 60 or [n.casefold() for n in names.values()].count(name.casefold()) > 1:
             code = hashlib.sha256(label.encode()).hexdigest()[:6]
             names[label] = f'{name[:50]}-{code}'
     return names

@@ -18,7 +18,7 @@ class Dataset:
     """Five test samples of two domains; the last one has no truth."""
 
     metainfo = dict(classes=('background', 'disc'), palette=[[0, 0, 0], [255, 0, 0]])
-    samples = [SimpleNamespace(domain=d) for d in 'AAABB']
+    samples = [SimpleNamespace(domain=d, name=f'0{i}/x') for i, d in enumerate('AAABB')]
 
     def __len__(self):
         return 5
@@ -68,12 +68,12 @@ def test_a_set_of_validation_images_of_every_domain_while_training(runner, tmp_p
     hook = SegVisualizationHook(interval=100, num=3, height=64)
     hook.after_train_iter(runner, 99)
     folder = tmp_path / 'vis_data' / 'vis_image'
-    assert pictures(tmp_path) == ['iter_000100_A_00_x.png', 'iter_000100_A_01_x.png',
-                                  'iter_000100_B_03_x.png']
-    strip = cv2.imread(str(folder / 'iter_000100_A_00_x.png'))
+    assert pictures(tmp_path) == ['iter_000100_A_00%2Fx.png', 'iter_000100_A_01%2Fx.png',
+                                  'iter_000100_B_03%2Fx.png']
+    strip = cv2.imread(str(folder / 'iter_000100_A_00%2Fx.png'))
     assert strip.shape[1] == 6 * 64  # image, truth, two students, two teachers
     sent = runner.visualizer._vis_backends['TensorboardVisBackend'].images
-    assert sent[0] == ('overlay/A_00_x', strip.shape, 100) and len(sent) == 3
+    assert sent[0] == ('overlay/A_00%2Fx', strip.shape, 100) and len(sent) == 3
     runner.iter = 100
     hook.after_train_iter(runner, 100)
     assert len(pictures(tmp_path)) == 3
@@ -81,7 +81,7 @@ def test_a_set_of_validation_images_of_every_domain_while_training(runner, tmp_p
 
 def test_truth_is_drawn_only_where_it_exists(runner, tmp_path):
     SegVisualizationHook(interval=100, num=5, height=64).after_train_iter(runner, 99)
-    strip = cv2.imread(str(tmp_path / 'vis_data/vis_image/iter_000100_B_04_x.png'))
+    strip = cv2.imread(str(tmp_path / 'vis_data/vis_image/iter_000100_B_04%2Fx.png'))
     assert strip.shape[1] == 5 * 64
 
 
@@ -110,8 +110,26 @@ def test_pictures_at_test_go_to_the_folder_asked_for(runner, tmp_path):
     hook = SegVisualizationHook(draw=True, out_dir=str(out), test_interval=2, height=64)
     hook.before_test_epoch(runner)
     hook.after_test_iter(runner, 0, batch, outputs)
-    assert pictures(out) == ['A_00_x.png', 'A_02_x.png', 'B_04_x.png']
-    assert cv2.imread(str(out / 'A_00_x.png')).shape[1] == 6 * 64
+    assert pictures(out) == ['A_00%2Fx.png', 'A_02%2Fx.png', 'B_04%2Fx.png']
+    assert cv2.imread(str(out / 'A_00%2Fx.png')).shape[1] == 6 * 64
+
+
+def test_pictures_of_like_names_do_not_overwrite_each_other(runner, tmp_path):
+    dataset = runner.test_loop.dataloader.dataset
+    names = ['scan 1', 'scan_1', 'scan#1', 'Scan_1', 'B_scan']
+    dataset.samples = [SimpleNamespace(domain='A', name=name) for name in names[:4]]
+    dataset.samples.append(SimpleNamespace(domain='A_B', name='scan'))
+    dataset.samples.append(SimpleNamespace(domain='A', name='B_scan'))
+    hook = SegVisualizationHook(draw=True, out_dir=str(tmp_path / 'show'), height=64)
+    packed = dataset[0]
+    for sample in dataset.samples:
+        packed['data_samples'].set_metainfo(dict(domain=sample.domain, name=sample.name))
+        image = packed['inputs']
+        strip, name = hook._strip(image, packed['data_samples'], {}, dataset)
+        hook._write(runner, strip, name)
+    found = pictures(tmp_path / 'show')
+    assert len({name.lower() for name in found}) == 6
+    assert {'A_scan%201.png', 'A_scan%231.png'} <= set(found)
 
 
 def test_a_full_disk_costs_pictures_only(runner, monkeypatch):

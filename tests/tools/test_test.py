@@ -1,5 +1,6 @@
 """Testing from the command line, with one process and with two."""
 
+import importlib.util
 import json
 import os
 import sys
@@ -46,3 +47,35 @@ def test_missing_and_refused_checkpoints_are_one_line(toy, tmp_path):  # noqa: F
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert 'is refused' in done.stderr.splitlines()[-1]
     assert not (tmp_path / 'code_ran').exists()
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    spec = importlib.util.spec_from_file_location('test_tool', ROOT / 'tools/test.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def ask(*words):
+        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, words)])
+        return module
+
+    return ask
+
+
+def test_a_test_that_cannot_run_leaves_the_older_result(tool, toy, tmp_path, monkeypatch):  # noqa: F811
+    result = tmp_path / 'result.json'
+    result.write_text('of yesterday')
+    monkeypatch.chdir(tmp_path)
+    for words in ([toy, 'none.pth'], [toy, 'none', '--cfg-options', 'model.type=No']):
+        with pytest.raises((FileNotFoundError, KeyError)):
+            tool(*words, '--out', result).main()
+        assert result.read_text() == 'of yesterday'
+
+
+def test_show_dir_draws_every_image_unless_asked_otherwise(tool):
+    words = [ROOT / 'configs/sup_only/lite_phantom.py', 'none', '--show-dir', 'x']
+    for more, every in (([], 1), (['--show-every', '4'], 4)):
+        module = tool(*words, *more, '--cfg-options',
+                      'default_hooks.visualization.test_interval=7')
+        hook = module.build_config(module.parse_args()).default_hooks.visualization
+        assert (hook.test_interval, hook.draw, hook.out_dir) == (every, True, 'x')

@@ -4,7 +4,6 @@ Usage: python tools/analysis_tools/browse_dataset.py CONFIG [--split test] [--nu
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from mmssl.models.mixing import box_mask, paste, resize_mask
 from mmssl.registry import DATA_SAMPLERS, DATASETS
 from mmssl.structures import resize_nearest
 from mmssl.utils.cli import run
+from mmssl.utils.file_names import file_names
 from mmssl.utils.options import add_cfg_options, at_least
 from mmssl.utils.setup import default_folder, load_config
 
@@ -237,7 +237,7 @@ def main() -> int:
         source = pictures(cfg, dataset, args)
         for count in tqdm(range(number), 'drawing'):
             what, info, panels = next(source)
-            name = re.sub(r'[^\w.-]+', '_', f'{what}_{info["domain"]}_{info["name"]}')
+            name = next(iter(file_names([(what, info['domain'], info['name'])]).values()))
             image = row(panels, args.height)
             path = out_dir / f'{count:03d}_{name}.png'
             cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -1,6 +1,5 @@
 """Overlays of image, truth, students and teachers, while training and at test."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mmssl.registry import HOOKS
+from mmssl.utils.file_names import file_names
 from mmssl.visualization.overlay import overlay_strip, write_image
 from mmssl.visualization.predictions import (
     bare_model,
@@ -58,6 +58,7 @@ class SegVisualizationHook(Hook):
         self.teachers, self.height = teachers, height
         self._tested = 0
         self._failed = False
+        self._names: tuple | None = None
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Draw a set of validation images every `interval` iterations and at the last."""
@@ -103,13 +104,21 @@ class SegVisualizationHook(Hook):
     def _strip(self, image, sample, maps: dict, dataset) -> tuple[np.ndarray, str]:
         """Return the picture and the name of one image (C, H, W)."""
         meta, info = sample.metainfo, dataset.metainfo
-        name = '_'.join(str(meta[k]) for k in ('domain', 'name') if meta.get(k) is not None)
+        name = '_'.join(_called(meta))
         truth = _array(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
         strip = overlay_strip(
             image.cpu().numpy().transpose(1, 2, 0), maps, info['palette'],
             info.get('classes', ()), truth, name, self.height,
         )
-        return strip, re.sub(r'[^\w.-]+', '_', name)
+        return strip, self._file_name(dataset, meta)
+
+    def _file_name(self, dataset, meta: dict) -> str:
+        """Return the name of an image's picture, which no other image of the data set has."""
+        if self._names is None or self._names[0] is not dataset:
+            samples = getattr(dataset, 'samples', ())
+            self._names = dataset, file_names((one.domain, one.name) for one in samples)
+        called = _called(meta)
+        return self._names[1].get(called) or file_names([called])[called]
 
     def _write(self, runner, strip: np.ndarray, name: str) -> None:
         folder = Path(self.out_dir or Path(runner.work_dir) / 'vis_data' / 'vis_image')
@@ -124,6 +133,11 @@ class SegVisualizationHook(Hook):
         for backend in getattr(runner.visualizer, '_vis_backends', {}).values():
             if type(backend).__name__ != 'LocalVisBackend':
                 backend.add_image(f'overlay/{name}', strip, step=step)
+
+
+def _called(meta: dict) -> tuple[str, ...]:
+    """Return domain and name of an image, as far as they are known."""
+    return tuple(str(meta[key]) for key in ('domain', 'name') if meta.get(key) is not None)
 
 
 def _array(field) -> np.ndarray:
