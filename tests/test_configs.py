@@ -9,6 +9,7 @@ from tiny import set_iter
 
 from mmssl.evaluation.published import load_published
 from mmssl.registry import MODELS
+from mmssl.utils.compose import compare_with_data, describe_data
 from mmssl.utils.setup import register_all_modules
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -80,6 +81,17 @@ def test_published_numbers_that_a_config_asks_for_exist(config):
         counts = (5, 20, 40, 64, 68, 136, 256)
         assert any(load_published(published.method, published.get('dataset', name), count)
                    for count in counts), published
+
+
+@pytest.mark.parametrize('config', sorted(
+    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob('*/*.py')
+    if path.parent.name not in ('_base_', 'medsam') and not path.stem.startswith('ddpm')))
+def test_parts_and_classes_are_those_of_the_data(config):
+    register_all_modules()
+    cfg = Config.fromfile(CONFIGS / config)
+    facts = describe_data(cfg)
+    assert facts['parts']
+    compare_with_data(cfg.model, facts)
 
 
 def meta_batch(cfg: Config) -> dict:

@@ -22,14 +22,25 @@ def build_metainfo(given: Mapping, num_classes: int, domains: Sequence[str], nam
     """
     info = copy.deepcopy(dict(given))
     names = ['background', *(f'class{index}' for index in range(1, num_classes))]
-    classes = tuple(info.setdefault('classes', tuple(names)))
+    classes = info.setdefault('classes', tuple(names))
+    if isinstance(classes, str) or len(set(classes)) < len(classes):
+        raise ValueError(f'classes = {classes!r} must be a list of different names, the first one '
+                         'of the background.')  # fmt: skip
+    classes = tuple(classes)
     if num_classes > len(classes):
         raise ValueError(
             f'The label map gives class id {num_classes - 1}, but there are only {len(classes)} '
             f'classes: {", ".join(classes)}. Name the classes in metainfo.'
         )
     parts = {part: [index] for index, part in enumerate(classes) if index}
-    for part, ids in info.setdefault('parts', parts).items():
+    if not isinstance(info.setdefault('parts', parts), Mapping) or (parts and not info['parts']):
+        raise ValueError(
+            f'parts = {info["parts"]!r} in metainfo must name each part and its class ids, as in '
+            f'parts={parts}; without it each class is a part.'
+        )
+    for part, ids in info['parts'].items():
+        if isinstance(ids, str | int):
+            raise ValueError(f'Part "{part}" = {ids!r} must be a list of class ids, [{ids}].')
         if not ids or not all(0 < index < len(classes) for index in ids):
             raise ValueError(
                 f'Part "{part}" = {list(ids)} must list class ids 1 to {len(classes) - 1}.'

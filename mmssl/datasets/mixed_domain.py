@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from ..registry import DATASETS, TRANSFORMS
 from ..structures import Draw
 from .cache import SampleCache
+from .class_check import missing_classes
 from .counts import compare_counts, summary, warn_once
 from .domain_choice import (
     ALL,
@@ -174,6 +175,8 @@ class MixedDomainDataset(Dataset):
         warn_once(compare_counts(self._metainfo, self.mode, found))
         print_log(summary(self._metainfo, self.mode, self.samples), logger='current')
         self.cache.fill(len(self.samples), self._run_prepare)
+        for warning in missing_classes(self):
+            warn_once(warning)
         self._ready = True
 
     def _needed_domains(self) -> list[str]:

@@ -39,8 +39,7 @@ class SemiTrainLoop(IterBasedTrainLoop):
     A model may ask for several optimiser steps in an iteration by its attribute `phases`, which is
     read at the start of each: every step has a forward pass of its own on the same batch, and
     the model finds its number in the message hub (`SemiSegmentor.phase`). Schedules, hooks and
-    checkpoints see one iteration, whose loss is the sum over the steps. A model's `check_data` is
-    given what the data set says of itself before the first iteration.
+    checkpoints see one iteration, whose loss is the sum over the steps.
 
     A signal that asks the run to end (`mmssl.utils.signals`) is answered between two iterations, or
     two batches of a validation: all ranks end at the same one, write a checkpoint, and raise
@@ -60,8 +59,6 @@ class SemiTrainLoop(IterBasedTrainLoop):
             Interrupted: a signal asked the run to end, and its checkpoint is written.
         """
         runner = self.runner
-        if hasattr(runner.bare_model, 'check_data'):
-            runner.bare_model.check_data(getattr(self.dataloader.dataset, 'metainfo', {}))
         check_save_best(runner)
         dist_cfg = (runner.cfg.get('env_cfg') or {}).get('dist_cfg') or {}
         self._vote, self._begin = StopVote(dist_cfg.get('timeout', 600)), self._iter

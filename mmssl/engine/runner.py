@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
+from mmssl.engine.data_roles import meet, meet_config
 from mmssl.engine.launch import init_distributed
 from mmssl.engine.resume import CheckpointMixin
 from mmssl.engine.setting_rules import check_settings, make_work_dir
@@ -129,11 +130,22 @@ class SemiRunner(CheckpointMixin, Runner):
 
     def build_val_loop(self, loop):
         """Build the validation loop; without a type it is mmssl's `ValLoop`."""
-        return super().build_val_loop(_with_type(loop, 'ValLoop'))
+        return self._met(super().build_val_loop(_with_type(loop, 'ValLoop')), 'val')
 
     def build_test_loop(self, loop):
         """Build the test loop; without a type it is mmssl's `TestLoop`."""
-        return super().build_test_loop(_with_type(loop, 'TestLoop'))
+        return self._met(super().build_test_loop(_with_type(loop, 'TestLoop')), 'test')
+
+    def build_train_loop(self, loop):
+        """Build the training loop; the test set's config is looked at, too, before it begins."""
+        loop = self._met(super().build_train_loop(loop), 'train')
+        meet_config(self.bare_model, self._test_dataloader, 'test')
+        return loop
+
+    def _met(self, loop, role: str):
+        """Return a loop whose data set the model has been compared with."""
+        meet(self.bare_model, loop.dataloader.dataset, role)
+        return loop
 
     @staticmethod
     def build_dataloader(dataloader, seed: int | None = None, diff_rank_seed: bool = False):

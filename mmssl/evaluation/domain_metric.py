@@ -1,6 +1,7 @@
 """DSC, Jaccard, HD95 and ASD per part and domain, for all students in one pass."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from mmengine.logging import MessageHub, print_log
 from mmssl.registry import METRICS
 
 from .cases import natural_key, pack_map, pixel_spacing, stack_slices
+from .coverage import classes_in, nothing_predicted
 from .domain_table import SELECTIONS, average, flat_metrics, format_table, table_notes
 from .files import write_json
 from .published import published_dsc
@@ -137,6 +139,7 @@ class DomainMetric(BaseMetric):
         """Score a slice, or compress it until its case or volume is complete."""
         maps = item.pop('maps')
         item['shape'] = maps['gt'].shape
+        item['seen'] = {name: classes_in(one) for name, one in maps.items()}
         if self.per == 'slice':
             spacing = item['spacing'] and item['spacing'][-2:]
             item['scores'] = self._score(maps, spacing)
@@ -185,7 +188,7 @@ class DomainMetric(BaseMetric):
                 raise ValueError('The test set is empty: no image was scored.')
             if len(items) != size:
                 print_log(f'{len(items)} images were scored, but the test set has {size}; '
-                          'do two entries have the same path?', 'current', 'WARNING')
+                          'do two entries have the same path?', 'current', logging.WARNING)
             metrics = [self.compute_metrics([items[k] for k in sorted(items, key=natural_key)])]
         broadcast_object_list(metrics)
         return metrics[0]
@@ -193,6 +196,7 @@ class DomainMetric(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Average the scores of all images, print the table, write the file."""
         shapes = {tuple(item['shape']) for item in results}
+        empty = nothing_predicted(results, self._parts())
         if self.per != 'slice':
             results = self._score_stacks(results)
         meta = self.dataset_meta or {}
@@ -203,6 +207,8 @@ class DomainMetric(BaseMetric):
         table = format_table(averages, published, primary=next(iter(averages)))
         notes = table_notes(published, protocol, next(iter(averages.values()))['domains'])
         print_log(f'\n{table}\n{notes}', 'current')
+        for line in empty:
+            print_log(line, 'current', logging.WARNING)
         if self.out_file:
             self._write(averages, results, published, protocol)
         return flat_metrics(averages)

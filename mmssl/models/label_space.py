@@ -1,6 +1,6 @@
 """What a network's channels mean: exclusive classes, or parts that may overlap."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,14 +40,59 @@ class LabelSpace(nn.Module):
     """Base: the table of the parts, (K, C), and what follows from it.
 
     Args:
-        parts: class ids of each part.
+        parts: class ids of each part; None takes those of the data, see `meet`.
         num_channels: channels of the networks' logits.
+
+    Raises:
+        ValueError: there is no part, or parts and channels do not go together.
     """
 
-    def __init__(self, parts: Sequence[Sequence[int]], num_channels: int) -> None:
+    def __init__(self, parts: Sequence[Sequence[int]] | None, num_channels: int) -> None:
         super().__init__()
+        self.given = parts is not None
+        parts = self.usual_parts(num_channels) if parts is None else parts
+        if not len(parts):
+            raise ValueError(f'parts={list(parts)} has no part: set parts=None, and the model '
+                             'takes those of the data set, or name some, [[1]]')
         table = part_table(parts, self.count_classes(parts, num_channels))
         self.register_buffer('table', table, persistent=False)
+
+    def meet(self, metainfo: Mapping, compare_parts: bool = True) -> None:
+        """Compare the classes and the parts with those of a data set; take over parts not given.
+
+        Args:
+            metainfo: what the data set says of itself: `num_classes` of its masks, `classes` by
+                name and `parts`, a mapping; what it does not say is not compared.
+            compare_parts: whether the parts are what the data set scores.
+
+        Raises:
+            ValueError: one of the two has classes or parts that the other does not have.
+        """
+        found, known = metainfo.get('num_classes', 0), self.table.shape[1]
+        names = tuple(metainfo.get('classes', ()))
+        if found > known:
+            raise ValueError(f'The masks have {found} classes ({", ".join(names[:found])}), but '
+                             f'the networks know {known}: set num_classes in the heads of the '
+                             'students and `parts`, or map classes together in the label_map of '
+                             'the data set')
+        if found and known > max(found, len(names)):
+            raise ValueError(f'The networks know {known} classes, but the data set has '
+                             f'{max(found, len(names))} ({", ".join(names)}): set num_classes in '
+                             'the heads of the students and `parts`, or name the classes in the '
+                             'metainfo of the data set')
+        scored = [list(ids) for ids in (metainfo.get('parts') or {}).values() if max(ids) < known]
+        if not scored or not compare_parts:
+            return
+        if not self.given:
+            self.count_classes(scored, len(self.table) if self.of_parts else known)
+            self.table = part_table(scored, known).to(self.table.device)
+            self.given = True
+        own = [row.nonzero().flatten().tolist() for row in self.table.cpu()]
+        if {*map(frozenset, own)} != {*map(frozenset, scored)}:
+            raise ValueError(f'The model has parts={own}, but the data set scores {scored} '
+                             f'({", ".join(metainfo["parts"])}): set parts=None in the model, and '
+                             'it takes them from the data, or change `parts` in the metainfo of '
+                             'the data set')
 
     @torch.no_grad()
     def harden(self, logits: Tensor) -> Tensor:
@@ -58,6 +103,13 @@ class LabelSpace(nn.Module):
 @MODELS.register_module()
 class ExclusiveClasses(LabelSpace):
     """Softmax: a channel for each class with background, one class for each pixel."""
+
+    of_parts = False
+
+    @staticmethod
+    def usual_parts(num_channels: int) -> list[list[int]]:
+        """Return a part for each class but the background."""
+        return [[index] for index in range(1, max(num_channels, 2))]
 
     @staticmethod
     def count_classes(parts: Sequence[Sequence[int]], num_channels: int) -> int:
@@ -108,6 +160,16 @@ class OverlappingParts(LabelSpace):
         >>> space.encode(torch.tensor([[[0, 1, 2]]])).int().tolist()
         [[[[0, 1, 0]], [[0, 1, 1]]]]
     """
+
+    of_parts = True
+
+    @staticmethod
+    def usual_parts(num_channels: int) -> list[list[int]]:
+        """Return the one part; several channels do not say what they mean."""
+        if num_channels > 1:
+            raise ValueError(f'OverlappingParts with {num_channels} channels needs `parts`: write '
+                             'the class ids of each channel, as in parts=[[1], [1, 2]]')
+        return [[1]]
 
     @staticmethod
     def count_classes(parts: Sequence[Sequence[int]], num_channels: int) -> int:

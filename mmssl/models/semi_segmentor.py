@@ -38,7 +38,8 @@ class SemiSegmentor(BaseModel):
             passes one.
         ramp: weight of the unsupervised terms over the training.
         primary: student whose prediction is `pred_sem_seg`; the first one by default.
-        parts: class ids of each part of the segmentation, e.g. [[1], [1, 2]] for cup and disc.
+        parts: class ids of each part of the segmentation, e.g. [[1], [1, 2]] for cup and disc;
+            by default those of the data set.
         label_space: `ExclusiveClasses` (softmax) or `OverlappingParts` (sigmoid for each part).
         data_preprocessor: config of the preprocessor.
 
@@ -53,6 +54,9 @@ class SemiSegmentor(BaseModel):
     several_heads: bool = False
     """Whether the auxiliary heads of a student learn, see `SeveralHeads`."""
 
+    scores_parts: bool = True
+    """Whether `parts` are those that the data set scores, and not those that a method asks for."""
+
     phases: int = 1
     """Optimiser steps that `SemiTrainLoop` makes in the iteration under way, one loss for each."""
 
@@ -63,7 +67,7 @@ class SemiSegmentor(BaseModel):
         sup_loss: dict | None = None,
         ramp: dict | None = None,
         primary: str | None = None,
-        parts: Sequence[Sequence[int]] = ((1,),),
+        parts: Sequence[Sequence[int]] | None = None,
         label_space: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -107,17 +111,12 @@ class SemiSegmentor(BaseModel):
         return channels[self.primary]
 
     def check_data(self, metainfo: Mapping) -> None:
-        """Compare the classes of the training set's masks with those of the networks.
+        """Compare classes and parts with those of a data set, see `LabelSpace.meet`.
 
         Raises:
-            ValueError: a mask may have a class that the networks do not have.
+            ValueError: one of the two has classes or parts that the other does not have.
         """
-        found, known = metainfo.get('num_classes', 0), self.label_space.table.shape[1]
-        if found > known:
-            names = ', '.join(metainfo.get('classes', ())[:found])
-            raise ValueError(f'The masks have {found} classes ({names}), but the networks know '
-                             f'{known}: set num_classes in the heads of the students and `parts`, '
-                             'or map classes together in the label_map of the data set')
+        self.label_space.meet(metainfo, self.scores_parts)
 
     def init_weights(self) -> None:
         """Initialise the students and give every teacher its student's weights."""

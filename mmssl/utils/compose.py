@@ -12,6 +12,7 @@ from .setup import CONFIGS
 OF_METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'custom_imports',
              'default_hooks', 'train_cfg', 'find_unused_parameters')
 SMALL = 'lite_'  # recipes for small machines
+TRANSFORMS = ('prepare', 'head', 'pipeline', 'labelled_pipeline', 'unlabelled_pipeline')
 VIEWS = {'StrongView': 'img_strong', 'RandomPasteBox': 'box'}  # transforms and their default keys
 
 
@@ -100,8 +101,10 @@ def compose(
     cfg.train_cfg.val_interval = min(data.train_cfg.val_interval, iters)
     for hook, option in (('checkpoint', 'interval'), ('logger', 'interval')):
         cfg.default_hooks[hook][option] = data.default_hooks[hook][option]
+    facts = describe_data(data)
     if not same_recipe:
-        fit_network(cfg.model, data.model)
+        fit_network(cfg.model, data.model, facts.get('parts'))
+    compare_with_data(cfg.model, facts)
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CostHook')]
     return cfg
 
@@ -161,7 +164,41 @@ def starts(model: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
                 yield key, value
 
 
-def fit_network(model, reference) -> None:
+def describe_data(data) -> Mapping[str, Any]:
+    """Return the classes and parts of a config's training set; no file is looked for."""
+    from mmssl.datasets.mixed_domain import MixedDomainDataset
+    from mmssl.registry import DATASETS
+
+    dataset = data.train_dataloader.dataset
+    if not issubclass(DATASETS.get(dataset.type), MixedDomainDataset):
+        return {}
+    options = {key: value for key, value in dataset.items() if key not in TRANSFORMS}
+    return DATASETS.build({**options, 'lazy_init': True}).metainfo
+
+
+def compare_with_data(model, facts: Mapping[str, Any]) -> None:
+    """Compare the parts and classes of a method's config with those of the data.
+
+    Raises:
+        ValueError: they differ.
+    """
+    from mmssl.registry import MODELS
+
+    own, scored = model.get('parts'), list(facts.get('parts', {}).values())
+    compared = getattr(MODELS.get(model.type), 'scores_parts', False)
+    if own and scored and compared and {*map(frozenset, own)} != {*map(frozenset, scored)}:
+        raise ValueError(f'{model.type} has parts={own}, but the data score {scored}; give it a '
+                         'config for this data, or set parts=None in it')
+    found = facts.get('num_classes', 0)
+    overlapping = (model.get('label_space') or {}).get('type') == 'OverlappingParts'
+    for name, student in model.students.items():
+        known = student.decode_head.get('num_classes') if student else None
+        if known and found > known and not overlapping:
+            raise ValueError(f'student "{name}" of {model.type} has num_classes={known}, but the '
+                             f'masks of the data have {found}; set num_classes={found} there')
+
+
+def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> None:
     """Give a method's students the classes, the size and the network of a reference.
 
     Parts of a network (backbone, head, also one inside another) of the type that the reference
@@ -171,13 +208,16 @@ def fit_network(model, reference) -> None:
     Args:
         model: config of the method's model, changed in place.
         reference: config of the model whose first student is the network.
+        parts: parts that the data score, by name; by default those of the reference.
 
     Raises:
         ValueError: no student has the reference's backbone.
     """
     network = next(s for s in reference.students.values() if s is not None)
     overlapping = model.get('label_space', {}).get('type') == 'OverlappingParts'
-    if 'parts' in reference:
+    if parts:
+        model.parts = [list(ids) for ids in parts.values()]
+    elif 'parts' in reference:
         model.parts = copy.deepcopy(reference.parts)
     classes = len(model.get('parts', [[1]])) if overlapping else network.decode_head.num_classes
     options = {part.type: {k: v for k, v in part.items() if k != 'type'}

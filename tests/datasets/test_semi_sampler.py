@@ -114,6 +114,17 @@ def test_effective_batch_is_logged(monkeypatch):
     assert logged == ['effective batch 4 labelled + 4 unlabelled on 2 ranks']
 
 
+def test_a_batch_larger_than_what_there_is_is_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(semi_sampler, 'print_log',
+                        lambda text, logger=None, level=20: level == 30 and said.append(text))
+    sampler(num_labelled=10, num_unlabelled=23)
+    assert not said
+    sampler(num_labelled=11, num_unlabelled=24)
+    assert said == [f'num_{kind} = {n + 1}, but the data set has {n} {kind} images: images repeat '
+                    'within a batch.' for kind, n in (('labelled', 10), ('unlabelled', 23))]
+
+
 def test_labels_only():
     control = sampler(4, 0, dataset=data(unlabelled=0))
     assert all(draw.labelled for draw in control.batch(2)) and len(control.batch(2)) == 4

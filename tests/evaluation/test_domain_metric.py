@@ -237,3 +237,35 @@ def test_published_column_is_printed_for_the_labelled_domain(monkeypatch):
     assert 'Protocol: per slice at 32x32; HD95 and ASD in pixels' in printed[0]
     run(samples(), published={**spec, 'labelled_domain': 'elsewhere'})
     assert 'ublished' not in printed[1]
+
+
+@pytest.mark.parametrize('per', ['slice', 'case'])
+def test_a_prediction_of_nothing_at_all_is_said(per, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        module, 'print_log', lambda text, logger=None, level=20: level == 30
+        and said.append(text))
+    data = samples()
+    for number, one in enumerate(data):
+        one['slice'] = f'{number:02d}'
+    for one in data:  # nothing of the cup by sam in A, nothing at all by unet in B
+        pred = one['pred_sam' if one['domain'] == 'A' else 'pred_unet']['data']
+        pred[pred == 1] = 2 if one['domain'] == 'A' else 0
+        pred[pred == 2] = 2 if one['domain'] == 'A' else 0
+    run(data, per=per)
+    assert said == [
+        'Student "sam" predicts no cup in any of the 3 images of A.',
+        'Student "unet" predicts no cup in any of the 5 images of B.',
+        'Student "unet" predicts no disc in any of the 5 images of B.',
+    ]
+    data[4]['pred_unet']['data'][0, 0, 0] = 1  # a single pixel is something
+    said.clear()
+    run(data, per=per)
+    assert said == ['Student "sam" predicts no cup in any of the 3 images of A.']
+    said.clear()
+    for one in data:
+        truth = one['gt_sem_seg']['data']
+        truth[truth == 1] = 2
+    run(data, per=per)
+    assert said == [f'The truth of {d} has no cup in any of its {n} images.'
+                    for d, n in (('A', 3), ('B', 5))]

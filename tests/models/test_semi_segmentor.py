@@ -192,13 +192,55 @@ def test_a_label_of_another_size_than_the_logits_is_named():
         model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])
 
 
+NAMES = ('background', 'cup', 'rim')
+DISC = dict(cup=[1], disc=[1, 2])
+
+
+def several(parts=None, channels=3, **kwargs):
+    students = dict(unet=segmentor(channels))
+    return build(dict(type='SupOnly', students=students, parts=parts, **kwargs))
+
+
 def test_masks_with_a_class_that_the_networks_lack_are_refused():
     model = supervised()
     model.check_data({})
-    names = ('background', 'cup', 'rim')
-    model.check_data(dict(classes=names, num_classes=2))  # the label map makes both one
+    model.check_data(dict(classes=NAMES, num_classes=2))  # the label map makes both one
     with pytest.raises(ValueError, match='3 classes .*rim.*, but the networks know 2: set'):
-        model.check_data(dict(classes=names, num_classes=3))
+        model.check_data(dict(classes=NAMES, num_classes=3))
+
+
+def test_networks_with_a_class_that_the_data_lack_are_refused():
+    several().check_data(dict(classes=NAMES, num_classes=2))  # named, though no value means it
+    with pytest.raises(ValueError, match='know 3 classes, but the data set has 2 .*background'):
+        several().check_data(dict(classes=NAMES[:2], num_classes=2))
+    overlapping = dict(label_space=dict(type='OverlappingParts'), sup_loss=dict(type='DiceBCELoss'))
+    model = several([[1], [1, 2]], 2, **overlapping)
+    with pytest.raises(ValueError, match='know 3 classes, but the data set has 2'):
+        model.check_data(dict(classes=NAMES[:2], num_classes=2))
+
+
+def test_parts_that_are_not_given_are_those_of_the_data():
+    model = several()
+    assert model.label_space.table.int().tolist() == [[0, 1, 0], [0, 0, 1]]  # each class
+    model.check_data(dict(classes=NAMES, num_classes=3, parts=DISC))
+    assert model.label_space.table.int().tolist() == [[0, 1, 0], [0, 1, 1]]
+    with pytest.raises(ValueError, match=r'parts=\[\[1\], \[1, 2\]\], but .*scores \[\[1\]\] .cup'):
+        model.check_data(dict(classes=NAMES, num_classes=3, parts=dict(cup=[1])))  # then of val
+
+
+@pytest.mark.parametrize('parts', [[[1]], [[1], [2]], [[1], [1, 2], [2]], [[2, 1]]])
+def test_parts_that_differ_from_those_of_the_data_are_refused(parts):
+    metainfo = dict(classes=NAMES, num_classes=3, parts=DISC)
+    several([[2, 1], [1]]).check_data(metainfo)  # the order says nothing
+    with pytest.raises(ValueError, match='scores .*cup, disc.: set parts=None in the model'):
+        several(parts).check_data(metainfo)
+
+
+def test_parts_of_nothing_are_refused():
+    with pytest.raises(ValueError, match=r'parts=\[\] has no part: set parts=None'):
+        several([])
+    with pytest.raises(ValueError, match='OverlappingParts with 2 channels needs `parts`'):
+        several(None, 2, label_space=dict(type='OverlappingParts'))
 
 
 def test_students_with_other_channels_are_refused():

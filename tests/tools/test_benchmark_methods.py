@@ -190,6 +190,28 @@ def test_data_views_batch_and_network_are_those_of_the_data():
     assert cfg.train_cfg.max_iters == 600 and cfg.train_cfg.val_interval == 250
 
 
+def test_parts_and_classes_are_those_of_the_data():
+    data = Config.fromfile(CONFIGS / 'sup_only/lite_fundus.py')
+    assert 'parts' not in data.model, 'they come from the data set'
+    for method in ('synfoc/prostate', 'ss_net/mnms', 'bcp/prostate', 'synfoc/prostate_base-unet'):
+        model = compose(Config.fromfile(CONFIGS / f'{method}.py'), data, 10).model
+        assert sorted(model.parts) == [[1], [1, 2]]
+        assert {student.decode_head.num_classes for student in model.students.values()} == {3}
+
+
+def test_a_recipe_that_does_not_fit_the_data_is_refused():
+    data = Config.fromfile(CONFIGS / 'sup_only/lite_fundus.py')
+    method = Config.fromfile(CONFIGS / 'ss_net/lite_fundus.py')
+    method.model.parts = [[1]]
+    with pytest.raises(ValueError, match=r'SSNet has parts=\[\[1\]\], but the data score .*\[1, 2'):
+        compose(method, data, 10, True)
+    method.model.parts = [[1, 2], [1]]
+    compose(method, data, 10, True)
+    method.model.students.unet.decode_head.num_classes = 2
+    with pytest.raises(ValueError, match='"unet" of SSNet has num_classes=2, but the masks .* 3'):
+        compose(method, data, 10, True)
+
+
 def test_labelled_images_alone_and_features_stay_the_methods():
     data = Config.fromfile(CONFIGS / 'unimatch/lite_acdc.py')
     sup_only = compose(Config.fromfile(CONFIGS / 'sup_only/lite_acdc.py'), data, 10, True)

@@ -18,7 +18,6 @@ model = dict(
             ),
         ),
     ),
-    parts=[[1]],
     cross_start=5000,
     three_steps=True,
     cross_weight=0.4,

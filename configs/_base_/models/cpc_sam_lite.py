@@ -18,7 +18,6 @@ model = dict(
             ),
         ),
     ),
-    parts=[[1]],
     cross_start=333,  # a sixth of 2,000 iterations, as 5,000 of 30,000
     three_steps=False,
     cross_weight=0.4,

@@ -23,6 +23,5 @@ model = dict(
     ),
     dice_weight=0.9,
     epochs=300,
-    parts=[[1]],
     data_preprocessor=dict(sizes=dict(sam=dict(image=sam_size, label=sam_size))),
 )

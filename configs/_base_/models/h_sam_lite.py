@@ -19,5 +19,4 @@ model = dict(
     ),
     dice_weight=0.9,
     epochs=300,
-    parts=[[1]],
 )

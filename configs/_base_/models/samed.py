@@ -19,6 +19,5 @@ model = dict(
         ),
     ),
     dice_weight=0.8,
-    parts=[[1]],
     data_preprocessor=dict(sizes=dict(sam=dict(image=sam_size, label=sam_size // 4))),
 )

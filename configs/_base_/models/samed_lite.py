@@ -18,5 +18,4 @@ model = dict(
         ),
     ),
     dice_weight=0.8,
-    parts=[[1]],
 )

@@ -3,7 +3,6 @@ _base_ = './sup_only.py'
 model = dict(
     type='SymGD',
     teachers=['unet'],
-    parts=[[1]],
     threshold=dict(type='FixedThreshold', value=0.95),
     amplitude=0.01,
     ramp=dict(type='GaussianRamp', stairs=200),

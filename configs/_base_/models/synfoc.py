@@ -38,7 +38,6 @@ model = dict(
     ),
     teachers=['sam', 'unet'],
     primary='sam',
-    parts=[[1]],
     threshold=dict(type='FixedThreshold', value=0.95),
     sup_loss=dict(type='DiceCELoss'),
     consistency=dict(type='CDCRLoss'),

@@ -135,6 +135,13 @@ class SemiSampler(Sampler):
                     f'num_{kind} = {number}, but the data set has 0 {kind} images. Label {fewer} '
                     f'in train_dataloader.dataset.labelled, or set num_{kind}=0.'
                 )
+            if number > len(indices):
+                print_log(
+                    f'num_{kind} = {number}, but the data set has {len(indices)} {kind} images: '
+                    'images repeat within a batch.',
+                    logger='current',
+                    level=30,
+                )
             if number % world:
                 fitting = [
                     str(w)

@@ -53,6 +53,8 @@ class SemiSAM(MeanTeacher):
         ValueError: an option has another value, or one that does not go with the others.
     """
 
+    scores_parts = False  # `parts` are what SAM is asked for
+
     def __init__(
         self, *args, sam: dict, prompt: str = 'point', clicks: int = 10, feedback: bool = True,
         margin: int = 0, largest_component: bool = False, mask_threshold: float = 0.5,

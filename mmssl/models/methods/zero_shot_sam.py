@@ -96,6 +96,10 @@ class ZeroShotSAM(BaseModel):
         self.sam.init_weights()
         self._is_init = True
 
+    def check_data(self, metainfo: Mapping) -> None:
+        """Compare the classes with those of a data set; the parts are those to ask SAM for."""
+        self.label_space.meet(metainfo, compare_parts=False)
+
     def forward(self, inputs: Sequence[Tensor], data_samples=None, mode: str = 'predict') -> list:
         """Return predictions; there is no other mode."""
         if mode != 'predict':

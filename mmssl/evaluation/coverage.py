@@ -1,0 +1,42 @@
+"""Whether predictions hold anything at all: a score of 0 alone does not say so."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+
+def classes_in(class_map: np.ndarray) -> tuple[int, ...]:
+    """Return the class ids that a class map has.
+
+    Example:
+        >>> classes_in(np.array([[0, 2], [2, 0]]))
+        (0, 2)
+    """
+    return tuple(np.flatnonzero(np.bincount(class_map.ravel())).tolist())
+
+
+def nothing_predicted(items: Sequence[Mapping], parts: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return a line for each student, domain and part without a predicted pixel.
+
+    Args:
+        items: one for each image: `domain`, and `seen`, which has the classes of the truth (`gt`)
+            and of each student's prediction.
+        parts: part to its class ids.
+    """
+    lines = []
+    for domain in dict.fromkeys(item['domain'] for item in items):
+        own = [item['seen'] for item in items if item['domain'] == domain]
+        found = {name: {c for seen in own for c in seen.get(name, ())} for name in own[0]}
+        for part, classes in parts.items():
+            if not found['gt'] & {*classes}:
+                lines.append(
+                    f'The truth of {domain} has no {part} in any of its {len(own)} images.'
+                )
+                continue
+            lines += [
+                f'Student "{student}" predicts no {part} in any of the {len(own)} images of '
+                f'{domain}.'
+                for student in found
+                if student != 'gt' and not found[student] & {*classes}
+            ]
+    return lines
