@@ -92,8 +92,8 @@ class DomainLayout:
     mask_dir: str | tuple[str, ...] = '{domain}/{split}/mask'
     image_name: str = '*'
     mask_name: str = '{name}'
-    image_suffixes: tuple[str, ...] = KNOWN_SUFFIXES
-    mask_suffixes: tuple[str, ...] = KNOWN_SUFFIXES
+    image_suffixes: str | tuple[str, ...] = KNOWN_SUFFIXES
+    mask_suffixes: str | tuple[str, ...] = KNOWN_SUFFIXES
     image_key: str = 'image'
     mask_key: str = 'label'
     split: dict = field(default_factory=lambda: dict(type='folder'))
