@@ -48,10 +48,10 @@ def default_folder(config: str | Path, *parents: str) -> Path:
         ('work_dirs/mine/a', 'work_dirs/b')
     """
     path = Path(os.path.abspath(config))
-    for root in (CONFIGS, Path.cwd()):
-        if path.is_relative_to(root):
-            name = path.relative_to(root).with_suffix('')
-            break
+    if path.resolve().is_relative_to(CONFIGS.resolve()):  # also through a link
+        name = path.resolve().relative_to(CONFIGS.resolve()).with_suffix('')
+    elif path.is_relative_to(Path.cwd()):
+        name = path.relative_to(Path.cwd()).with_suffix('')
     else:
         code = hashlib.sha256(str(path.parent).encode()).hexdigest()[:6]
         name = Path(f'{path.parent.name}-{code}', path.stem)

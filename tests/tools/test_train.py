@@ -17,7 +17,7 @@ from engine_toy import config  # noqa: E402
 
 from mmssl.registry import HOOKS, MODELS, RUNNERS  # noqa: E402
 from mmssl.utils.cli import explain  # noqa: E402
-from mmssl.utils.setup import load_config  # noqa: E402
+from mmssl.utils.setup import default_folder, load_config  # noqa: E402
 
 PORT = 29900 + os.getpid() % 90
 
@@ -267,3 +267,36 @@ def test_help_names_the_options():
     for option in ('--work-dir', '--resume [CKPT]', '--amp', '--launcher', '--cfg-options'):
         assert option in text
     assert 'examples:' in text
+
+
+def test_no_two_configs_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = [path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts]
+    assert default_folder(own[0]) == Path('work_dirs', *own[0].with_suffix('').parts[-2:])
+    (tmp_path / 'linked').symlink_to(ROOT / 'configs')
+    assert default_folder('linked/ua_mt/acdc.py') == default_folder(ROOT / 'configs/ua_mt/acdc.py')
+    others = ['lite_fundus.py', 'a/lite_fundus.py', 'a/b/lite_fundus.py', '../x/a/lite_fundus.py',
+              '../y/a/lite_fundus.py', '/x/a/lite_fundus.py', tmp_path.parent / 'lite_fundus.py']
+    folders = {default_folder(path) for path in [*own, *others]}
+    assert len(folders) == len(own) + len(others) and len(own) > 150
+    assert all(folder.parts[0] == 'work_dirs' and '..' not in folder.parts for folder in folders)
+    assert default_folder('./a/../a/lite_fundus.py') == default_folder('a/lite_fundus.py')
+
+
+def test_train_and_test_use_the_folder_of_the_config(toy, tmp_path, monkeypatch):
+    import importlib.util
+
+    monkeypatch.chdir(tmp_path)
+    text = toy.read_text().replace('work_dir', 'unused_dir')
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine/toy.py').write_text(text)
+    for tool, words in (('train', []), ('test', ['none'])):
+        spec = importlib.util.spec_from_file_location(tool, ROOT / 'tools' / f'{tool}.py')
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, 'argv', [tool, 'mine/toy.py', *words])
+        assert module.build_config(module.parse_args()).work_dir == 'work_dirs/mine/toy'
+        if tool == 'train':
+            monkeypatch.setattr(sys, 'argv', [tool, 'mine/toy.py', '--overwrite', '--resume'])
+            with pytest.raises(SystemExit):
+                module.parse_args()
