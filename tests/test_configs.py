@@ -7,10 +7,11 @@ import torch
 from mmengine import Config
 from tiny import set_iter
 
+from mmssl.engine.setting_rules import check_settings
 from mmssl.evaluation.published import load_published
 from mmssl.registry import MODELS
 from mmssl.utils.compose import compare_with_data, describe_data
-from mmssl.utils.setup import register_all_modules
+from mmssl.utils.setup import load_config, register_all_modules
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SAM = ('cpc_sam', 'h_sam', 'medsam', 'samed', 'semi_sam', 'synfoc')  # have tests of their own
@@ -54,6 +55,14 @@ def test_schedules_end_with_the_training_and_boxes_fit_the_images(config):
     boxes = [step.size for step in dataset.get('unlabelled_pipeline') or []
              if step.type == 'RandomPasteBox']
     assert set(boxes) <= sides, 'the model takes a box for pixels of its own images'
+
+
+def test_what_every_config_sets_may_be_set():
+    for path in CONFIGS.glob('*/*.py'):
+        if path.parent.name != '_base_':
+            cfg = load_config(path)
+            cfg.work_dir = 'work'
+            check_settings(cfg)
 
 
 def test_views_are_bent_as_in_the_paper():

@@ -100,7 +100,7 @@ LOADER = {
     '.dataset.data_root': PATH_OR_NONE,
     '.dataset.domains': Rule((str, Sequence), also=(None,)),
     '.dataset.labelled': DICT_OR_NONE,
-    '.dataset.labelled.num': whole(1, FOREVER, None),
+    '.dataset.labelled.num': whole(0, FOREVER, None),  # 0: a diffusion model needs none
     '.sampler': DICT_OR_NONE,
     '.batch_sampler': DICT_OR_NONE,
     '.batch_sampler.num_labelled': whole(0, BATCH),
