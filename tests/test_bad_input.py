@@ -3,12 +3,16 @@
 Every case runs a tool as a user would, on a tiny phantom with tiny networks, within a time limit.
 """
 
+import copy
+import os
+import random
 import re
 import sys
 import uuid
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bad_input import call, last_line
@@ -276,3 +280,50 @@ def test_a_bad_command_line_is_one_line(name, line, words, base, tmp_path, monke
     words_of = [word.format(base=base, folder=tmp_path) for word in line.split()]
     code, errors = call(monkeypatch, capsys, name, words_of)
     expect_line(code, errors, words)
+
+# What a setting may be given that it was not made for.
+STRANGE = (None, '', -1, 0, 2.5, 'abc', [], {}, float('nan'), float('inf'), 10**12, [None])
+RUNTIME = ('train_cfg', 'val_cfg', 'optim_wrapper', 'default_hooks', 'custom_hooks', 'env_cfg',
+           'log_processor', 'log_level', 'randomness', 'visualizer', 'train_dataloader',
+           'val_dataloader', 'val_evaluator', 'model')
+
+
+def leaves(node, name=''):
+    """Give the dotted names of a config's values."""
+    items = enumerate(node) if isinstance(node, list) else (
+        node.items() if isinstance(node, dict) else ())
+    for key, item in items:
+        yield f'{name}.{key}' if name else str(key)
+        yield from leaves(item, f'{name}.{key}' if name else str(key))
+
+
+def put(cfg, name, value):
+    """Set a value by its dotted name."""
+    *way, last = name.split('.')
+    for key in way:
+        cfg = cfg[int(key)] if isinstance(cfg, list) else cfg[key]
+    cfg[int(last) if isinstance(cfg, list) else last] = value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('part', range(6))
+def test_strange_values_of_any_setting_end_in_one_line_or_a_run(
+        part, base, tmp_path, monkeypatch, capsys):
+    good = Config.fromfile(str(base))
+    settings = good._cfg_dict.to_dict()
+    groups = [[n for n in leaves({name: settings[name]}) if not n.endswith('.type')]
+              for name in RUNTIME if name in settings]
+    rng = random.Random(part)
+    for number in range(int(os.environ.get('FUZZ', 25))):
+        name, value = rng.choice(rng.choice(groups)), rng.choice(STRANGE)
+        cfg = copy.deepcopy(settings)
+        put(cfg, name, value)
+        cfg['train_cfg'] = cfg['train_cfg'] if name.startswith('train_cfg') else {
+            'type': 'SemiTrainLoop', 'max_iters': 1, 'val_interval': 1}
+        Config(cfg).dump(tmp_path / 'strange.py')
+        code, errors = call(monkeypatch, capsys, 'train.py', [
+            tmp_path / 'strange.py', '--work-dir', tmp_path / str(number)])
+        what = f'{name} = {value!r}: {code} {errors[-1500:]}'
+        foreseen = (0, 1, 2, 70) if name.startswith('model') else (0, 1, 2)
+        assert code in foreseen and 'Traceback' not in errors, what
+        assert bool(code) != any(tmp_path.glob(f'{number}/iter_*.pth')), what

@@ -207,6 +207,8 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
                            'config of configs/_base_/models in _base_')
     if cfg.get('work_dir') is None:
         raise SettingError('the config has no work_dir; set work_dir="..." or --work-dir')
+    if 'seed' not in cfg.get('randomness', ('seed',)):
+        raise SettingError('randomness has no seed; set randomness.seed=1337, or None to draw one')
     _check_together(cfg)
     _check_schedulers(cfg.get('param_scheduler'), 'param_scheduler')
     _check_numbers(cfg, '')

@@ -146,6 +146,8 @@ def fits(value: Any, hint: Any) -> bool:
         return False
     if origin in (list, Sequence) and args:
         return all(fits(item, args[0]) for item in value)
+    if origin in (dict, Mapping) and args:
+        return all(fits(item, args[1]) for item in value.values())
     if origin is tuple and args:
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
         return len(inner) == len(value) and all(map(fits, value, inner))

@@ -45,7 +45,9 @@ def loading_fault(error: BaseException) -> str | None:
 def no_room(error: BaseException) -> str | None:
     """Explain that the machine has no room, no open files or no memory left."""
     code = getattr(error, 'errno', None)
-    if isinstance(error, MemoryError) or code == errno.ENOMEM:
+    short = isinstance(error, RuntimeError) and re.search(
+        "can't allocate memory|not enough memory|out of memory", str(error))  # torch's
+    if isinstance(error, MemoryError) or code == errno.ENOMEM or short:
         return ('there is not enough memory: lower the batch (batch_sampler.num_labelled, '
                 f'num_unlabelled), leave out train_dataloader.dataset.cache, or {FEWER}')
     if code in (errno.EMFILE, errno.ENFILE):
