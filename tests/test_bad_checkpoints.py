@@ -134,7 +134,7 @@ def test_a_state_that_does_not_fit_is_one_line(case, trained, base, tmp_path, mo
     STATE[case](run / 'iter_2.pth')
     code, errors = call(monkeypatch, capsys, 'train.py', [
         base, '--work-dir', run, '--resume', '--cfg-options', 'train_cfg.max_iters=3'])
-    expect_line(code, errors, 'iter_2.pth|seed')
+    expect_line(code, errors, 'iter_2.pth|seed|optimiser states')
     assert not (run / 'iter_3.pth').exists()
 
 

@@ -132,7 +132,25 @@ def merge_options(cfg: Any, options: Mapping[str, Any]) -> None:
     """
     for key in options:
         _check_path(cfg, key)
-    cfg.merge_from_dict(dict(options))
+    whole = dict(pair for key, value in options.items() for pair in _by_number(key, value))
+    cfg.merge_from_dict({key: value for key, value in options.items() if key not in whole})
+    for key, value in whole.items():
+        *way, last = key.split('.')
+        node = cfg
+        for part in way:
+            if part not in node and not isinstance(node, list):
+                node[part] = {}
+            node = node[int(part) if isinstance(node, list) else part]
+        node[int(last) if isinstance(node, list) else last] = value
+
+
+def _by_number(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Give an option if it holds a dict by number, a label map: such a one is never merged."""
+    if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
+        yield key, value
+    elif isinstance(value, Mapping):
+        if any(True for name, item in value.items() for _ in _by_number(name, item)):
+            yield key, value
 
 
 def _check_path(node: Any, key: str) -> None:
