@@ -111,7 +111,9 @@ def in_words(folders: Sequence[str]) -> str:
 
 def _same_name(domain: str, first: str, second: str, option: str) -> str:
     suffixes = [split_suffix(path)[1].lower() for path in (first, second)]
-    choose = f', or choose one kind: {option}=("{suffixes[0]}",)' * (suffixes[0] != suffixes[1])
+    beside = [split_suffix(file)[1].lower() for file in os.listdir(os.path.dirname(second))]
+    usual = max(suffixes, key=beside.count)
+    choose = f', or choose one kind: {option}=("{usual}",)' * (suffixes[0] != suffixes[1])
     return f'Domain "{domain}": {first} and {second} have the same name. Remove one{choose}.'
 
 

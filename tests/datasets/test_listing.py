@@ -34,6 +34,7 @@ def test_two_masks_of_one_name_are_not_united(root, second):
     chosen = 'mask_suffixes=(' in str(e.value)
     assert chosen == (second.lower() != '00.png')  # the advice must work
     if chosen:
+        assert 'mask_suffixes=(".png",)' in str(e.value)
         build(root, mask_suffixes=('.png',))
 
 
