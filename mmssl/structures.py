@@ -60,8 +60,10 @@ def nearest_index(
 ) -> torch.Tensor:
     """Return the source index of each output pixel on the corner-aligned nearest grid.
 
-    The grid of `scipy.ndimage.zoom(order=0)`: output `i` reads `i * (n_in - 1) / (n_out - 1)`,
-    rounded half up. Not the grid of `torch.nn.functional.interpolate(mode='nearest')`.
+    Output `i` reads `i * (n_in - 1) / (n_out - 1)`, rounded half up, as
+    `scipy.ndimage.zoom(order=0)` does, but for its last row and column: for some sizes (14 to 384,
+    99 to 96; one pair in 37) rounding takes scipy out of the image there, and it returns 0 in
+    place of the last pixel. Not the grid of `torch.nn.functional.interpolate(mode='nearest')`.
 
     Example:
         >>> nearest_index(8, 6).tolist()

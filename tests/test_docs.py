@@ -15,8 +15,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config, DictAction
+
+sys.path.insert(0, str(Path(__file__).parent / 'datasets'))
+from fake_files import write_nifti
+
+from mmssl.utils.setup import load_config
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted([ROOT / 'README.md', *ROOT.glob('docs/en/*.md'), *ROOT.glob('configs/*/README.md')])
@@ -166,6 +172,36 @@ def test_marked_commands_run(item, scratch):
 CONFIGS = [(doc, m[7:], t) for doc, m, t in blocks('python') if (m or '').startswith('config ')]
 
 
+def write_raw_acdc(folder):
+    """Write ten patients as ACDC distributes them."""
+    volume = np.arange(2 * 8 * 6, dtype=np.int16).reshape(2, 8, 6)
+    for patient in (f'patient{number:03d}' for number in range(1, 11)):
+        name = folder / 'training' / patient / f'{patient}_frame01'
+        write_nifti(name.with_name(f'{name.name}.nii.gz'), volume)
+        write_nifti(name.with_name(f'{name.name}_gt.nii.gz'), (volume % 4).astype(np.uint8))
+        write_nifti(name.with_name(f'{patient}_4d.nii.gz'), np.zeros((2, 2, 8, 6), np.int16))
+
+
+@pytest.mark.parametrize('config', sorted(
+    path.relative_to(ROOT).as_posix() for path in (
+        *ROOT.glob('configs/*/acdc*.py'), *ROOT.glob('configs/*/lite_acdc*.py'))
+    if path.parent.name != 'medsam'))  # which does not train
+@pytest.mark.parametrize('extra', ['', '_delete_=True, '])
+def test_raw_acdc_goes_with_every_config_for_acdc(config, extra, tmp_path):
+    """A new data set never needs `_delete_`, and is not harmed by it."""
+    text = next(text for _, name, text in CONFIGS if name == 'raw_acdc.py')
+    text = text.replace('configs/sup_only/acdc.py', str(ROOT / config))
+    for key in ('split', 'labelled'):
+        text = text.replace(f'{key}=dict(', f'{key}=dict({extra}')
+    (tmp_path / 'raw_acdc.py').write_text(text)
+    cfg = load_config(tmp_path / 'raw_acdc.py')
+    for part in ('train', 'val', 'test'):
+        data = (cfg[f'{part}_dataloader'] or {}).get('dataset')
+        if data is not None:
+            assert data.labelled == dict(cases=7, seed=0)
+            assert data.split == dict(type='case', val=0.1, test=0.2)
+
+
 @pytest.mark.parametrize('item', CONFIGS, ids=ids(CONFIGS))
 def test_marked_configs_build(item, scratch, monkeypatch):
     from mmengine.registry import init_default_scope
@@ -179,9 +215,10 @@ def test_marked_configs_build(item, scratch, monkeypatch):
     (scratch / 'data/mine').mkdir()
     for site, scanner in (('siteA', 'ScannerA'), ('siteB', 'ScannerC')):
         (scratch / 'data/mine' / site).symlink_to(scratch / 'data/phantom' / scanner)
+    write_raw_acdc(scratch / 'data/acdc')
     (scratch / name).write_text(text)
     monkeypatch.chdir(scratch)
-    cfg = Config.fromfile(name)
+    cfg = load_config(name)
     init_default_scope('mmssl')
     for part in ('train', 'val', 'test'):
         dataset = DATASETS.build(cfg[f'{part}_dataloader'].dataset)

@@ -6,4 +6,4 @@ _base_ = [
 ]
 # 12 unlabelled slices and the 12 that are mixed into them
 train_dataloader = dict(batch_sampler=dict(num_labelled=12, num_unlabelled=24))
-train_cfg = dict(max_iters=29400)
+train_cfg = dict(max_iters=29400, val_interval=98)  # validated after every epoch

@@ -4,4 +4,3 @@ _base_ = [
     '../_base_/models/urpc.py',
     '../_base_/schedules/ssl4mis.py',
 ]
-train_cfg = dict(val_interval=200)

@@ -21,7 +21,7 @@ from mmssl.engine.optim import (  # noqa: E402
     MultiOptimWrapperConstructor,
 )
 from mmssl.engine.runner import SemiRunner  # noqa: E402
-from mmssl.engine.schedulers import WarmupPolyLR  # noqa: E402
+from mmssl.engine.schedulers import PolyLR, WarmupPolyLR  # noqa: E402
 from mmssl.engine.vis_backends import (  # noqa: E402
     LocalVisBackend,
     OptionalTensorboardVisBackend,
@@ -41,6 +41,7 @@ __all__ = [
     'TestLoop',
     'UnreadableCheckpointError',
     'ValLoop',
+    'PolyLR',
     'WarmupPolyLR',
     'atomic_save',
     'load_checkpoint_file',

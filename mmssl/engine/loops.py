@@ -13,6 +13,7 @@ from mmengine.runner.loops import _update_losses
 
 from mmssl.engine.precision import choose
 from mmssl.engine.score_names import check_save_best
+from mmssl.engine.sizes import check_sizes
 from mmssl.engine.stopping import LeaveValidationHook, LeftValidation, StopVote
 from mmssl.registry import LOOPS
 from mmssl.utils.signals import Interrupted, signals
@@ -59,6 +60,10 @@ class SemiTrainLoop(IterBasedTrainLoop):
             Interrupted: a signal asked the run to end, and its checkpoint is written.
         """
         runner = self.runner
+        data = {'train_dataloader': self.dataloader.dataset}
+        if runner.val_loop is not None:
+            data['val_dataloader'] = runner.val_loop.dataloader.dataset
+        check_sizes(runner.bare_model, data)
         check_save_best(runner)
         dist_cfg = (runner.cfg.get('env_cfg') or {}).get('dist_cfg') or {}
         self._vote, self._begin = StopVote(dist_cfg.get('timeout', 600)), self._iter

@@ -1,9 +1,35 @@
 """Learning rates that mmengine's schedulers do not express."""
 
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.lr_scheduler import PolyLR as MMEnginePolyLR
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 
 from mmssl.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class PolyLR(MMEnginePolyLR):
+    """Polynomial decay as mmengine's, with a last iteration that learns.
+
+    Of T iterations, t counted from 0, iteration t learns at `(1 - t / (T - 1)) ** power` times the
+    optimiser's rate. That is 0 in the last one, which the released codes, with T in the place of
+    T - 1, do not reach. The last one has their rate, `(1 / T) ** power`; all others are mmengine's.
+
+    Example:
+        >>> import torch
+        >>> sgd = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> schedule = PolyLR(sgd, power=1.0, begin=0, end=5, by_epoch=False)
+        >>> [(round(schedule.get_last_value()[0], 6), sgd.step(), schedule.step())[0]
+        ...  for _ in range(6)]
+        [1.0, 0.75, 0.5, 0.25, 0.2, 0.2]
+    """
+
+    def _get_value(self) -> list[float]:
+        """Return the rate of every group of parameters."""
+        if self.last_step < max(self.total_iters, 1):
+            return super()._get_value()
+        last = (1 / (self.total_iters + 1)) ** self.power
+        return [self.eta_min + (base - self.eta_min) * last for base in self.base_values]
 
 
 @PARAM_SCHEDULERS.register_module()

@@ -40,6 +40,8 @@ def drop_contradicted(base: Mapping, new: Mapping, by_parts: bool = False) -> di
     kept = dict(base)
     for key, value in new.items():
         old = kept.get(key)
+        if isinstance(value, Mapping) and key in kept and old is None:
+            del kept[key]  # there is nothing to merge it with
         if not isinstance(value, Mapping) or not isinstance(old, Mapping) or value.get(DELETE):
             continue
         if _replaces(key, value, by_parts):
@@ -49,6 +51,33 @@ def drop_contradicted(base: Mapping, new: Mapping, by_parts: bool = False) -> di
     _drop_strange_list(kept, new)
     _drop_strange_domains(kept, new)
     return type(base)(kept)
+
+
+def without_idle_delete(new: Mapping, base: Mapping) -> dict:
+    """Return a copy of what is merged into a base, with `_delete_` only where it does something.
+
+    mmengine leaves it in a dictionary that has nothing to replace, and takes it out of the
+    first of several that are the same object.
+
+    Example:
+        >>> without_idle_delete(dict(split=dict(_delete_=True, type='case')), {})
+        {'split': {'type': 'case'}}
+    """
+    copied = {}
+    for key, value in new.items():
+        if isinstance(value, Mapping):
+            merged = key in base and not value.get(DELETE)
+            value = type(value)(value) if merged else _stripped(value)
+            if key in base and not merged:
+                value[DELETE] = True
+        copied[key] = value
+    return type(new)(copied)
+
+
+def _stripped(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return type(value)({key: _stripped(one) for key, one in value.items() if key != DELETE})
 
 
 def _replaces(key: str, value: Mapping, by_parts: bool) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .config_file import read_config
-from .config_merge import drop_contradicted
+from .config_merge import drop_contradicted, without_idle_delete
 from .errors import SettingError, did_you_mean
 from .options import merge_options
 
@@ -265,6 +265,7 @@ def _mixing_what_goes_together():
     def merge(a: dict, b: dict, allow_list_keys: bool = False) -> dict:
         if isinstance(b, Mapping):
             b = drop_contradicted(b, a, by_parts=allow_list_keys)
+            a = without_idle_delete(a, b)
         return plain(a, b, allow_list_keys)
 
     Config._merge_a_into_b = staticmethod(merge)

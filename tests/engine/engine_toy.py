@@ -128,6 +128,8 @@ class ToySampler:
 class ToyMetric(BaseMetric):
     """Scores that rise and fall with the number of validations."""
 
+    default_prefix = ''
+
     count = 0
 
     def process(self, data_batch, data_samples):

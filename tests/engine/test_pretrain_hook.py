@@ -37,6 +37,8 @@ class ToyStages(ToyModel):
 class StageMetric(BaseMetric):
     """The score of unet rises with the iterations, that of sam falls."""
 
+    default_prefix = ''
+
     def process(self, data_batch, data_samples):
         self.results.append(0)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from engine_toy import config
 from mmengine import Config
+from mmengine.optim.scheduler import PolyLR as MMEnginePolyLR
 
-from mmssl.engine import WarmupPolyLR
+from mmssl.engine import PolyLR, WarmupPolyLR
 from mmssl.engine.world_scaling import scale_to_world
 from mmssl.registry import PARAM_SCHEDULERS, RUNNERS
 from mmssl.utils.compose import scale_lengths
@@ -105,3 +106,24 @@ def test_warmup_shrinks_with_the_training(tmp_path):
 def test_bad_options_are_named(kwargs, text):
     with pytest.raises(ValueError, match=text):
         PARAM_SCHEDULERS.build(dict(type='WarmupPolyLR', optimizer=optimizer(), **kwargs))
+
+
+@pytest.mark.parametrize('length', [1, 2, 9, 500])
+def test_only_the_last_iteration_of_poly_differs_from_mmengine_and_learns(length):
+    found = []
+    for kind in (PolyLR, MMEnginePolyLR):
+        sgd = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.03)
+        schedule, rates = kind(sgd, power=0.9, begin=0, end=length, by_epoch=False), []
+        for _ in range(length):
+            rates.append(sgd.param_groups[0]['lr'])
+            sgd.step()
+            schedule.step()
+        found.append(rates)
+    own, stock = found
+    assert own[:-1] == stock[:-1]
+    assert own[-1] == pytest.approx(0.03 * (1 / length) ** 0.9, rel=1e-12)
+    assert length == 1 or stock[-1] == 0
+
+
+def test_configs_get_the_poly_that_learns():
+    assert PARAM_SCHEDULERS.get('PolyLR') is PolyLR

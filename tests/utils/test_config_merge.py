@@ -83,3 +83,20 @@ def test_the_base_is_not_changed():
     before = str(PHANTOM)
     drop_contradicted(PHANTOM, dict(label_map={}, labelled=dict(cases=2), domains=['x']))
     assert str(PHANTOM) == before
+
+
+def test_delete_is_harmless_where_there_is_nothing_to_delete(tmp_path):
+    """Also in a dictionary that stands in several places."""
+    (tmp_path / 'base.py').write_text('a = None\nmodel = dict(x=dict(p=1, q=2), z=[a])\n')
+    (tmp_path / 'child.py').write_text(
+        "_base_ = './base.py'\nnew = dict(_delete_=True, p=3, r=dict(_delete_=True, s=4))\n"
+        "model = dict(x=new, y=new)\ntrain_cfg = dict(_delete_=True, b=new)\n")
+    found = load_config(tmp_path / 'child.py').to_dict()
+    new = dict(p=3, r=dict(s=4))
+    assert found == dict(model=dict(x=new, y=new, z=[None]), train_cfg=dict(b=new))
+
+
+def test_nothing_gives_way_to_a_dictionary(tmp_path):
+    (tmp_path / 'base.py').write_text('test_cfg = None\n')
+    (tmp_path / 'child.py').write_text("_base_ = './base.py'\ntest_cfg = dict(fp16=True)\n")
+    assert load_config(tmp_path / 'child.py').test_cfg == dict(fp16=True)

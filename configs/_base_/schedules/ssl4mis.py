@@ -9,7 +9,7 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='PolyLR', eta_min=0, power=0.9, begin=0, end='max_iters', by_epoch=False)
 ]
-train_cfg = dict(type='SemiTrainLoop', max_iters=30000, val_interval=500)
+train_cfg = dict(type='SemiTrainLoop', max_iters=30000, val_interval=200)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1, save_best=['unet/DSC']))

@@ -67,6 +67,7 @@ class SAMMaskHead(BaseDecodeHead):
             super().__init__(
                 in_channels, in_channels, num_classes=num_classes, loss_decode=loss_decode, **kwargs
             )
+        self.img_size = img_size
         del self.conv_seg
         self.checkpoint = default_weights(arch, checkpoint)
         self.init = init

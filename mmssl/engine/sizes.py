@@ -1,0 +1,45 @@
+"""Compare the images of the data with the networks that are built for one size of them."""
+
+from collections.abc import Mapping
+
+import torch
+from torch.utils.data import Dataset
+
+PARTS = ('backbone', 'decode_head')
+
+
+def check_sizes(model: torch.nn.Module, datasets: Mapping[str, Dataset]) -> None:
+    """Make sure that every student gets images of the size that it is built for.
+
+    Only models with such a student have an image of each data set made for it.
+
+    Args:
+        model: has `students`, and in its preprocessor the `sizes` that images are brought to.
+        datasets: name of the loader to its data set.
+
+    Raises:
+        ValueError: an image has another size.
+    """
+    sizes = getattr(getattr(model, 'data_preprocessor', None), 'sizes', {})
+    parts = {(name, part): getattr(student, part, None)
+             for name, student in getattr(model, 'students', {}).items() for part in PARTS}
+    built = {key: part.img_size for key, part in parts.items() if hasattr(part, 'img_size')}
+    for loader, dataset in datasets.items() if built else ():
+        own = image_side(dataset)
+        for (name, part), side in built.items():
+            given = sizes.get(name, {}).get('image') or own
+            if given not in (None, side):
+                raise ValueError(
+                    f'{loader} gives the student "{name}" images of {given} px, but its {part} is '
+                    f'built for {side} px: set image_size at the top of the config, which changes '
+                    f'them all, or img_size={given} in the backbone and the decode_head of '
+                    f'model.students.{name}'
+                )
+
+
+def image_side(dataset: Dataset) -> int | None:
+    """Return the height of a data set's images, None if its samples are of an unknown kind."""
+    inputs = dataset[0]['inputs'] if len(dataset) else None
+    if isinstance(inputs, Mapping):
+        inputs = inputs.get('x_w', inputs.get('u_w'))
+    return inputs.shape[-2] if torch.is_tensor(inputs) else None
