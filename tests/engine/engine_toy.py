@@ -77,11 +77,12 @@ class ToyDataset(Dataset):
 
     metainfo = {'classes': ('a', 'b', 'c'), 'palette': np.zeros((3, 3), dtype=np.uint8)}
 
-    def __init__(self, n: int = 12, kill_at: int = -1, delay: float = 0.0, noise: str = ''):
+    kill_at = -1
+
+    def __init__(self, n: int = 12, delay: float = 0.0, noise: str = ''):
         self.n = n
         self.noise = noise
         self.delay = delay
-        self.kill_at = kill_at
 
     def __len__(self):
         return self.n

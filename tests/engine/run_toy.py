@@ -9,11 +9,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 
 torch.set_num_threads(1)
-from engine_toy import config  # noqa: E402
+from engine_toy import ToyDataset, config  # noqa: E402
 
 from mmssl.registry import RUNNERS  # noqa: E402
 
 options = json.loads(sys.argv[1])
+ToyDataset.kill_at = options.pop('kill_at', -1)
 kill_in_save = options.pop('kill_in_save', None)
 if kill_in_save:
     # die after the first bytes of the checkpoint of that iteration

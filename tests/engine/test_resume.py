@@ -111,8 +111,7 @@ def stop_after(runner, iterations):
 
 @pytest.mark.slow
 def test_kill_in_the_middle_of_an_iteration(whole, tmp_path):
-    options = {'train_dataloader.dataset.kill_at': 6}
-    assert in_process(work_dir=str(tmp_path), **options).returncode == -9
+    assert in_process(work_dir=str(tmp_path), kill_at=6).returncode == -9
     train(tmp_path, resume=True)
     assert_same_run(whole, tmp_path)
 
