@@ -195,6 +195,9 @@ COMMANDS = [
     ('dataset_converters/make_phantom.py', '{folder}/p --size large', 'large'),
     ('dataset_converters/make_phantom.py', '{folder}/p --domains Nowhere', 'Nowhere'),
     ('dataset_converters/make_phantom.py', '/proc/none/p', '/proc/none'),
+    ('quickstart.py', '--seeds x', 'whole numbers from 0'),
+    ('quickstart.py', '--iters 0', '--iters must be 1'),
+    ('quickstart.py', '--dir /proc/none/x', '/proc/none'),
     ('download_weights.py', 'nothing', 'nothing'),
     ('extract_diffusion_features.py', '{base}', 'neck'),
     ('extract_diffusion_features.py', '{base} --batch-size 0', '0'),
@@ -327,3 +330,20 @@ def test_strange_values_of_any_setting_end_in_one_line_or_a_run(
         foreseen = (0, 1, 2, 70) if name.startswith('model') else (0, 1, 2)
         assert code in foreseen and 'Traceback' not in errors, what
         assert bool(code) != any(tmp_path.glob(f'{number}/iter_*.pth')), what
+
+
+def test_what_nobody_foresaw_is_one_line_and_a_file(base, tmp_path, monkeypatch, capsys):
+    (tmp_path / 'slips.py').write_text(
+        'from mmssl.models.methods.synfoc import SynFoC\nfrom mmssl.registry import MODELS\n'
+        '@MODELS.register_module()\nclass Slips(SynFoC):\n'
+        '    def unsup_loss(self, *args, **kwargs):\n        return {}["lost"]\n')
+    (tmp_path / 'mine.py').write_text(
+        f'_base_ = ["{base}"]\ncustom_imports = dict(imports=["slips"])\n'
+        'model = dict(type="Slips")\n')
+    code, errors = call(monkeypatch, capsys, 'train.py', [
+        tmp_path / 'mine.py', '--work-dir', tmp_path / 'run'])
+    assert code == 70 and 'Traceback' not in errors
+    line = last_line(errors)
+    assert 'KeyError: lost' in line and 'slips.py, line 6' in line and 'not foreseen' in line
+    (kept,) = (tmp_path / 'run').glob('error_*.txt')
+    assert str(kept) in line and 'Traceback' in kept.read_text()

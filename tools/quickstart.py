@@ -15,7 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from mmssl.utils.cli import run
 from mmssl.utils.command import text_option
+from mmssl.utils.options import seeds
 from mmssl.utils.processes import signals_interrupt
 from mmssl.utils.quickstart_jobs import MCSDJob, SynFoCJob
 from mmssl.utils.steps import Steps
@@ -43,8 +45,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--minutes', type=float, default=10.0, help='shorten the trainings where a '
                         'seed would take longer than this; without effect beside --iters, and in '
                         'a folder whose trainings have begun (default: %(default)g)')
-    parser.add_argument('--seeds', default='0', help='seeds, separated by commas; each one takes '
-                        'the whole time again (default: 0)')
+    parser.add_argument('--seeds', type=seeds, default=[0], help='seeds, separated by commas; '
+                        'each one takes the whole time again (default: 0)')
     args = parser.parse_args()
     if args.iters is not None and args.iters < 1 or args.minutes <= 0:
         parser.error('--iters must be 1 or more, --minutes more than 0')
@@ -163,14 +165,13 @@ def main() -> None:
     args = parse_args()
     job = JOBS[args.job]()
     folder = (args.dir or Path(job.folder)).resolve()
-    seeds = [int(seed) for seed in args.seeds.split(',')]
     start, steps = time.monotonic(), Steps(folder, ROOT)
     print(f'mmssl quickstart: everything goes to {folder}; stop it with Ctrl-C and repeat the '
           f'command to go on. {load_of_others()}')
     job.make_data(steps, folder)
     plan = plan_of(job, steps, folder, args, start)
     results = {}
-    for seed in seeds:
+    for seed in args.seeds:
         job.before(steps, folder, seed, plan)
         results[seed] = {
             method: train_and_test(job, steps, folder, method, seed, plan.iterations[method])
@@ -181,20 +182,23 @@ def main() -> None:
     key = 'mean_unlabelled_dsc' if args.job == 'synfoc' else 'mean_dice'
     iters = plan.iterations[job.main]
     (folder / 'results.json').write_text(json.dumps(
-        {'iterations': iters, key: means, 'seeds': seeds,
+        {'iterations': iters, key: means, 'seeds': args.seeds,
          **({'iterations_asked': plan.asked[job.main]} if plan.shortened else {})}, indent=1))
     print(f'\n== results after {(time.monotonic() - start) / 60:.1f} minutes\n\n{summary}')
-    print('Pictures:', *pictures(job, folder, seeds[0]), sep='\n  ')
+    print('Pictures:', *pictures(job, folder, args.seeds[0]), sep='\n  ')
     print(f'Table: {folder / "results.md"}\n\nNext, with real data (docs/en/data.md):\n'
           f'  {job.further}')
 
 
-if __name__ == '__main__':
+def start() -> None:
+    """Run all steps; a signal ends them with a word of comfort."""
     try:
         with signals_interrupt():
             main()
     except KeyboardInterrupt:
         print('\nStopped. Nothing is broken: repeat the command to go on.', file=sys.stderr)
         raise SystemExit(130) from None
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from None
+
+
+if __name__ == '__main__':
+    run(start)

@@ -46,6 +46,14 @@ def at_least(low: float, kind: type = int) -> Callable[[str], float]:
     return number
 
 
+def seeds(text: str) -> list[int]:
+    """Read seeds separated by commas, as the `type` of a command line's option."""
+    words = text.split(',')
+    if not all(word.strip().isdecimal() and int(word) < 2**32 for word in words):
+        raise argparse.ArgumentTypeError(f'"{text}" must be whole numbers from 0, as in 0,1,2')
+    return [int(word) for word in words]
+
+
 def split_option(word: str) -> tuple[str, str]:
     """Return the name and the text of KEY=VALUE.
 
