@@ -16,8 +16,9 @@ default_hooks = dict(
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    # nccl with CUDA, else gloo; seconds until a rank gives up waiting for one that hangs
-    dist_cfg=dict(timeout=600),
+    # nccl with CUDA, else gloo; seconds until a rank that is stopped is noticed, and until a rank
+    # gives up waiting for one that is alive but hangs
+    dist_cfg=dict(heartbeat=60, timeout=600),
 )
 vis_backends = [dict(type='LocalVisBackend'), dict(type='OptionalTensorboardVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)

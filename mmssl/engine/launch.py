@@ -7,6 +7,8 @@ import subprocess
 import torch
 import torch.distributed as dist
 
+from mmssl.engine.heartbeat import start_heartbeat
+
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
 
@@ -15,7 +17,9 @@ def init_distributed(launcher: str, dist_cfg: dict) -> None:
 
     Args:
         launcher: 'pytorch' (torchrun) or 'slurm' (srun).
-        dist_cfg: `backend` (default: nccl with CUDA, else gloo) and `timeout`, the seconds after
+        dist_cfg: `backend` (default: nccl with CUDA, else gloo); `heartbeat`, the seconds without
+            a sign of life after which a rank counts as stopped (default 60, see
+            `mmssl.engine.heartbeat.Heartbeat`); and `timeout`, the seconds after
             which a rank gives up waiting for another (default 600). A rank that dies is noticed
             at once by the launcher; the timeout is for one that hangs, and must be longer than
             what rank 0 does alone (writing a checkpoint, computing metrics).
@@ -40,7 +44,9 @@ def init_distributed(launcher: str, dist_cfg: dict) -> None:
     if backend == 'nccl' and not cuda:
         backend = 'gloo'
     timeout = datetime.timedelta(seconds=dist_cfg.pop('timeout', 600))
+    heartbeat = dist_cfg.pop('heartbeat', 60)
     dist.init_process_group(backend, timeout=timeout, **dist_cfg)
+    start_heartbeat(heartbeat)
 
 
 def _read_slurm() -> None:

@@ -33,7 +33,7 @@ def loading_fault(error: BaseException) -> str | None:
         status = ['', '82']
     if status and int(status[1]) in STATUS:
         return f'a loading process {STATUS[int(status[1])].format(free=_free_shared_memory())}'
-    killed = re.search(r'killed by signal: (.+?)\.(?:\s|$)', text)
+    killed = re.search(r'killed by signal: ([\w ]+)', text)
     if killed and killed[1].startswith('Bus error'):
         return f'a loading process {STATUS[81].format(free=_free_shared_memory())}'
     how = f'by the signal "{killed[1]}"' if killed else 'from outside'
