@@ -17,9 +17,9 @@ class LeftValidation(Exception):
 class StopVote:
     """Tell every rank whether one of them was asked to end, without waiting for a device.
 
-    A signal may reach one rank alone. So all ranks call `ask` equally often, and each call sums a
-    flag on the CPU (gloo) while the next iteration is at work: its answer, which is the same on all
-    ranks, comes with the call after it. With one process the answer is there at once.
+    A signal may reach one rank alone. So all ranks call `ask` equally often, and each call takes the
+    largest signal of all on the CPU (gloo) while the next iteration is at work: its answer, which
+    is the same on all ranks, comes with the call after it. With one process it is there at once.
 
     Args:
         timeout: seconds after which a rank gives up waiting for another.
@@ -33,23 +33,24 @@ class StopVote:
 
     def ask(self) -> bool:
         """Return whether any rank had been asked to end by its last call (one process: by now)."""
-        asked = signals.asked is not None
         if self._group is None:
-            return asked
+            return signals.asked is not None
         if self.close():
             return True
-        flag = torch.tensor(float(asked))
-        self._pending = flag, dist.all_reduce(flag, group=self._group, async_op=True)
+        flag = torch.tensor(signals.asked or 0)
+        largest = dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._group, async_op=True)
+        self._pending = flag, largest
         return False
 
     def close(self) -> bool:
-        """Wait for the sum that is under way and return whether it says to end."""
+        """Wait for the answer that is under way and return whether it is to end."""
         if self._pending is None:
             return False
         flag, work = self._pending
         self._pending = None
         work.wait()
-        return bool(flag > 0)
+        signals.asked = signals.asked or int(flag) or None
+        return bool(flag)
 
     def agree(self, number: int) -> bool:
         """Return whether all ranks give the same number."""

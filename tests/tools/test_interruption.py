@@ -118,7 +118,7 @@ def test_before_the_first_iteration(toy, tmp_path, seconds):  # noqa: F811
 def test_a_second_run_in_the_folder_is_refused(toy, tmp_path):  # noqa: F811
     folder = tmp_path / 'work'
     process = start('tools/train.py', toy, *slowly(folder, 0), 'train_cfg.max_iters=9999')
-    wait_for(process, 'Iter(train) [2/9999]')
+    wait_for(process, ' 2/9999]')
     second = run('tools/train.py', toy, '--work-dir', folder, '--resume')
     assert second.returncode == 1 and 'Traceback' not in second.stderr
     last = second.stderr.strip().splitlines()[-1]
@@ -135,7 +135,7 @@ def two_ranks(toy, tmp_path):  # noqa: F811
     options = slowly(tmp_path / 'work', 2)
     options += ['train_cfg.max_iters=9999', 'env_cfg.dist_cfg.heartbeat=6']
     process = start('tools/dist_train.sh', toy, 2, *options)
-    wait_for(process, 'Iter(train) [2/9999]')
+    wait_for(process, ' 2/9999]')
     ranks = [pid for pid in children(process)
              if 'tools/train.py' in Path(f'/proc/{pid}/cmdline').read_text()]
     assert len(ranks) == 2

@@ -131,6 +131,12 @@ class CheckpointHook(MMCheckpointHook):
     def _is_there(self, number: object) -> bool:
         return type(number) is int and self._path(number).is_file()
 
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Leave out of a best file, from which no run goes on, which others were there then."""
+        if 'optimizer' not in checkpoint:
+            for key in ('last_ckpt', 'keep_ckpt_ids', EXTRA):
+                checkpoint['message_hub']['info'].pop(key, None)
+
     def save_before_leaving(self, runner) -> None:
         """Write the present state, unless it is written."""
         now = runner.epoch if self.by_epoch else runner.iter
