@@ -17,9 +17,9 @@ class LeftValidation(Exception):
 class StopVote:
     """Tell every rank whether one of them was asked to end, without waiting for a device.
 
-    A signal may reach one rank alone. So all ranks call `ask` equally often, and each call takes the
-    largest signal of all on the CPU (gloo) while the next iteration is at work: its answer, which
-    is the same on all ranks, comes with the call after it. With one process it is there at once.
+    A signal may reach one rank alone. So all ranks call `ask` equally often, and each call takes
+    the largest signal of all on the CPU (gloo) while the next iteration is at work: its answer, the
+    same on all ranks, comes with the call after it. With one process it is there at once.
 
     Args:
         timeout: seconds after which a rank gives up waiting for another.
