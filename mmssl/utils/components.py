@@ -181,6 +181,8 @@ def said(hint: Any) -> str:
     if origin in (list, Sequence, tuple) and inner:
         count = f' {len(args)}' if origin is tuple and args[-1] is not Ellipsis else ''
         return f'a list of{count} ({", ".join(dict.fromkeys(inner))})'
+    if origin in (dict, Mapping) and len(args) == 2 and said(args[1]) in words.values():
+        return f'a dict whose values are {said(args[1])}'
     return words.get(origin or hint, getattr(hint, '__name__', str(hint)))
 
 
