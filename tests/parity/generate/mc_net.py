@@ -42,7 +42,7 @@ def of(code: Path, kind: str) -> dict:
     shapes = fill(network, 'mc_net')
     script.net_factory = lambda *args, **kwargs: network
     script.patients_to_slices = lambda *args: 2
-    steps = train(script, lambda: script.train(script.args, '.'), batches, [network])
+    steps = train(script, lambda: script.train(script.args, '.'), [batches], [network])
     terms = pick(steps, 'loss_seg_dice', 'loss_consist', 'loss', 'consistency_weight')
     results = dict(shapes=shapes, it0=terms[0], it1=terms[1], grads=steps[0]['grads'][0],
                    final=norms(network))

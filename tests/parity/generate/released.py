@@ -80,7 +80,9 @@ def checkout(folder: str | Path, stubs: Sequence[str] = ()) -> Iterator[Path]:
     itself = lambda self, *args, **kwargs: self  # noqa: E731
     try:
         with (float64(), mock.patch.object(torch.Tensor, 'cuda', itself),
-              mock.patch.object(nn.Module, 'cuda', itself)):
+              mock.patch.object(nn.Module, 'cuda', itself),
+              mock.patch.multiple(torch, float=torch.get_default_dtype(),
+                                  float32=torch.get_default_dtype())):
             yield folder
     finally:
         sys.path.remove(str(folder))
@@ -120,14 +122,14 @@ class Loader(list):
         raise _Finished
 
 
-def train(script, run: Callable, batches: Sequence, networks: Sequence[nn.Module],
+def train(script, run: Callable, loaders: Sequence[Sequence], networks: Sequence[nn.Module],
           first_lr: float | None = None, extra: Callable = lambda seen: {}) -> list[dict]:
-    """Run a script's training on the batches.
+    """Run a script's training until a loader's batches end.
 
     Args:
         script: from `load_script`.
         run: calls its training.
-        batches: of its data loader.
+        loaders: batches of its data loaders, in the order in which it makes them.
         networks: of which the gradients are kept.
         first_lr: learning rate of the first step, for a schedule that sets it after each step.
         extra: makes further values of the variables before they change.
@@ -151,7 +153,8 @@ def train(script, run: Callable, batches: Sequence, networks: Sequence[nn.Module
             optimizer.param_groups[0]['lr'] = first_lr
         steps.append({**seen, **extra(seen), 'lr': optimizer.param_groups[0]['lr']})
 
-    script.DataLoader = lambda *args, **kwargs: Loader(batches)
+    given = iter(loaders)
+    script.DataLoader = lambda *args, **kwargs: Loader(next(given, ()))
     script.SummaryWriter = mock.MagicMock()
     handle = register_optimizer_step_pre_hook(keep)
     try:
@@ -213,7 +216,7 @@ def _numbers(tree) -> Iterator[float]:
     if isinstance(tree, list):
         for part in tree:
             yield from _numbers(part)
-    else:
+    elif tree is not None and not isinstance(tree, str):
         yield float(tree)
 
 

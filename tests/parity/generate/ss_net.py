@@ -51,7 +51,7 @@ def main() -> None:
         shapes = fill(network, 'ss_net')
         script.net_factory = lambda *args, **kwargs: network
         script.patients_to_slices = lambda *args: 2
-        steps = train(script, lambda: script.train(script.args, '.'), batches, [network],
+        steps = train(script, lambda: script.train(script.args, '.'), [batches], [network],
                       extra=memory_means)
     terms = pick(steps, 'loss_seg_dice', 'loss_lds', 'loss_contr_labeled', 'loss_contr_unlabeled',
                  'loss', 'consistency_weight')

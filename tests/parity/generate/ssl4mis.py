@@ -74,7 +74,7 @@ def run(code: Path, name: str, networks: Sequence[nn.Module], start: int,
         setattr(script, other, lambda network: network)
     script.args.patch_size = list(batches[0][next(iter(batches[0]))].shape[-2:])
     script.patients_to_slices = lambda *args: count // 2
-    return train(script, lambda: script.train(script.args, '.'), batches, networks, first_lr)
+    return train(script, lambda: script.train(script.args, '.'), [batches], networks, first_lr)
 
 
 SCRIPTS = dict(
