@@ -15,6 +15,7 @@ import torch
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.utils.released_names import unet_from_released
+from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter
 
@@ -102,14 +103,14 @@ def test_terms(case, step):
     assert (expected[:7] > 0.05).all(), 'the reference must exercise every term'
     assert (expected[6:8] < 0.95).all(), 'and some pixels must not count'
     found = [done[step][0][term] for term in TERMS]
-    np.testing.assert_allclose(found, expected[:7], rtol=1e-4)
+    np.testing.assert_allclose(found, expected[:7], rtol=TERM_RTOL)
 
 
 @pytest.mark.parametrize('step', [0, 1])
 def test_mutated_images(case, step):
     reference, _, done = case
     found = done[step][1][:, :, ::4, ::4]
-    np.testing.assert_allclose(found, reference[f'mutated{step}'], atol=1e-5)
+    np.testing.assert_allclose(found, reference[f'mutated{step}'], atol=1e-6)
 
 
 @pytest.mark.parametrize('step', [0, 1])
@@ -119,7 +120,7 @@ def test_gradients(case, step):
     largest = max(expected.values()).item()
     for name, norm in unet_from_released(expected).items():
         # a bias before a batch norm has no gradient but rounding
-        tolerance = dict(rel=1e-3, abs=1e-6 * largest)
+        tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
         assert done[step][2][name] == pytest.approx(norm.item(), **tolerance), name
 
 
@@ -130,4 +131,4 @@ def test_student_and_teacher_after_two_steps(case):
         expected = {k: torch.tensor(v) for k, v in reference['final'][role].items()}
         for name, norm in unet_from_released(expected).items():
             found = state[name].float().norm().item()
-            assert found == pytest.approx(norm.item(), rel=1e-4, abs=1e-6), f'{role} {name}'
+            assert found == pytest.approx(norm.item(), rel=WEIGHT_RTOL, abs=1e-8), f'{role} {name}'
