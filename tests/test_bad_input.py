@@ -161,7 +161,7 @@ CONFIGS = [
     ('no_train.py', '_base_ = ["{base}"]\ntrain_cfg = None\n', 'no train_cfg'),
     ('replaced.py', '_base_ = ["{base}"]\ntrain_cfg = 5\n', 'train_cfg'),
     ('inside.py', '_base_ = ["{base}"]\nmodel = dict(students=dict(unet=5))\n',
-     'students=.*5}; it must be a dict whose values are a dict'),
+     'students=.*5}; it must be a dict'),
 ]
 # A tool, its command line, and what the line says; {base} is the good config.
 COMMANDS = [

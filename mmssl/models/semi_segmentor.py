@@ -62,7 +62,7 @@ class SemiSegmentor(BaseModel):
 
     def __init__(
         self,
-        students: Mapping[str, dict],
+        students: Mapping[str, dict | None],
         teachers: Sequence[str] = (),
         sup_loss: dict | None = None,
         ramp: dict | None = None,
