@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter
 
@@ -85,14 +86,14 @@ def test_terms(reference, steps, step):
     expected = reference[f'it{step}'] * WEIGHTS
     assert (expected[:4] > 0.01).all(), 'the reference must exercise every term'
     found = [steps[0][step][0][term] for term in TERMS]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=TERM_RTOL)
 
 
 def test_gradients_and_weights_after_two_steps(reference, steps):
     largest = max(json.loads(str(reference['grads'])).values())
     for theirs, norm in json.loads(str(reference['grads'])).items():
         # a bias before a batch norm has no gradient but rounding
-        tolerance = dict(rel=1e-3, abs=1e-6 * largest)
+        tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
         assert steps[0][0][1][our_name(theirs)] == pytest.approx(norm, **tolerance), theirs
     for theirs, norm in json.loads(str(reference['final'])).items():
-        assert steps[1][our_name(theirs)] == pytest.approx(norm, rel=1e-4, abs=1e-6), theirs
+        assert steps[1][our_name(theirs)] == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), theirs
