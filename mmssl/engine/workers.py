@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import logging
 import mmap
 import multiprocessing
 import os
@@ -12,13 +13,17 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.queues import Queue
 
+from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
+from mmssl.utils.machine import FEWER, free_shared_memory
 from mmssl.utils.processes import die_with_parent
 from mmssl.utils.signals import ASKING
 
 TIMEOUT = 300  # seconds that a batch may take, unless the config says otherwise
 OPEN_FILES = 65536
+FILES, FILES_OF_WORKER = 64, 32  # of a training, and of each process with two batches on their way
+ROOM_OF_WORKER = 32e6  # bytes of shared memory below which it is worth a word
 # Exit statuses of a loading process that could not hand a batch over.
 NO_SHARED_MEMORY, NO_FILES, NOT_SENT = 81, 82, 83
 
@@ -29,9 +34,13 @@ def prepare_workers(loader: DataLoader) -> DataLoader:
     A batch that a process cannot hand over would be lost and waited for: such a process ends with a
     status that `mmssl.utils.machine.loading_fault` explains. Every tensor on its way takes an open
     file, so their number is raised to what the system allows.
+
+    Raises:
+        ValueError: that is too few.
     """
     if loader.num_workers:
         raise_open_files()
+        _check(loader.num_workers)
         context = loader.multiprocessing_context or multiprocessing
         forked = context.get_start_method() == 'fork'
         loader.worker_init_fn = partial(_start, loader.worker_init_fn, os.getpid(), forked)
@@ -47,6 +56,18 @@ def raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (ValueError, OSError):  # macOS has another limit besides
             pass
+
+
+def _check(count: int) -> None:
+    files, room = resource.getrlimit(resource.RLIMIT_NOFILE)[0], free_shared_memory()
+    if files != resource.RLIM_INFINITY and files < FILES + FILES_OF_WORKER * count:
+        raise ValueError(f'{count} loading processes need about {FILES + FILES_OF_WORKER * count} '
+                         f'open files, but {files} are allowed: raise the limit (ulimit -n 65536) '
+                         f'or {FEWER}')
+    if room is not None and room < ROOM_OF_WORKER * count:
+        print_log(f'Shared memory (/dev/shm) has {room / 1e6:.0f} MB free for {count} loading '
+                  'processes: if it is too little, enlarge it (docker run --shm-size=8g) or '
+                  f'{FEWER}', 'current', logging.WARNING)
 
 
 def _start(

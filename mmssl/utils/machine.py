@@ -18,23 +18,25 @@ STATUS = {  # see mmssl.engine.workers
 
 def loading_fault(error: BaseException) -> str | None:
     """Explain why loading processes died or gave nothing."""
-    text = str(error)
     if not isinstance(error, RuntimeError):
         return None
+    text = f'{error} {error.__cause__ or ""}'  # the status of a process stands in the cause
     late = re.search(r'DataLoader timed out after ([\d.]+) seconds', text)
     if late:
         return (f'the loading processes gave no batch within {float(late[1]):.0f} s: the files are '
                 f'read too slowly or a process hangs; {FEWER}, or allow more time with '
                 'train_dataloader.timeout=SECONDS (or val_dataloader.timeout)')
-    if 'DataLoader worker' not in text and 'Too many open files' not in text:
+    if re.search('Too many open files|items of ancdata', text):
+        return f'a loading process {STATUS[82]}'
+    if re.search(r'allocate shared memory|insufficient shared memory', text):
+        return f'a loading process {STATUS[81].format(free=_free_shared_memory())}'
+    if 'DataLoader worker' not in text or 'Original Traceback' in text:
         return None
     status = re.search(r'exited unexpectedly with exit code (\d+)', text)
-    if 'Too many open files' in text:
-        status = ['', '82']
     if status and int(status[1]) in STATUS:
         return f'a loading process {STATUS[int(status[1])].format(free=_free_shared_memory())}'
     killed = re.search(r'killed by signal: ([\w ]+)', text)
-    if killed and killed[1].startswith('Bus error'):
+    if killed and killed[1].startswith('Bus error'):  # written beyond the end of /dev/shm
         return f'a loading process {STATUS[81].format(free=_free_shared_memory())}'
     how = f'by the signal "{killed[1]}"' if killed else 'from outside'
     return (f'a loading process was ended {how}, as a system that runs out of memory does: {FEWER} '
@@ -66,8 +68,14 @@ def place_gone(error: BaseException) -> str | None:
     return f'"{error.filename}": {error.strerror}; was its folder removed, renamed or unmounted?'
 
 
-def _free_shared_memory() -> str:
+def free_shared_memory() -> float | None:
+    """Return the bytes free in shared memory; None where the system does not say."""
     try:
-        return f' has {shutil.disk_usage("/dev/shm").free / 1e6:.0f} MB free'
+        return shutil.disk_usage('/dev/shm').free
     except OSError:
-        return ''
+        return None
+
+
+def _free_shared_memory() -> str:
+    free = free_shared_memory()
+    return '' if free is None else f' has {free / 1e6:.0f} MB free'
