@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from tiny import build, segmentor, synfoc
 
 from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
@@ -15,7 +16,7 @@ def runner(tmp_path):
     sent = []
     visualizer = SimpleNamespace(add_scalars=lambda scalars, step: sent.append((step, scalars)))
     return SimpleNamespace(model=build(synfoc()), work_dir=tmp_path, iter=0, visualizer=visualizer,
-                           sent=sent)
+                           sent=sent, message_hub=MessageHub.get_current_instance())
 
 
 def run(hook, runner, start, stop):
@@ -51,6 +52,18 @@ def test_resumed_run_continues_the_curves_from_its_checkpoint(runner, tmp_path):
     again = SMCEnsembleHook(interval=2)
     again.before_train(runner)
     assert [point['iter'] for point in again.history] == [2, 4]
+
+
+def test_a_checkpoint_between_two_points_loses_none_of_their_iterations(runner):
+    hook = SMCEnsembleHook(interval=4)
+    hook.before_train(runner)
+    run(hook, runner, 0, 3)
+    hook.before_checkpoint(runner)
+    hook.before_save_checkpoint(runner, {})
+    again = SMCEnsembleHook(interval=4)
+    again.before_train(runner)
+    run(again, runner, 3, 4)
+    assert again.history == [{'iter': 4, 'alpha': 1.5}]
 
 
 def test_the_first_point_of_a_resumed_run_is_the_mean_of_what_it_saw(runner):

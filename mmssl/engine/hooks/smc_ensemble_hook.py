@@ -13,6 +13,8 @@ from mmssl.registry import ENSEMBLES, HOOKS
 
 CURVES = ('alpha', 'self_conf', 'mutual_conf', 'mask')
 
+BEGUN = 'ensemble_point'  # where the message hub has the point under way
+
 
 @HOOKS.register_module()
 class SMCEnsembleHook(Hook):
@@ -47,6 +49,10 @@ class SMCEnsembleHook(Hook):
         if runner.iter and self.path.exists():
             history = json.loads(self.path.read_text())
             self.history = [point for point in history if point['iter'] <= runner.iter]
+        begun = runner.message_hub.get_info(BEGUN) if runner.iter % self.interval else None
+        if begun:
+            self.sums = {k: torch.tensor(v) for k, v in begun['sums'].items()}
+            self.count = begun['count']
 
     def attach(self, model: torch.nn.Module) -> None:
         """Give the rule to the model."""
@@ -63,7 +69,8 @@ class SMCEnsembleHook(Hook):
         for key in CURVES:
             value = (outputs or {}).get(key)
             if value is not None:
-                self.sums[key] = self.sums.get(key, 0) + value.detach()
+                total = self.sums.get(key, torch.zeros(()))
+                self.sums[key] = total.to(value.device) + value.detach()
         self.count += 1
         if (runner.iter + 1) % self.interval == 0:
             self._flush(runner)
@@ -77,6 +84,11 @@ class SMCEnsembleHook(Hook):
         self.history.append({'iter': step, **point})
         scalars = {f'ensemble/{key}': value for key, value in point.items()}
         runner.visualizer.add_scalars(scalars, step=step)
+
+    def before_checkpoint(self, runner) -> None:
+        """Keep the point that has begun: a checkpoint may fall between two."""
+        sums = {key: float(total) for key, total in self.sums.items()}
+        runner.message_hub.update_info(BEGUN, {'sums': sums, 'count': self.count})
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Write the curves next to the checkpoint, so that a resumed run has them all."""
