@@ -170,7 +170,7 @@ class MethodTester:
         cfg.log_level, cfg.resume = 'WARNING', resume
         cls.edit(cfg)
         RUNNERS.build(cfg).train()
-        path = (work_dir / 'last_checkpoint').read_text().strip()
+        path = work_dir / (work_dir / 'last_checkpoint').read_text()
         return torch.load(path, weights_only=True)
 
     # The checks.

@@ -69,7 +69,7 @@ def train(*args, **kwargs) -> dict:
     register_all_modules()
     cfg = config(*args, **kwargs)
     RUNNERS.build(cfg).train()
-    path = (Path(cfg.work_dir) / 'last_checkpoint').read_text().strip()
+    path = Path(cfg.work_dir, (Path(cfg.work_dir) / 'last_checkpoint').read_text())
     return torch.load(path, weights_only=True)
 
 

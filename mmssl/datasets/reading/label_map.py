@@ -102,9 +102,8 @@ class LabelMap:
         if isinstance(spec, cls):
             return spec
         if not isinstance(spec, Mapping):
-            raise ValueError(f'label_map = {spec!r} must be a dict, value -> class id.')
-        if not isinstance(spec, Mapping):
-            text = spec if isinstance(spec, str) else ','.join(map(str, spec))
+            several = isinstance(spec, Sequence) and not isinstance(spec, str)
+            text = ','.join(map(str, spec)) if several else str(spec)
             try:
                 spec = ast.literal_eval(text)
             except (SyntaxError, ValueError):

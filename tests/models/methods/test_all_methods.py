@@ -22,7 +22,7 @@ def phantom(tmp_path_factory):
 def two_ranks(tmp_path_factory, request):
     """Start two ranks once for the methods under test; return each one's two result files."""
     names = sorted({item.cls.__name__ for item in request.session.items
-                    if item.module is request.module and item.cls})
+                    if getattr(item, 'module', None) is request.module and item.cls})
     folder = tmp_path_factory.mktemp('ranks')
     run_two(run_rank, str(folder), __name__, names)
     return {name: [folder / f'{name}_{rank}.pth' for rank in range(2)] for name in names}

@@ -153,7 +153,7 @@ def train(cfg) -> dict:
     """Train and return the last checkpoint."""
     register_all_modules()
     RUNNERS.build(cfg).train()
-    path = (Path(cfg.work_dir) / 'last_checkpoint').read_text().strip()
+    path = Path(cfg.work_dir, (Path(cfg.work_dir) / 'last_checkpoint').read_text())
     return torch.load(path, weights_only=True)
 
 
