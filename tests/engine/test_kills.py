@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize('workers', [0, 2])
 @pytest.mark.parametrize('number, count', [(signal.SIGKILL, 15), (signal.SIGTERM, 5)])
 def test_at_random_moments(tmp_path, number, count, workers):
-    script = Path(__file__).with_name('kill_runs.py')
+    script = Path(__file__).with_name('run_kills.py')
     command = [sys.executable, script, tmp_path, workers, count, int(number)]
     done = subprocess.run([*map(str, command)], env=dict(os.environ, OMP_NUM_THREADS='1'),
                           capture_output=True, text=True, timeout=900)

@@ -53,7 +53,8 @@ def test_every_phase_is_a_step_on_the_same_batch_and_terms_are_merged(tmp_path):
 
 
 def test_schedules_count_iterations(tmp_path):
-    assert train(tmp_path, **{'train_cfg.max_iters': 8}).optim_wrapper.get_lr()['unet.lr'] == [0.0]
+    rates = train(tmp_path, **{'train_cfg.max_iters': 8}).optim_wrapper.get_lr()['unet.lr']
+    assert rates == [pytest.approx(0.1 * (1 / 8) ** 0.9)], 'the rate of the last of 8 iterations'
 
 
 def test_resumed_run_is_bit_identical(tmp_path):

@@ -1,4 +1,4 @@
-"""Kill Mean Teacher on a tiny phantom at random moments: kill_runs.py FOLDER WORKERS KILLS SIGNAL.
+"""Kill Mean Teacher on a tiny phantom at random moments: run_kills.py FOLDER WORKERS KILLS SIGNAL.
 
 The program reads everything once and forks a process for each run, so that a kill falls into the
 run, from the building of the runner to its end, and not into the imports.
