@@ -1,0 +1,81 @@
+"""Recompute the 3D arrays of UA-MT's reference (yulequan/UA-MT, commit 88ed29a).
+
+    git clone https://github.com/yulequan/UA-MT /tmp/UA-MT
+    git -C /tmp/UA-MT checkout 88ed29a
+    python -m tests.parity.generate.ua_mt /tmp/UA-MT [--check]
+
+The terms of `train_LA_meanteacher_certainty_unlabel.py` at four iterations, on the networks'
+outputs that `tests/parity/data/ua_mt.npz` holds, and its moving average. The 2D arrays of the same
+file are those of `ssl4mis.py`.
+"""
+
+import textwrap
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import nn
+
+from tests.parity.generate.cli import parse
+from tests.parity.generate.released import DATA, checkout, load_script, pick, save
+
+STUBS = ('tensorboardX', 'dataloaders', 'networks')
+FILE = 'train_LA_meanteacher_certainty_unlabel.py'
+FIRST, LAST = 'T = 8\n', 'consistency_loss = consistency_weight * consistency_dist\n'
+SUPERVISED = '            loss_seg = ', '            consistency_weight = '
+ITERATIONS = (0, 1500, 3000, 5999)
+TERMS = ('iter_num', 'consistency_weight', 'threshold', 'share', 'consistency_dist', 'level')
+
+
+def lines(path: Path, size: tuple[int, ...]) -> str:
+    """Return the unsupervised terms of the script's step, for volumes of another size."""
+    source = path.read_text()
+    source = source[source.rindex('\n', 0, source.index(FIRST)) + 1:
+                    source.index(LAST) + len(LAST)]
+    start, end = map(source.index, SUPERVISED)
+    source = source[:start] + source[end:]
+    return textwrap.dedent(source).replace('112, 112, 80', ', '.join(map(str, size)))
+
+
+def terms(code: Path, arrays: dict) -> list[list[float]]:
+    """Return the terms at each iteration."""
+    preds, student, teacher = (torch.from_numpy(arrays[f'la_{key}']).double()
+                               for key in ('preds', 'student', 'teacher'))
+    step = compile(lines(code / FILE, student.shape[2:]), FILE, 'exec')
+    rows = []
+    for iteration in ITERATIONS:
+        script = load_script(code / FILE)
+        passes = iter(preds.chunk(4))
+        names = dict(vars(script), iter_num=iteration, outputs=student, ema_output=teacher,
+                     labeled_bs=0, unlabeled_volume_batch=torch.zeros_like(student[:, :1]),
+                     ema_model=lambda x, passes=passes: next(passes),
+                     consistency_criterion=script.losses.softmax_mse_loss)
+        exec(step, names)
+        names.update(share=names['mask'].mean(), level=names['uncertainty'].mean())
+        rows += pick([names], *TERMS)
+    return rows
+
+
+def moved(code: Path, arrays: dict, iteration: int) -> np.ndarray:
+    """Return the teacher's weights after an iteration in float32, as the reference holds them."""
+    student, teacher = nn.Module(), nn.Module()
+    for network, key in ((student, 'ema_student'), (teacher, 'ema_teacher')):
+        network.weight = nn.Parameter(torch.from_numpy(arrays[key]).clone())
+    load_script(code / FILE).update_ema_variables(student, teacher, 0.99, iteration)
+    return teacher.weight.detach().numpy()
+
+
+def main() -> None:
+    """Recompute the arrays."""
+    args = parse(__doc__)
+    arrays = dict(np.load(DATA / 'ua_mt.npz'))
+    with checkout(Path(args.checkout, 'code'), STUBS) as code, mock.patch.dict('os.environ'):
+        results = dict(la=terms(code, arrays))
+        for iteration in (0, 1, 50, 500):
+            results[f'ema_{iteration}'] = moved(code, arrays, iteration)
+    save('ua_mt', results, args.check)
+
+
+if __name__ == '__main__':
+    main()
