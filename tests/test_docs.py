@@ -20,7 +20,7 @@ import pytest
 from mmengine.config import Config, DictAction
 
 sys.path.insert(0, str(Path(__file__).parent / 'datasets'))
-from fake_files import write_nifti
+from fake_files import ACDC_PATIENTS, write_acdc, write_nifti
 
 from mmssl.utils.setup import load_config
 
@@ -216,6 +216,7 @@ def test_marked_configs_build(item, scratch, monkeypatch):
     for site, scanner in (('siteA', 'ScannerA'), ('siteB', 'ScannerC')):
         (scratch / 'data/mine' / site).symlink_to(scratch / 'data/phantom' / scanner)
     write_raw_acdc(scratch / 'data/acdc')
+    write_acdc(scratch / 'data/acdc', all_patients={**ACDC_PATIENTS, 'train': range(1, 8)})
     (scratch / name).write_text(text)
     monkeypatch.chdir(scratch)
     cfg = load_config(name)

@@ -14,8 +14,11 @@ optim_wrapper = dict(
 find_unused_parameters = True  # the second network waits for the pre-training of the first
 # Turned and flipped, rotated, or left as it is; the strong view has a hole, in its mask too, and
 # other grey levels.
-pipeline = [
+weak_view = [
     dict(type='RandomRotFlipRotate', rot_flip_prob=0.5, rotate_prob=0.5, degrees=20),
+]
+pipeline = [
+    *weak_view,
     dict(
         type='StrongView',
         mask=True,

@@ -5,7 +5,7 @@ train_dataloader = dict(
     batch_sampler=dict(num_unlabelled=24),
     dataset=dict(
         unlabelled_pipeline=[
-            dict(type='RandomRotFlipRotate', rot_flip_prob=0.5, rotate_prob=1.0, degrees=20),
+            *_base_.weak_view,
             dict(type='RandomPasteBox', size=_base_.image_size),
             dict(type='PackSemiInputs'),
         ],

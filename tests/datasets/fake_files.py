@@ -117,10 +117,12 @@ def heart_volume(seed: int, slices: int = 3, shape=(20, 24)) -> dict[str, np.nda
 ACDC_PATIENTS = dict(train=(99, 38, 50, 7), val=(28,), test=(11, 13))
 
 
-def write_acdc(root: Path, slice_folder: str = 'data', slices: int = 3) -> Path:
+def write_acdc(
+    root: Path, slice_folder: str = 'data', slices: int = 3, all_patients: dict = ACDC_PATIENTS
+) -> Path:
     """Write the layout of SSL4MIS: training slices, volumes of the rest, and the lists."""
     lists: dict[str, list[str]] = {'train_slices': [], 'train': [], 'val': [], 'test': []}
-    for part, patients in ACDC_PATIENTS.items():
+    for part, patients in all_patients.items():
         for patient in patients:
             for frame in (1, 2):
                 name = f'patient{patient:03d}_frame{frame:02d}'

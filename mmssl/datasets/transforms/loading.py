@@ -129,11 +129,12 @@ def zoom_nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class ResizeSquare(BaseTransform):
-    """Resize `img`, and `gt` if there, to a square; the aspect ratio is ignored.
+    """Resize `img`, and `gt` and `grid` if there, to a square; the aspect ratio is ignored.
 
     The pixels are Pillow's, which are those of the published pipelines, or, with 'zoom', the
-    nearest ones of `scipy.ndimage.zoom(order=0)`, for the mask too: SSL4MIS's on ACDC. This part
-    of a pipeline is deterministic and cached, so its speed counts once per image.
+    nearest ones of `scipy.ndimage.zoom(order=0)`, for the mask too: SSL4MIS's on ACDC. It draws
+    nothing: in `prepare` its result is cached, and its speed counts once per image; after
+    `RandomRotFlipRotate`, as SSL4MIS has it, it runs in every iteration.
 
     Args:
         size: side of the square in pixels.
@@ -151,8 +152,8 @@ class ResizeSquare(BaseTransform):
         self.interpolation = interpolation
 
     def transform(self, results: dict) -> dict:
-        """Resize image and mask."""
-        for key, mode in (('img', self.interpolation), ('gt', 'nearest')):
+        """Resize image, mask and grid."""
+        for key, mode in (('img', self.interpolation), ('gt', 'nearest'), ('grid', 'nearest')):
             if key not in results:
                 continue
             if self.interpolation == 'zoom':

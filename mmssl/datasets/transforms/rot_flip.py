@@ -60,7 +60,7 @@ class RandomRotFlipRotate(BaseTransform):
     rotated to the nearest pixel, as there; what moves in from outside is 0.
 
     An image that is not square changes its shape under odd quarter turns; put `ResizeSquare`
-    before, as batches need one size.
+    before, or after as SSL4MIS does, as batches need one size.
 
     Args:
         rot_flip_prob: probability of quarter turns with a flip.
