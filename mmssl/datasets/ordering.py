@@ -14,6 +14,9 @@ CHANCE = 1e-3
 MOST_CLASSES = 10
 """Words of which there are more at one place of the names number patients rather than classes."""
 
+OF_SLICES = re.compile(r'[_-]?(slice|sl|z)[_-]?\d+$')
+"""What the name of a slice has beside that of its volume."""
+
 OF_PARTS = {'train', 'training', 'tr', 'val', 'valid', 'validation', 'test', 'testing', 'ts', 'te'}
 
 
@@ -93,7 +96,9 @@ def _chance(total: int, drawn: int, count: int) -> float:
 
 def _words_of_cases(pool: DomainNames) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield a place in the names and the word there for each case, where images agree on it."""
-    split = {name: re.findall(r'\d+|[^\W\d_]+', name.lower()) for name in pool.names}
+    # A slice has the words of its volume, whose place counts, in data that have both.
+    split = {name: re.findall(r'\d+|[^\W\d_]+', OF_SLICES.sub('', name.lower()))
+             for name in pool.names}
     shortest = min(map(len, split.values()), default=0)
     for index in (*range(-1, -shortest - 1, -1), *range(shortest)):
         words: dict[str, set[str]] = {}

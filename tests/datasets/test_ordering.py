@@ -90,6 +90,14 @@ def test_words_of_parts_and_of_images_are_no_classes():
     assert looks_sorted(lungs(per_case=3).names[-60:], lungs(per_case=3), 'x', '') is not None
 
 
+def test_slices_and_volumes_of_one_data_set_are_no_classes():
+    frames = [f'patient{n:03d}_frame{f:02d}' for n in range(100) for f in (1, 2)]
+    volumes, parts = frames[140:], [f'{name}_slice_{k}' for name in frames[:140] for k in range(3)]
+    of = pool(parts + volumes, lambda name: name[:10])
+    assert looks_sorted(volumes, of, '', '') is None
+    assert looks_sorted(parts, of, '', '') is None
+
+
 @pytest.mark.parametrize('seed', range(5))
 def test_a_seed_draws_whole_cases_of_all_classes(said, seed):
     of = lungs(per_case=3)
