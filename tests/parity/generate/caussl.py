@@ -6,7 +6,7 @@
 
 Iteration 540 of both scripts, with its phase of the maps and without a step of the networks, whose
 V-Nets have 2 filters and give the logits of `tests/parity/data/caussl.npz`, a slice, whatever they
-see. The file was computed in float32, so that `--check` finds it off by 1e-6.
+see.
 """
 
 import importlib

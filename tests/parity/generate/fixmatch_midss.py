@@ -5,8 +5,7 @@
     python -m tests.parity.generate.fixmatch_midss /tmp/MiDSS [--check]
 
 No script of this baseline is public: two steps are put together from what `train.py` has, on the
-inputs of `tests/parity/data/fixmatch_midss.npz`, from iteration 60 of 100. The file was computed
-in float32, so that `--check` finds it off by rounding.
+inputs of `tests/parity/data/fixmatch_midss.npz`, from iteration 60 of 100.
 """
 
 from pathlib import Path
