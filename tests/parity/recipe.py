@@ -68,3 +68,8 @@ def recipe(
     if 'rel_pos' in name or 'pos_embed' in name:
         return 0.05 * values
     return values / math.sqrt(max(math.prod(shape[1:]), 1))
+
+
+def unit(name: str, shape: tuple[int, ...], salt: str) -> torch.Tensor:
+    """Return the reference tensor `name` with values of unit variance."""
+    return recipe(name, shape, salt) * math.sqrt(math.prod(shape[1:]))

@@ -8,7 +8,6 @@ noise come from `recipe.py`, dropout from the same seeds.
 """
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 
 from mmssl.registry import MODELS
-from tests.parity.recipe import recipe
+from tests.parity.recipe import recipe, unit
 from tests.tiny import build, set_iter
 
 DATA = Path(__file__).parent / 'data' / 'h_sam.npz'
@@ -49,16 +48,6 @@ def our_name(theirs: str) -> str:
     return theirs
 
 
-def drawn(name: str, shape: tuple[int, ...], salt: str) -> torch.Tensor:
-    """Return values of unit variance."""
-    return recipe(name, shape, salt) * math.sqrt(math.prod(shape[1:]))
-
-
-@pytest.fixture(scope='module')
-def in_float64():
-    """Leave float32, in which this reference was computed."""
-
-
 @pytest.fixture(scope='module')
 def reference():
     return np.load(DATA)
@@ -85,7 +74,7 @@ def run(reference, side):
     shapes = json.loads(str(reference[f'{side}_shapes']))
     head.load_state_dict({our_name(k): recipe(k, tuple(s), salt) for k, s in shapes.items()
                           if not UNUSED.search(k)})
-    x = drawn('embedding', (IMAGES, CHANNELS, grid, grid), salt).requires_grad_()
+    x = unit('embedding', (IMAGES, CHANNELS, grid, grid), salt).requires_grad_()
     y = torch.from_numpy(reference[f'{side}_y']).long()
     found = {}
     model.eval()
@@ -93,8 +82,8 @@ def run(reference, side):
         found['coarse'], found['fine'] = head.forward_stages((x,))
         found['stage3'] = head((x,))
     model.train()
-    draws = {CLASSES: drawn('map noise', (IMAGES, CLASSES, grid * grid), salt),
-             CHANNELS: drawn('image noise', x.shape, salt)}
+    draws = {CLASSES: unit('map noise', (IMAGES, CLASSES, grid * grid), salt),
+             CHANNELS: unit('image noise', x.shape, salt)}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
 
     def record(module, args):
