@@ -28,7 +28,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZER
 from mmengine.registry import Registry
 
 from mmssl.compat import replace_missing_ops
-from mmssl.utils.components import check_components
+from mmssl.utils.config.components import check_components
 
 replace_missing_ops()
 check_components()

@@ -1,8 +1,6 @@
-"""What a training batch carries, and how one image is brought to a network's own size."""
+"""What a training batch carries."""
 
 from typing import NamedTuple
-
-import torch
 
 
 class Draw(NamedTuple):
@@ -53,40 +51,3 @@ class Batch(dict):
         unlabelled = key.startswith(('u_', 'box')) and 'u_w' not in self
         made_by = MADE_BY['u_w' if unlabelled else key]
         raise ValueError(f'The batch has no view "{key}": add {made_by}.')
-
-
-def nearest_index(
-    n_in: int, n_out: int, device: torch.device | str | None = None
-) -> torch.Tensor:
-    """Return the source index of each output pixel on the corner-aligned nearest grid.
-
-    Output `i` reads `i * (n_in - 1) / (n_out - 1)`, rounded half up, as
-    `scipy.ndimage.zoom(order=0)` does, but for its last row and column: for some sizes (14 to 384,
-    99 to 96; one pair in 37) rounding takes scipy out of the image there, and it returns 0 in
-    place of the last pixel. Not the grid of `torch.nn.functional.interpolate(mode='nearest')`.
-
-    Example:
-        >>> nearest_index(8, 6).tolist()
-        [0, 1, 3, 4, 6, 7]
-        >>> nearest_index(16, 4).tolist()
-        [0, 5, 10, 15]
-    """
-    if n_out == 1:
-        return torch.zeros(1, dtype=torch.long, device=device)
-    position = torch.arange(n_out, dtype=torch.float64, device=device) * (n_in - 1) / (n_out - 1)
-    return torch.floor(position + 0.5).long()
-
-
-def resize_nearest(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resize the last two axes on the grid of `nearest_index`.
-
-    Args:
-        x: tensor (..., H, W) of any type.
-        size: output height and width in pixels.
-    """
-    height, width = x.shape[-2:]
-    if (height, width) == tuple(size):
-        return x
-    rows = nearest_index(height, size[0], x.device)
-    columns = nearest_index(width, size[1], x.device)
-    return x.index_select(-2, rows).index_select(-1, columns)

@@ -44,7 +44,7 @@ def tool(name: str) -> Callable:
 
 def call(monkeypatch, capsys, name: str, argv: Sequence, limit: float = LIMIT) -> tuple[int, str]:
     """Return the exit code of a tool and what it wrote to the error stream."""
-    from mmssl.utils.signals import signals
+    from mmssl.utils.processes.signals import signals
 
     monkeypatch.setattr(sys, 'argv', [name, *map(str, argv)])
     monkeypatch.setattr(signals, 'listen', lambda *_: None)

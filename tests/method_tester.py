@@ -340,7 +340,7 @@ def run_rank(rank: int, port: int, folder: str, module: str, names: list[str]) -
 
 def write_small_phantom(root: Path) -> Path:
     """Write a phantom of two scanners, 8 training images each."""
-    from mmssl.datasets.phantom import PhantomSettings, write_phantom
+    from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 
     write_phantom(root / 'data', PhantomSettings(
         domains=('ScannerA', 'ScannerB'), size=SIDE, train_cases=2, train_slices=4, test_cases=1,

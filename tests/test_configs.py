@@ -7,10 +7,10 @@ import torch
 from mmengine import Config
 from tiny import set_iter
 
-from mmssl.engine.setting_rules import check_settings
+from mmssl.engine.checkpoints.setting_rules import check_settings
 from mmssl.evaluation.published import load_published
+from mmssl.experiments.compose import compare_with_data, describe_data
 from mmssl.registry import MODELS
-from mmssl.utils.compose import compare_with_data, describe_data
 from mmssl.utils.setup import load_config, register_all_modules
 
 CONFIGS = Path(__file__).parents[1] / 'configs'

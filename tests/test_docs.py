@@ -206,7 +206,7 @@ def test_raw_acdc_goes_with_every_config_for_acdc(config, extra, tmp_path):
 def test_marked_configs_build(item, scratch, monkeypatch):
     from mmengine.registry import init_default_scope
 
-    from mmssl.datasets.phantom import PhantomSettings, write_phantom
+    from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
     from mmssl.registry import DATASETS, MODELS
 
     _, name, text = item

@@ -137,5 +137,5 @@ def test_wheel_carries_configs_and_tools(tmp_path):
     names = zipfile.ZipFile(next(tmp_path.glob('*.whl'))).namelist()
     for name in ('configs/synfoc/prostate.py', 'tools/train.py', 'model-index.yml'):
         assert f'mmssl/.mim/{name}' in names
-    assert 'mmssl/datasets/phantom.py' in names
+    assert 'mmssl/datasets/phantom/slices.py' in names
     assert not any(name.startswith('tests/') for name in names)

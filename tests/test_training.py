@@ -11,7 +11,7 @@ import torch
 from mmengine import Config
 from tiny import BN, segmentor
 
-from mmssl.datasets.phantom import PhantomSettings, write_phantom
+from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.models.losses import DiceCELoss
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules

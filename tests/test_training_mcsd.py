@@ -16,7 +16,7 @@ from mmengine import Config
 from test_training import same_training
 from tiny import BN, segmentor
 
-from mmssl.datasets.phantom_volumes import VolumeSettings, write_phantom_volumes
+from mmssl.datasets.phantom.volumes import VolumeSettings, write_phantom_volumes
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules
 

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from mmssl.models.sam.weights import WEIGHTS, WeightFile, file_sha256, packaged_file
 from mmssl.utils.cli import run
-from mmssl.utils.weights import WEIGHTS, WeightFile, file_sha256, packaged_file
 
 BLOCK = 1 << 20
 

@@ -25,7 +25,7 @@ names a file with the traceback), 130 interrupted"""
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmssl.utils.options import add_cfg_options
+    from mmssl.utils.config.options import add_cfg_options
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,7 +58,7 @@ def build_neck(cfg):
     Raises:
         ValueError: the config has no `DiffusionFeatureNeck`.
     """
-    from mmssl.models.necks import DiffusionFeatureNeck
+    from mmssl.models.diffusion import DiffusionFeatureNeck
     from mmssl.registry import MODELS
 
     neck_cfg = cfg.get('model', {}).get('neck')

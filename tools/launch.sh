@@ -62,6 +62,6 @@ launch() {
     fi
     share_threads
     export MMSSL_PARENT=$$ # exec keeps the number: the processes end with torchrun
-    exec "${PYTHON:-python}" -m mmssl.utils.torchrun "${meet[@]}" \
+    exec "${PYTHON:-python}" -m mmssl.utils.processes.torchrun "${meet[@]}" \
         "$(dirname "${BASH_SOURCE[0]}")/$tool" "$@"
 }

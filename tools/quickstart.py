@@ -15,13 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from mmssl.experiments.quickstart import MCSDJob, SynFoCJob
+from mmssl.experiments.steps import Steps
+from mmssl.experiments.time_plan import Cost, Plan, load_of_others, make_plan
 from mmssl.utils.cli import run
 from mmssl.utils.command import text_option
-from mmssl.utils.options import seeds
-from mmssl.utils.processes import signals_interrupt
-from mmssl.utils.quickstart_jobs import MCSDJob, SynFoCJob
-from mmssl.utils.steps import Steps
-from mmssl.utils.time_plan import Cost, Plan, load_of_others, make_plan
+from mmssl.utils.config.options import seeds
+from mmssl.utils.processes.children import signals_interrupt
 
 ROOT = Path(__file__).resolve().parents[1]
 TRIAL = 4  # iterations that are measured, the first to warm up

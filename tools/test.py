@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mmssl.utils.cli import is_first, keep_tracebacks_in, run
-from mmssl.utils.options import at_least
-from mmssl.utils.signals import signals
+from mmssl.utils.config.options import at_least
+from mmssl.utils.processes.signals import signals
 
 EXAMPLES = """examples:
   python tools/test.py configs/synfoc/prostate.py work_dirs/synfoc/prostate/iter_60000.pth
@@ -23,7 +23,7 @@ a scheduler's notice, 130 by Ctrl-C"""
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmssl.utils.options import add_cfg_options
+    from mmssl.utils.config.options import add_cfg_options
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -97,8 +97,8 @@ def keep_outputs(args: argparse.Namespace) -> Iterator[None]:
     Raises:
         InUseError: another process is writing the same.
     """
-    from mmssl.utils.folder_lock import lock_file
     from mmssl.utils.io import remove_temporaries
+    from mmssl.utils.processes.folder_lock import lock_file
 
     with ExitStack() as kept:
         for path, option in ((args.out, '--out'), (args.show_dir, '--show-dir')):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmssl.utils.cli import is_first, keep_tracebacks_in, run
 from mmssl.utils.command import command_to_go_on
-from mmssl.utils.signals import signals
+from mmssl.utils.processes.signals import signals
 
 EXAMPLES = """examples:
   python tools/train.py configs/synfoc/prostate.py
@@ -24,7 +24,7 @@ MMSSL_DEBUG=1 shows full tracebacks, MMSSL_PROGRESS=1 (0) forces the progress ba
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmssl.utils.options import add_cfg_options
+    from mmssl.utils.config.options import add_cfg_options
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -100,9 +100,9 @@ def main() -> None:
     args = parse_args()
     signals.listen()
     cfg = build_config(args)
-    from mmssl.engine.setting_rules import make_work_dir
+    from mmssl.engine.checkpoints.setting_rules import make_work_dir
     from mmssl.registry import RUNNERS
-    from mmssl.utils.folder_lock import lock_folder
+    from mmssl.utils.processes.folder_lock import lock_folder
     from mmssl.utils.setup import register_all_modules
 
     keep_tracebacks_in(cfg.work_dir)

@@ -1,5 +1,6 @@
 """Use a trained model from Python."""
 
 from mmssl.apis.inference import inference_model, init_model
+from mmssl.apis.other_model import OtherModel
 
-__all__ = ['inference_model', 'init_model']
+__all__ = ['OtherModel', 'inference_model', 'init_model']

@@ -1,5 +1,17 @@
 """Data sets, samplers, transforms and collate functions; importing this registers them."""
 
-from . import collate, medical, mixed_domain, samplers, transforms, volume_sets
+from mmssl.datasets import batches, transforms
+from mmssl.datasets.mixed_domain import MixedDomainDataset
+from mmssl.datasets.sets import ACDC, BUSI, Fundus, MNMs, MNMsVolumes, Prostate
 
-__all__ = ['collate', 'medical', 'mixed_domain', 'samplers', 'transforms', 'volume_sets']
+__all__ = [
+    'ACDC',
+    'BUSI',
+    'Fundus',
+    'MNMs',
+    'MNMsVolumes',
+    'MixedDomainDataset',
+    'Prostate',
+    'batches',
+    'transforms',
+]

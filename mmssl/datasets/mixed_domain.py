@@ -8,12 +8,8 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..registry import DATASETS, TRANSFORMS
-from ..structures import Draw
-from .cache import SampleCache
-from .class_check import missing_classes
-from .counts import compare_counts, summary, warn_once
-from .domain_choice import (
+from mmssl.datasets.cache import SampleCache
+from mmssl.datasets.files.choice import (
     ALL,
     check_domains,
     check_known,
@@ -22,14 +18,18 @@ from .domain_choice import (
     seeded_layout,
     with_seed,
 )
-from .domain_index import DomainIndex, index_domain
-from .labelled import choose_in_all
-from .layout import DomainLayout, Sample
-from .metainfo import build_metainfo
-from .naming import as_name, as_names
-from .reading.decode import decode_mask
-from .reading.errors import DataError
-from .reading.volumes import Source
+from mmssl.datasets.files.counts import compare_counts, summary, warn_once
+from mmssl.datasets.files.index import DomainIndex, index_domain
+from mmssl.datasets.files.labelled import choose_in_all
+from mmssl.datasets.files.layout import DomainLayout, Sample
+from mmssl.datasets.files.naming import as_name, as_names
+from mmssl.datasets.metainfo import build_metainfo
+from mmssl.datasets.reading.class_check import missing_classes
+from mmssl.datasets.reading.decode import decode_mask
+from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.volumes import Source
+from mmssl.registry import DATASETS, TRANSFORMS
+from mmssl.structures import Draw
 
 MODES = ('train', 'val', 'test')
 

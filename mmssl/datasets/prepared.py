@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..structures import Draw
+from mmssl.structures import Draw
 
 
 class PreparedSlices(Dataset):

@@ -1,17 +1,17 @@
 """Runner, training loop, optimisers, hooks and checkpoint files."""
 
-from mmssl.engine.checkpoint_io import install_safe_loading
+from mmssl.engine.checkpoints.io import install_safe_loading
 
 install_safe_loading()
 
-from mmssl.engine.checkpoint_io import (  # noqa: E402
+from mmssl.engine.checkpoints.history import push_scalar  # noqa: E402
+from mmssl.engine.checkpoints.io import (  # noqa: E402
     IncompleteCheckpointError,
     RefusedCheckpointError,
     UnreadableCheckpointError,
     atomic_save,
     load_checkpoint_file,
 )
-from mmssl.engine.history import push_scalar  # noqa: E402
 from mmssl.engine.hooks import *  # noqa: E402, F403
 from mmssl.engine.hooks import __all__ as _hooks  # noqa: E402
 from mmssl.engine.loops import SemiTrainLoop, TestLoop, ValLoop  # noqa: E402

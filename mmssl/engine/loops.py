@@ -16,7 +16,7 @@ from mmssl.engine.score_names import check_save_best
 from mmssl.engine.sizes import check_sizes
 from mmssl.engine.stopping import LeaveValidationHook, LeftValidation, StopVote
 from mmssl.registry import LOOPS
-from mmssl.utils.signals import Interrupted, signals
+from mmssl.utils.processes.signals import Interrupted, signals
 
 
 def seed_everything(*key: int) -> None:
@@ -42,9 +42,9 @@ class SemiTrainLoop(IterBasedTrainLoop):
     the model finds its number in the message hub (`SemiSegmentor.phase`). Schedules, hooks and
     checkpoints see one iteration, whose loss is the sum over the steps.
 
-    A signal that asks the run to end (`mmssl.utils.signals`) is answered between two iterations, or
-    two batches of a validation: all ranks end at the same one, write a checkpoint, and raise
-    `Interrupted`. A validation that was left is done when the run goes on.
+    A signal that asks the run to end (`mmssl.utils.processes.signals`) is answered between two
+    iterations, or two batches of a validation: all ranks end at the same one, write a checkpoint,
+    and raise `Interrupted`. A validation that was left is done when the run goes on.
 
     Args:
         runner: the runner.

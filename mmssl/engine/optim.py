@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper, OptimWrapperDict
 from torch import nn
 
-from mmssl.engine.history import push_scalar
+from mmssl.engine.checkpoints.history import push_scalar
 from mmssl.engine.precision import Precision, choose
 from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 

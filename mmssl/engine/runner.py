@@ -10,16 +10,16 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
+from mmssl.engine.checkpoints.resume import CheckpointMixin
+from mmssl.engine.checkpoints.setting_rules import check_settings, make_work_dir
 from mmssl.engine.data_roles import meet, meet_config
 from mmssl.engine.launch import init_distributed
-from mmssl.engine.resume import CheckpointMixin
-from mmssl.engine.setting_rules import check_settings, make_work_dir
 from mmssl.engine.vis_backends import forgive_log
 from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
-from mmssl.utils.folder_lock import lock_folder
-from mmssl.utils.threads import share_cores
+from mmssl.utils.processes.folder_lock import lock_folder
+from mmssl.utils.processes.threads import share_cores
 
 
 @RUNNERS.register_module()

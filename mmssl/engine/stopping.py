@@ -7,7 +7,7 @@ import torch.distributed as dist
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
 
-from mmssl.utils.signals import signals
+from mmssl.utils.processes.signals import signals
 
 
 class LeftValidation(Exception):

@@ -17,8 +17,8 @@ from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
 from mmssl.utils.machine import FEWER, free_shared_memory
-from mmssl.utils.processes import die_with_parent
-from mmssl.utils.signals import ASKING
+from mmssl.utils.processes.children import die_with_parent
+from mmssl.utils.processes.signals import ASKING
 
 TIMEOUT = 300  # seconds that a batch may take, unless the config says otherwise
 OPEN_FILES = 65536

@@ -1,8 +1,8 @@
 """Metrics: overlap and surface distances, and their tables over domains."""
 
-from .domain_metric import DomainMetric
-from .published import load_published, published_dsc
-from .surface import binary_metrics, smoothed_dice
+from mmssl.evaluation.domain_metric import DomainMetric
+from mmssl.evaluation.published import load_published, published_dsc
+from mmssl.evaluation.surface import binary_metrics, smoothed_dice
 
 __all__ = [
     'DomainMetric',

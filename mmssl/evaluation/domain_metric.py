@@ -12,14 +12,19 @@ from mmengine.dist import all_gather_object, broadcast_object_list, is_main_proc
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub, print_log
 
+from mmssl.evaluation.cases import natural_key, pack_map, pixel_spacing, stack_slices
+from mmssl.evaluation.coverage import classes_in, nothing_predicted
+from mmssl.evaluation.domain_table import (
+    SELECTIONS,
+    average,
+    flat_metrics,
+    format_table,
+    table_notes,
+)
+from mmssl.evaluation.files import write_json
+from mmssl.evaluation.published import published_dsc
+from mmssl.evaluation.surface import binary_metrics, check_conventions, smoothed_dice
 from mmssl.registry import METRICS
-
-from .cases import natural_key, pack_map, pixel_spacing, stack_slices
-from .coverage import classes_in, nothing_predicted
-from .domain_table import SELECTIONS, average, flat_metrics, format_table, table_notes
-from .files import write_json
-from .published import published_dsc
-from .surface import binary_metrics, check_conventions, smoothed_dice
 
 KEYS = {'DSC': 'dsc', 'Jaccard': 'jaccard', 'HD95': 'hd95', 'ASD': 'asd'}
 

@@ -13,9 +13,9 @@ from types import TracebackType
 
 from mmssl.utils.errors import SettingError, TypoError
 from mmssl.utils.machine import loading_fault, no_room, place_gone
-from mmssl.utils.processes import end_with_launcher
-from mmssl.utils.signals import signals
-from mmssl.utils.threads import wait_quietly
+from mmssl.utils.processes.children import end_with_launcher
+from mmssl.utils.processes.signals import signals
+from mmssl.utils.processes.threads import wait_quietly
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

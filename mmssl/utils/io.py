@@ -54,9 +54,9 @@ def whole_file(path: Path) -> Iterator:
 def remove_temporaries(folder: str | Path, name: str | None = None) -> list[str]:
     """Remove what dead processes left half-written in a folder; return the names removed.
 
-    The folder, or the file, must be the caller's alone (`mmssl.utils.folder_lock`): whoever wrote
-    these files is gone then, whatever process has its number today. Below the folder, where others
-    may be at work, only files go whose process on this machine has died.
+    The folder, or the file, must be the caller's alone (`mmssl.utils.processes.folder_lock`):
+    whoever wrote these files is gone then, whatever process has its number today. Below the
+    folder, where others may be at work, only files go whose process on this machine has died.
 
     Args:
         folder: the folder.

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .config_file import import_plug_ins
-from .config_variables import read_with_options
+from mmssl.utils.config.file import import_plug_ins
+from mmssl.utils.config.variables import read_with_options
 
-MODULES = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
+MODULES = ('apis', 'datasets', 'engine', 'evaluation', 'models', 'visualization')
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next((d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()),
                PACKAGE.parent / 'configs')

@@ -1,7 +1,7 @@
 """Overlays of segmentations and curves of trainings."""
 
-from .curves import plot_panels, plot_training, read_scalars
-from .overlay import draw_overlay, overlay_strip, write_image
+from mmssl.visualization.curves import plot_panels, plot_training, read_scalars
+from mmssl.visualization.overlay import draw_overlay, overlay_strip, write_image
 
 __all__ = [
     'draw_overlay',

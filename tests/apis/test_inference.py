@@ -11,7 +11,7 @@ from mmengine.config import Config
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from mmssl.apis import inference_model, init_model
-from mmssl.structures import nearest_index
+from mmssl.utils.resize import nearest_index
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from fake_files import disk_mask, noise, slices, write_pairs, write_png
 from PIL import Image
 
-from mmssl.datasets.medical import BUSI, Fundus, MNMs, Prostate
 from mmssl.datasets.mixed_domain import MixedDomainDataset
+from mmssl.datasets.sets import BUSI, Fundus, MNMs, Prostate
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadMask')]
 DATA = Path(os.environ.get('MMSSL_DATA', ''))

@@ -17,11 +17,11 @@ from fake_files import (
 )
 from torch.utils.data import DataLoader
 
-from mmssl.datasets import counts
-from mmssl.datasets.collate import semi_collate
-from mmssl.datasets.counts import compare_counts
-from mmssl.datasets.decode import DataError
-from mmssl.datasets.samplers import SemiSampler
+from mmssl.datasets.batches import SemiSampler
+from mmssl.datasets.batches.collate import semi_collate
+from mmssl.datasets.files import counts
+from mmssl.datasets.files.counts import compare_counts
+from mmssl.datasets.reading.decode import DataError
 from mmssl.registry import DATASETS
 from mmssl.structures import Draw
 

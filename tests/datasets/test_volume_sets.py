@@ -19,11 +19,10 @@ from fake_files import (
     write_png,
 )
 
-from mmssl.datasets import splits
-from mmssl.datasets.decode import DataError
-from mmssl.datasets.medical import MNMs
+from mmssl.datasets.files import splits
 from mmssl.datasets.mixed_domain import MixedDomainDataset
-from mmssl.datasets.volume_sets import ACDC, HEART, MNMsVolumes
+from mmssl.datasets.reading.decode import DataError
+from mmssl.datasets.sets import ACDC, HEART, MNMs, MNMsVolumes
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadMask')]
 ORDER = dict(cases=1, list='train_slices.list')

@@ -23,12 +23,12 @@ from mmengine import Config  # noqa: E402
 from test_resume import assert_same  # noqa: E402
 from tiny import BN, segmentor  # noqa: E402
 
-from mmssl.datasets.phantom import PhantomSettings, write_phantom  # noqa: E402
+from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom  # noqa: E402
 from mmssl.engine import load_checkpoint_file  # noqa: E402
 from mmssl.registry import RUNNERS  # noqa: E402
 from mmssl.utils.cli import run  # noqa: E402
+from mmssl.utils.processes.signals import signals  # noqa: E402
 from mmssl.utils.setup import register_all_modules  # noqa: E402
-from mmssl.utils.signals import signals  # noqa: E402
 
 FOLDER, WORKERS, KILLS, SIGNAL = Path(sys.argv[1]), *map(int, sys.argv[2:5])
 ITERS = 12

@@ -92,7 +92,7 @@ def full_disk():
     """Rank 0 cannot write; both ranks must say so."""
     import errno
 
-    from mmssl.engine import resume
+    from mmssl.engine.checkpoints import resume
 
     def fail(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -18,7 +18,7 @@ ToyDataset.kill_at = options.pop('kill_at', -1)
 kill_in_save = options.pop('kill_in_save', None)
 if kill_in_save:
     # die after the first bytes of the checkpoint of that iteration
-    from mmssl.engine import checkpoint_io
+    from mmssl.engine.checkpoints import io as checkpoint_io
 
     class Dying(checkpoint_io._Recorder):
         def write(self, data):

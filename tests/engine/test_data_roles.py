@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmssl.datasets.phantom import PhantomSettings, write_phantom
+from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.models.methods.sup_only import SupOnly
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import load_config, register_all_modules

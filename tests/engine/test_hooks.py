@@ -11,7 +11,7 @@ from engine_toy import config
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmssl.engine import load_checkpoint_file, push_scalar
-from mmssl.engine.history import DeviceHistory, pack_hub, unpack_hub
+from mmssl.engine.checkpoints.history import DeviceHistory, pack_hub, unpack_hub
 from mmssl.engine.hooks.progress_hook import progress_wanted
 from mmssl.registry import RUNNERS
 

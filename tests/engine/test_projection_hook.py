@@ -18,9 +18,9 @@ from fake_files import prostate, write_prostate  # noqa: E402
 
 from mmssl.datasets.prepared import PreparedSlices, image_batch  # noqa: E402
 from mmssl.engine.hooks.projection_hook import FitProjectionHook  # noqa: E402
+from mmssl.models.diffusion import DiffusionFeatureNeck  # noqa: E402
 from mmssl.models.diffusion.cache import FeatureCache  # noqa: E402
 from mmssl.models.diffusion.features import join_maps  # noqa: E402
-from mmssl.models.necks import DiffusionFeatureNeck  # noqa: E402
 
 
 @pytest.fixture(scope='module')

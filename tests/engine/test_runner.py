@@ -135,7 +135,7 @@ def test_the_model_is_told_what_the_masks_are_before_the_first_iteration(tmp_pat
 
 
 def test_hooks_that_are_switched_off_by_their_interval_are_taken(tmp_path):
-    from mmssl.engine.setting_rules import SettingError, check_settings
+    from mmssl.engine.checkpoints.setting_rules import SettingError, check_settings
 
     off = {'default_hooks.checkpoint.interval': -1,
            'default_hooks.visualization': dict(type='SegVisualizationHook', interval=0)}

@@ -11,8 +11,8 @@ from mmengine.optim.scheduler import PolyLR as MMEnginePolyLR
 
 from mmssl.engine import PolyLR, WarmupPolyLR
 from mmssl.engine.world_scaling import scale_to_world
+from mmssl.experiments.compose import scale_lengths
 from mmssl.registry import PARAM_SCHEDULERS, RUNNERS
-from mmssl.utils.compose import scale_lengths
 
 ROOT = Path(__file__).parents[2]
 

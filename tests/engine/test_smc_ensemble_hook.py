@@ -7,7 +7,7 @@ from mmengine.logging import MessageHub
 from tiny import build, segmentor, synfoc
 
 from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
-from mmssl.models.ensembles import LinearRatio, SelfMutualConfidence
+from mmssl.models.strategies.ensembles import LinearRatio, SelfMutualConfidence
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from test_resume import assert_same, assert_same_run
 
 from mmssl.engine import load_checkpoint_file
 from mmssl.registry import RUNNERS
-from mmssl.utils.signals import Interrupted, signals
+from mmssl.utils.processes.signals import Interrupted, signals
 
 OPTIONS = {'default_hooks.checkpoint.save_best': ['unet/DSC', 'sam/DSC'],
            'default_hooks.checkpoint.max_keep_ckpts': 2, 'default_hooks.checkpoint.interval': 2}

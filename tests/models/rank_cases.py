@@ -10,10 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mmssl.models import contrastive, vat
-from mmssl.models.heads.hsam_head import HSAMHead
-from mmssl.models.heads.mask_guided_decoder import ClassNoise
-from mmssl.models.label_space import ExclusiveClasses
+from mmssl.models.base.label_space import ExclusiveClasses
 from mmssl.models.losses import (
     DiceBCELoss,
     DiceCELoss,
@@ -22,8 +19,12 @@ from mmssl.models.losses import (
     NegativeLearningLoss,
 )
 from mmssl.models.losses.dice_ce import mean_of
-from mmssl.models.methods.bcp import BCP
+from mmssl.models.methods.bcp.bcp import BCP
+from mmssl.models.methods.ss_net.ss_net import vat
 from mmssl.models.methods.urpc import URPC
+from mmssl.models.sam.hsam_head import HSAMHead
+from mmssl.models.sam.mask_guided_decoder import ClassNoise
+from mmssl.models.strategies import contrastive
 from mmssl.utils import dist as ranks
 
 CLASSES, SIDE = 3, 6

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 
-from mmssl.utils.released_names import (
+from mmssl.models.sam.released_names import (
     sam_from_released,
     sam_to_released,
     unet_from_released,

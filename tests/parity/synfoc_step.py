@@ -98,7 +98,7 @@ def run(ref: Reference, precision: str) -> dict:
 def first_step(seen: dict) -> dict:
     """Return what the reference holds of step 0 alone, of the teachers the probabilities."""
     from mmssl.models.methods.synfoc import mix
-    from mmssl.models.semi_segmentor import resize_bilinear
+    from mmssl.utils.resize import resize_bilinear
 
     logits, target = (seen['batch'][key] for key in ('logits', 'target'))
     q_f = resize_bilinear(seen['q_f'], seen['q_c'].shape[-2:])
@@ -133,7 +133,7 @@ def tied(prob: torch.Tensor, margin: float) -> torch.Tensor:
 
 def what_ties_may_change(probs: dict, want: dict, margin: float) -> dict[str, np.ndarray]:
     """Return by how much tied pixels that fall on the other side may change the confidences."""
-    from mmssl.models.mixing import resize_mask
+    from mmssl.utils.resize import resize_mask
 
     low, own = probs['q_f'].shape[-2:], tied(probs['q_c'], margin)
     ties = dict(
@@ -187,7 +187,7 @@ def errors(want: dict, got: dict, ties: list[dict]) -> dict[str, tuple[float, in
 
 def wrong_pixels(want: dict, got: dict, tau: float) -> dict[str, int]:
     """Return how many pixels of each pseudo-label and mask differ and are not tied."""
-    from mmssl.models.semi_segmentor import resize_bilinear
+    from mmssl.utils.resize import resize_bilinear
 
     count = {}
     for size in ('low', 'unet'):

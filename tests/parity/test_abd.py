@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mmssl.engine.hooks import EMATeacherHook
-from mmssl.models.mixing import box_mask
+from mmssl.models.strategies.mixing import box_mask
 from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_bcp import SIDE, interleave

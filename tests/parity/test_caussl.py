@@ -16,8 +16,8 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmssl.models.methods.caussl import CPSCauSSL, MCCauSSL
-from mmssl.models.ramps import GaussianRamp
+from mmssl.models.methods.caussl.caussl import CPSCauSSL, MCCauSSL
+from mmssl.models.strategies.ramps import GaussianRamp
 from tests.parity.recipe import recipe
 from tests.tiny import segmentor, set_iter
 

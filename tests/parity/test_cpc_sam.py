@@ -16,9 +16,9 @@ import torch
 from mmengine.logging import MessageHub
 from scipy.ndimage import label
 
-from mmssl.models.prompts import class_masks, distance_transform, largest_component_masks
+from mmssl.models.sam.prompts import class_masks, distance_transform, largest_component_masks
+from mmssl.models.sam.released_names import sam_from_released, sam_to_released
 from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
-from mmssl.utils.released_names import sam_from_released, sam_to_released
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter
 

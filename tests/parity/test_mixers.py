@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.models.frequency import low_frequency_image, mix_amplitude
-from mmssl.models.mixers import brightest
+from mmssl.models.strategies.frequency import low_frequency_image, mix_amplitude
+from mmssl.models.strategies.mixers import brightest
 
 DATA = Path(__file__).parent / 'data' / 'mixers.npz'
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mmssl.engine import WarmupPolyLR
-from mmssl.models.heads.sam_mask_head import REINITIALISED
+from mmssl.models.sam.sam_mask_head import REINITIALISED
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.models import clicks
-from mmssl.models.clicks import click_masks, next_click
 from mmssl.models.losses import DiceBCELoss, DiceCELoss
-from mmssl.models.semi_segmentor import resize_bilinear
+from mmssl.models.methods.semi_sam.clicks import click_masks, next_click
+from mmssl.models.methods.semi_sam.semi_sam import clicks
+from mmssl.utils.resize import resize_bilinear
 from tests.parity.recipe import recipe
 from tests.sam_parts import ARCH
 from tests.tiny import build, segmentor, set_iter

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
-from mmssl.utils.released_names import unet_from_released
+from mmssl.models.sam.released_names import unet_from_released
 from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter

@@ -12,8 +12,8 @@ import torch
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.models.losses import MSEConsistencyLoss
-from mmssl.models.ramps import GaussianRamp
-from mmssl.models.uncertainty import UncertaintyThreshold, entropy, monte_carlo_mean
+from mmssl.models.strategies.ramps import GaussianRamp
+from mmssl.models.strategies.uncertainty import UncertaintyThreshold, entropy, monte_carlo_mean
 from tests.parity.ssl4mis_steps import compare, two_steps
 
 DATA = Path(__file__).parent / 'data' / 'ua_mt.npz'

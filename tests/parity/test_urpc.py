@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.models.feature_noise import drop_attended
+from mmssl.models.unet.feature_noise import drop_attended
 from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name as unet_name

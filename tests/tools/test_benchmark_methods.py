@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'utils'))
 from stub_tools import write_stubs  # noqa: E402
 
-from mmssl.utils.compose import compose, find_config, scale_lengths  # noqa: E402
-from mmssl.utils.grid_runs import run_jobs  # noqa: E402
+from mmssl.experiments.compose import compose, find_config, scale_lengths  # noqa: E402
+from mmssl.experiments.runs import run_jobs  # noqa: E402
 
 CONFIGS = ROOT / 'configs'
 
@@ -252,7 +252,7 @@ def test_schedules_keep_their_share():
 
 @pytest.mark.slow
 def test_real_training_on_a_small_phantom(tool, tmp_path, capsys):
-    from mmssl.datasets.phantom import PhantomSettings, write_phantom
+    from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 
     settings = PhantomSettings(domains=('ScannerA', 'ScannerB'), size=32, train_cases=2,
                                train_slices=3, test_cases=1, test_slices=2)

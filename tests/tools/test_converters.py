@@ -12,7 +12,7 @@ from sam_parts import ARCH, build, original_sam, save_sam
 sys.path.insert(0, str(Path(__file__).parents[2] / 'tools' / 'model_converters'))
 import synfoc_to_mmssl
 
-from mmssl.utils.released_names import (
+from mmssl.models.sam.released_names import (
     sam_from_released,
     sam_to_released,
     unet_from_released,

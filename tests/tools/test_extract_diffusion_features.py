@@ -17,9 +17,9 @@ from denoiser_parts import OPTIONS, write_model  # noqa: E402
 from fake_files import PREPARE, noise, prostate, write_png, write_prostate  # noqa: E402
 
 from mmssl.datasets.prepared import PreparedSlices, image_batch  # noqa: E402
+from mmssl.models.diffusion import DiffusionFeatureNeck  # noqa: E402
 from mmssl.models.diffusion.cache import FeatureCache  # noqa: E402
 from mmssl.models.diffusion.features import join_maps  # noqa: E402
-from mmssl.models.necks import DiffusionFeatureNeck  # noqa: E402
 
 TOOL = ROOT / 'tools/extract_diffusion_features.py'
 SLICES, LENGTH = 18, 2 * (16 * 8 * 8 + 16 * 16 * 16)
@@ -126,6 +126,7 @@ def test_a_changed_image_and_a_torn_file_are_done_again(tool, place, monkeypatch
 
 
 def test_amp_is_close(tool, place, monkeypatch):
+    monkeypatch.setattr('mmssl.engine.precision.has_bfloat16', lambda: True)  # else float32
     run(tool, place, monkeypatch, '--out', place / 'full')
     run(tool, place, monkeypatch, '--out', place / 'amp', '--amp')
     s = slices(place)[0]

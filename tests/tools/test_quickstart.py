@@ -16,7 +16,7 @@ STUB = '''
 import json, os, sys, time
 from pathlib import Path
 from mmssl.utils.cli import run
-from mmssl.utils.options import parse_value
+from mmssl.utils.config.options import parse_value
 
 def main():
     words, tool = sys.argv[1:], Path(sys.argv[0]).stem

@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'utils'))
 from stub_tools import write_stubs  # noqa: E402
 
+from mmssl.experiments.axes import check_keys, parse_axes, parse_options  # noqa: E402
+from mmssl.experiments.runs import run_jobs  # noqa: E402
 from mmssl.utils.cli import explain  # noqa: E402
-from mmssl.utils.grid import check_keys, parse_axes, parse_options  # noqa: E402
-from mmssl.utils.grid_runs import run_jobs  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -167,7 +167,7 @@ def test_documented_studies_fit_their_configs(tool, line, monkeypatch):
 
 @pytest.mark.slow
 def test_real_training_on_a_small_phantom(tool, tmp_path, capsys):
-    from mmssl.datasets.phantom import PhantomSettings, write_phantom
+    from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 
     settings = PhantomSettings(domains=('ScannerA', 'ScannerB'), size=32, train_cases=2,
                                train_slices=3, test_cases=1, test_slices=2)

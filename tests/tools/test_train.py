@@ -201,7 +201,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
 def test_error_from_a_loading_process_is_one_line():
     from torch.utils.data import DataLoader, Dataset
 
-    from mmssl.structures import resize_nearest  # noqa: F401
+    from mmssl.utils.resize import resize_nearest  # noqa: F401
 
     class Broken(Dataset):
         def __len__(self):

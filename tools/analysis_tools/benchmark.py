@@ -12,19 +12,19 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
-
-from mmssl.registry import DATASETS
-from mmssl.structures import Draw
-from mmssl.utils.cli import run
-from mmssl.utils.options import add_cfg_options, at_least
-from mmssl.utils.setup import load_config
-from mmssl.utils.timed_pipeline import (
+from timed_pipeline import (
     build_steps,
     cpu_name,
     run_steps,
     synthetic_samples,
     training_dataset,
 )
+
+from mmssl.registry import DATASETS
+from mmssl.structures import Draw
+from mmssl.utils.cli import run
+from mmssl.utils.config.options import add_cfg_options, at_least
+from mmssl.utils.setup import load_config
 
 
 def real_samples(dataset_cfg: ConfigDict, number: int) -> dict[bool, list[dict]]:

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmssl.evaluation.published import load_published
+from mmssl.experiments.axes import folder_names, parse_options
+from mmssl.experiments.compose import SMALL, compose, find_config, written_for
+from mmssl.experiments.jobs import TOOLS, Job
+from mmssl.experiments.report import Grid, add_arguments, best_key
+from mmssl.experiments.runs import run_jobs
+from mmssl.experiments.table import Row
 from mmssl.utils.cli import run
-from mmssl.utils.compose import SMALL, compose, find_config, written_for
-from mmssl.utils.grid import folder_names, parse_options
-from mmssl.utils.grid_jobs import TOOLS, Job
-from mmssl.utils.grid_report import Grid, add_arguments, best_key
-from mmssl.utils.grid_runs import run_jobs
 from mmssl.utils.io import write_atomic
 from mmssl.utils.setup import default_folder, load_config, register_all_modules
-from mmssl.utils.spread_table import Row
 
 EXAMPLES = """examples:
   python tools/analysis_tools/benchmark_methods.py --methods sup_only,unimatch,mcsd \\

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmssl.evaluation import binary_metrics
 from mmssl.utils.cli import run
-from mmssl.utils.options import at_least
+from mmssl.utils.config.options import at_least
 
 CASES = {
     '2D 384x384': ((384, 384), (70, 60)),

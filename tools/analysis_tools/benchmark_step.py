@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-
-from mmssl.utils.cli import run
-from mmssl.utils.setup import load_config, register_all_modules
-from mmssl.utils.timed_pipeline import (
+from timed_pipeline import (
     build_steps,
     cpu_name,
     run_steps,
     synthetic_samples,
     training_dataset,
 )
+from torch import nn
+
+from mmssl.utils.cli import run
+from mmssl.utils.setup import load_config, register_all_modules
 
 EXAMPLES = """examples:
   python tools/analysis_tools/benchmark_step.py configs/synfoc/prostate.py --random-weights --amp
@@ -31,7 +31,7 @@ exit codes: 1 something to set right, 2 unknown component or option, 70 not fore
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    from mmssl.utils.options import add_cfg_options, at_least
+    from mmssl.utils.config.options import add_cfg_options, at_least
 
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -17,12 +17,12 @@ from tqdm import tqdm
 from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.datasets.reading.decode import DataError, decode_mask
 from mmssl.datasets.reading.volumes import Source
-from mmssl.models.mixing import box_mask, paste, resize_mask
+from mmssl.models.strategies.mixing import box_mask, paste
 from mmssl.registry import DATA_SAMPLERS, DATASETS
-from mmssl.structures import resize_nearest
 from mmssl.utils.cli import run
+from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.file_names import file_names
-from mmssl.utils.options import add_cfg_options, at_least
+from mmssl.utils.resize import resize_mask, resize_nearest
 from mmssl.utils.setup import default_folder, load_config
 
 TITLE_HEIGHT, GAP = 20, 4

@@ -5,12 +5,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mmssl.experiments.axes import check_keys, folder_names, parse_axes, parse_options
+from mmssl.experiments.jobs import TOOLS, Job
+from mmssl.experiments.report import Grid, add_arguments, best_key
+from mmssl.experiments.runs import run_jobs
+from mmssl.experiments.table import Row
 from mmssl.utils.cli import run
-from mmssl.utils.grid import check_keys, folder_names, parse_axes, parse_options
-from mmssl.utils.grid_jobs import TOOLS, Job
-from mmssl.utils.grid_report import Grid, add_arguments, best_key
-from mmssl.utils.grid_runs import run_jobs
-from mmssl.utils.spread_table import Row
 
 EXAMPLES = """examples:
   python tools/analysis_tools/sweep.py CONFIG --vary model.threshold.value=0.9,0.95 --seeds 0,1,2

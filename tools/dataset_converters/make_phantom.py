@@ -9,8 +9,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from mmssl.datasets.phantom import SCANNERS, PhantomSettings, write_phantom
-from mmssl.datasets.phantom_volumes import VolumeSettings, write_phantom_volumes
+from mmssl.datasets.phantom.slices import SCANNERS, PhantomSettings, write_phantom
+from mmssl.datasets.phantom.volumes import VolumeSettings, write_phantom_volumes
 from mmssl.utils.cli import run
 
 LAYOUTS = {

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from mmssl.models.diffusion.unet import build_unet, guided_diffusion_config, save_unet
+from mmssl.models.sam.weights import load_tensors
 from mmssl.utils.cli import run
-from mmssl.utils.weights import load_tensors
 
 RESNET = {'in_layers.0': 'norm1', 'in_layers.2': 'conv1', 'emb_layers.1': 'time_emb_proj',
           'out_layers.0': 'norm2', 'out_layers.3': 'conv2', 'skip_connection': 'conv_shortcut'}

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmssl.models.sam.released_names import sam_from_released, unet_from_released
+from mmssl.models.sam.weights import FILE, file_sha256, find_weights, fingerprint, load_tensors
 from mmssl.utils.cli import run
 from mmssl.utils.io import write_atomic
-from mmssl.utils.released_names import sam_from_released, unet_from_released
-from mmssl.utils.weights import FILE, file_sha256, find_weights, fingerprint, load_tensors
 
 
 def convert(

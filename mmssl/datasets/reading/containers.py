@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .errors import DataError, check_file
+from mmssl.datasets.reading.errors import DataError, check_file
 
 HDF5_SUFFIXES = ('.h5', '.hdf5')
 NIFTI_SUFFIXES = ('.nii', '.nii.gz')

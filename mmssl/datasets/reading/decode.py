@@ -12,13 +12,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .containers import NIFTI_SUFFIXES, VOLUME_SUFFIXES, holds_volumes
-from .errors import DataError
-from .geometry import CANONICAL, Axes, Turn
-from .label_map import LabelMap
-from .masks import what_counts, whole_numbers
-from .pictures import Picture, read_picture
-from .volumes import (
+from mmssl.datasets.reading.containers import NIFTI_SUFFIXES, VOLUME_SUFFIXES, holds_volumes
+from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
+from mmssl.datasets.reading.label_map import LabelMap
+from mmssl.datasets.reading.masks import what_counts, whole_numbers
+from mmssl.datasets.reading.pictures import Picture, read_picture
+from mmssl.datasets.reading.volumes import (
     Source,
     file_spacing,
     read_slice,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DataError
+from mmssl.datasets.reading.errors import DataError
 
 PLANES = {'sagittal': 0, 'coronal': 1, 'axial': 2}
 THICK = 1.5

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .errors import DataError
+from mmssl.datasets.reading.errors import DataError
 
 COUNTS = ('index', 'colour', 'alpha')
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .errors import DataError
-from .label_map import LabelMap
-from .pictures import Picture
+from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.label_map import LabelMap
+from mmssl.datasets.reading.pictures import Picture
 
 # A scaled mask whose steps are finer than this can only mean the whole number next to a value.
 _FINE_STEP = 0.2

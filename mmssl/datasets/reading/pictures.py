@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from .errors import DataError, check_file
+from mmssl.datasets.reading.errors import DataError, check_file
 
 FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'GIF', 'WEBP')
 ORIENTATION = 274

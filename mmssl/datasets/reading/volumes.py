@@ -12,15 +12,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .containers import (
+from mmssl.datasets.reading.containers import (
     HDF5_SUFFIXES,
     NIFTI_SUFFIXES,
     broken,
     open_hdf5,
     open_nifti,
 )
-from .errors import DataError
-from .geometry import CANONICAL, Axes, Geometry, Turn, canonical_turn, turn_onto
+from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.geometry import (
+    CANONICAL,
+    Axes,
+    Geometry,
+    Turn,
+    canonical_turn,
+    turn_onto,
+)
 
 _UNPACKING = threading.Lock()
 

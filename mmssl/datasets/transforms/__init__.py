@@ -1,24 +1,27 @@
 """Transforms of the pipelines: loading, geometry, intensity, views, packing."""
 
-from .cutout import RandomCutout
-from .features import LoadDiffusionFeatures
-from .geometry import (
+from mmssl.datasets.transforms.cutout import RandomCutout
+from mmssl.datasets.transforms.geometry import (
     RandomElastic,
     RandomHorizontalFlip,
     RandomRotate,
     RandomScaleCrop,
     TrackGeometry,
 )
-from .intensity import ColorJitter, GaussianBlur, RandomBrightness, RandomContrast
-from .loading import LoadImage, LoadMask, ResizeMaskTo, ResizeSquare
-from .packing import PackSemiInputs, PackTestInputs
-from .rot_flip import RandomRotFlipRotate
-from .views import RandomApply, RandomPasteBox, StrongView
+from mmssl.datasets.transforms.intensity import (
+    ColorJitter,
+    GaussianBlur,
+    RandomBrightness,
+    RandomContrast,
+)
+from mmssl.datasets.transforms.loading import LoadImage, LoadMask, ResizeMaskTo, ResizeSquare
+from mmssl.datasets.transforms.packing import PackSemiInputs, PackTestInputs
+from mmssl.datasets.transforms.rot_flip import RandomRotFlipRotate
+from mmssl.datasets.transforms.views import RandomApply, RandomPasteBox, StrongView
 
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
-    'LoadDiffusionFeatures',
     'LoadImage',
     'LoadMask',
     'PackSemiInputs',

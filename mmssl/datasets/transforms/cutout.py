@@ -3,8 +3,8 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from ...registry import TRANSFORMS
-from .base import check_prob, check_range, sample_rng
+from mmssl.datasets.transforms.base import check_prob, check_range, sample_rng
+from mmssl.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from ...registry import TRANSFORMS
-from .base import check_range, sample_rng, with_channels
+from mmssl.datasets.transforms.base import check_range, sample_rng, with_channels
+from mmssl.registry import TRANSFORMS
 
 OUTSIDE = -1
 """What the grid holds where a view shows nothing of the image."""

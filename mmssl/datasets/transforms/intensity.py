@@ -12,8 +12,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image, ImageEnhance
 
-from ...registry import TRANSFORMS
-from .base import check_range, sample_rng, with_channels
+from mmssl.datasets.transforms.base import check_range, sample_rng, with_channels
+from mmssl.registry import TRANSFORMS
 
 # Pillow's weights of red, green and blue in a grey image (ITU-R 601-2), in units of 1 / 65536.
 _LUMA = np.array([[19595, 38470, 7471]], dtype=np.float32) / 65536

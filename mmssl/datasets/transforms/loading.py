@@ -6,11 +6,11 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from ...registry import TRANSFORMS
-from ...structures import nearest_index
-from ..reading.decode import LabelMap, decode_mask, read_image
-from ..reading.geometry import Axes
-from ..reading.volumes import Source
+from mmssl.datasets.reading.decode import LabelMap, decode_mask, read_image
+from mmssl.datasets.reading.geometry import Axes
+from mmssl.datasets.reading.volumes import Source
+from mmssl.registry import TRANSFORMS
+from mmssl.utils.resize import nearest_index
 
 _FILTERS = {
     'nearest': Image.Resampling.NEAREST,

@@ -7,8 +7,8 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
 
-from ...compat import import_mmseg
-from ...registry import TRANSFORMS
+from mmssl.compat import import_mmseg
+from mmssl.registry import TRANSFORMS
 
 META_KEYS = (
     'domain', 'case', 'volume', 'slice', 'index', 'name', 'img_path', 'labelled', 'ori_shape',

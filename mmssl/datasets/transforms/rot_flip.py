@@ -5,9 +5,9 @@ from functools import lru_cache
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from ...registry import TRANSFORMS
-from .base import check_prob, sample_rng
-from .geometry import OUTSIDE
+from mmssl.datasets.transforms.base import check_prob, sample_rng
+from mmssl.datasets.transforms.geometry import OUTSIDE
+from mmssl.registry import TRANSFORMS
 
 _FILLS = {'img': 0, 'gt': 0, 'grid': OUTSIDE}
 

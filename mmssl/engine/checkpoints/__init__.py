@@ -1,1 +1,16 @@
-"""What a checkpoint file and a folder of them must fulfil before a run goes on from it."""
+"""Checkpoints: written whole, read without running code, resumed exactly."""
+
+from mmssl.engine.checkpoints.errors import (
+    IncompleteCheckpointError,
+    RefusedCheckpointError,
+    UnreadableCheckpointError,
+)
+from mmssl.engine.checkpoints.io import atomic_save, load_checkpoint_file
+
+__all__ = [
+    'IncompleteCheckpointError',
+    'RefusedCheckpointError',
+    'UnreadableCheckpointError',
+    'atomic_save',
+    'load_checkpoint_file',
+]

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmssl.utils.config.settings import differing, flatten, in_words, matters
 from mmssl.utils.io import write_atomic
-from mmssl.utils.settings import differing, flatten, in_words, matters
 
 FILE = 'run.json'
 # Entries of a config that a training reads; the others are helpers and what reports.

@@ -1,6 +1,6 @@
 """Hooks of mmssl."""
 
-from mmssl.engine.hooks.checkpoint_hook import CheckpointHook
+from mmssl.engine.checkpoints.hook import CheckpointHook
 from mmssl.engine.hooks.cost_hook import CostHook
 from mmssl.engine.hooks.diagnostic_hook import DiagnosticHook
 from mmssl.engine.hooks.diffusion_hook import DiffusionHook

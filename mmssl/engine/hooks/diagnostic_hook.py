@@ -7,11 +7,11 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from mmssl.engine.looking import bare_model, prepare_inputs, untouched
 from mmssl.evaluation.files import write_json
 from mmssl.registry import DATASETS, HOOKS
-from mmssl.structures import resize_nearest
+from mmssl.utils.resize import resize_nearest
 from mmssl.visualization.curves import plot_panels
-from mmssl.visualization.predictions import bare_model, prepare_inputs, untouched
 
 HISTORY = 'diagnostic_history'
 
@@ -124,8 +124,8 @@ class DiagnosticHook(Hook):
         }
 
     def _dice(self, maps: torch.Tensor, samples: list[dict]) -> list[float]:
-        from mmssl.models.label_space import part_table
-        from mmssl.models.pseudo_label import agreement
+        from mmssl.models.base.label_space import part_table
+        from mmssl.models.strategies.pseudo_label import agreement
 
         info = self.dataset.metainfo
         table = part_table(list(info['parts'].values()), len(info['classes']))

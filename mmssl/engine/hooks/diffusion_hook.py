@@ -86,8 +86,8 @@ class DiffusionHook(Hook):
         ))
 
     def _draw(self, runner, model: nn.Module, unet: nn.Module) -> None:
+        from mmssl.engine.looking import untouched
         from mmssl.visualization.overlay import write_image
-        from mmssl.visualization.predictions import untouched
 
         if self.num < 1:
             return

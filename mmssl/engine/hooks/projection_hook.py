@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 from mmssl.datasets.prepared import PreparedSlices, image_batch
+from mmssl.engine.looking import bare_model
 from mmssl.registry import HOOKS
-from mmssl.visualization.predictions import bare_model
 
 
 @HOOKS.register_module()

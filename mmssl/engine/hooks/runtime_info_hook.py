@@ -2,7 +2,7 @@
 
 from mmengine.hooks import RuntimeInfoHook as MMRuntimeInfoHook
 
-from mmssl.engine.history import DeviceHistory, push_scalar
+from mmssl.engine.checkpoints.history import DeviceHistory, push_scalar
 from mmssl.registry import HOOKS
 
 

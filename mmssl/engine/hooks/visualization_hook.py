@@ -7,15 +7,15 @@ import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from mmssl.registry import HOOKS
-from mmssl.utils.file_names import file_names
-from mmssl.visualization.overlay import overlay_strip, write_image
-from mmssl.visualization.predictions import (
+from mmssl.engine.looking import (
     bare_model,
     class_maps,
     spread_over_domains,
     untouched,
 )
+from mmssl.registry import HOOKS
+from mmssl.utils.file_names import file_names
+from mmssl.visualization.overlay import overlay_strip, write_image
 
 
 @HOOKS.register_module()

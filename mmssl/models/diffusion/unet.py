@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .guided_diffusion import build_unet, guided_diffusion_config
+from mmssl.models.diffusion.guided_diffusion import build_unet, guided_diffusion_config
 
 __all__ = [
     'block_module', 'block_outputs', 'block_shapes', 'build_unet', 'check_steps',

@@ -1,9 +1,9 @@
 """Losses."""
 
-from .cdcr_loss import CDCRLoss, ConsistencyLoss
-from .consistency import KLConsistencyLoss, MSEConsistencyLoss
-from .dice_ce import DiceBCELoss, DiceCELoss
-from .negative_learning import NegativeLearningLoss
+from mmssl.models.losses.cdcr_loss import CDCRLoss, ConsistencyLoss
+from mmssl.models.losses.consistency import KLConsistencyLoss, MSEConsistencyLoss
+from mmssl.models.losses.dice_ce import DiceBCELoss, DiceCELoss
+from mmssl.models.losses.negative_learning import NegativeLearningLoss
 
 __all__ = [
     'CDCRLoss',

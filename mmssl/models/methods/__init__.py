@@ -1,28 +1,28 @@
 """One file for every published method."""
 
-from .abd import ABDBCP, ABDCrossTeaching
-from .bcp import BCP
-from .caussl import CPSCauSSL, MCCauSSL
-from .cpc_sam import CPCSAM
-from .cps import CPS
-from .cross_teaching import CrossTeaching
-from .ddpm import DDPM
-from .fixmatch import FixMatch
-from .h_sam import HSAM
-from .mc_net import MCNet
-from .mcsd import MCSD
-from .mean_teacher import MeanTeacher
-from .samed import SAMed
-from .sc_ssl import SCSSL
-from .semi_sam import SemiSAM
-from .ss_net import SSNet
-from .sup_only import SupOnly
-from .symgd import SymGD
-from .synfoc import SynFoC
-from .ua_mt import UAMT
-from .unimatch import UniMatch
-from .urpc import URPC
-from .zero_shot_sam import ZeroShotSAM
+from mmssl.models.methods.abd.abd import ABDBCP, ABDCrossTeaching
+from mmssl.models.methods.bcp.bcp import BCP
+from mmssl.models.methods.caussl.caussl import CPSCauSSL, MCCauSSL
+from mmssl.models.methods.cpc_sam import CPCSAM
+from mmssl.models.methods.cps import CPS
+from mmssl.models.methods.cross_teaching import CrossTeaching
+from mmssl.models.methods.ddpm import DDPM
+from mmssl.models.methods.fixmatch import FixMatch
+from mmssl.models.methods.h_sam import HSAM
+from mmssl.models.methods.mc_net import MCNet
+from mmssl.models.methods.mcsd import MCSD
+from mmssl.models.methods.mean_teacher import MeanTeacher
+from mmssl.models.methods.samed import SAMed
+from mmssl.models.methods.sc_ssl import SCSSL
+from mmssl.models.methods.semi_sam.semi_sam import SemiSAM
+from mmssl.models.methods.ss_net.ss_net import SSNet
+from mmssl.models.methods.sup_only import SupOnly
+from mmssl.models.methods.symgd import SymGD
+from mmssl.models.methods.synfoc import SynFoC
+from mmssl.models.methods.ua_mt import UAMT
+from mmssl.models.methods.unimatch import UniMatch
+from mmssl.models.methods.urpc import URPC
+from mmssl.models.methods.zero_shot_sam import ZeroShotSAM
 
 __all__ = [
     'ABDBCP',

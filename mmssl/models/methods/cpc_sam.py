@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from mmssl.models.label_space import ExclusiveClasses
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.label_space import ExclusiveClasses
+from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
 
 ROUNDS = {1: (1, 2), 2: (2, 1)}

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmssl.models.mixing import box_mask, box_side, pairs, paste, resize_mask
-from mmssl.models.pseudo_label import learn_from_others
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.strategies.mixing import box_mask, box_side, pairs, paste
+from mmssl.models.strategies.pseudo_label import learn_from_others
 from mmssl.registry import MODELS
+from mmssl.utils.resize import resize_mask
 
 
 @MODELS.register_module()

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from mmssl.models.label_space import ExclusiveClasses
-from mmssl.models.mixers import View
-from mmssl.models.mixing import box_side
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.label_space import ExclusiveClasses
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.strategies.mixers import View
+from mmssl.models.strategies.mixing import box_side
 from mmssl.registry import MIXERS, MODELS, THRESHOLDS
 
 

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from mmssl.models.label_space import ExclusiveClasses
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.label_space import ExclusiveClasses
+from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
-from mmssl.structures import resize_nearest
+from mmssl.utils.resize import resize_nearest
 
 
 @MODELS.register_module()

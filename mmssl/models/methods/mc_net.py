@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from mmssl.models.pseudo_label import sharpen_each
-from mmssl.models.several_heads import SeveralHeads, mutual_distance
+from mmssl.models.base.several_heads import SeveralHeads, mutual_distance
+from mmssl.models.strategies.pseudo_label import sharpen_each
 from mmssl.registry import MODELS
 
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from mmssl.models.semi_segmentor import SemiSegmentor
-from mmssl.models.uncertainty import add_noise
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.strategies.uncertainty import add_noise
 from mmssl.registry import MODELS
 
 

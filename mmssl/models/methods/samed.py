@@ -1,6 +1,6 @@
 """SAMed: SAM with LoRA learns to segment classes, from labels alone."""
 
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
 
 

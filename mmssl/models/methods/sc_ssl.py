@@ -6,16 +6,16 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
-from mmssl.models.contrastive import (
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.losses.consistency import edge_distance
+from mmssl.models.strategies.contrastive import (
     class_contrast,
     last_convolution,
     pixel_rows,
     record_input,
 )
-from mmssl.models.losses.consistency import edge_distance
-from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
 from mmssl.registry import MODELS
-from mmssl.structures import resize_nearest
+from mmssl.utils.resize import resize_bilinear, resize_nearest
 
 
 @MODELS.register_module()

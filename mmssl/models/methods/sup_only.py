@@ -1,6 +1,6 @@
 """SupOnly: the labelled images alone, the lower bound of every table."""
 
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
 
 

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from mmssl.models.frequency import mix_amplitude
-from mmssl.models.mixing import box_mask, box_side, paste, repeat_to, resize_mask
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.strategies.frequency import mix_amplitude
+from mmssl.models.strategies.mixing import box_mask, box_side, paste, repeat_to
 from mmssl.registry import MODELS, THRESHOLDS
+from mmssl.utils.resize import resize_mask
 
 
 @MODELS.register_module()

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from mmssl.models.label_space import OverlappingParts
-from mmssl.models.mixing import box_mask, box_side, paste, resize_mask
-from mmssl.models.pseudo_label import agreement
-from mmssl.models.semi_segmentor import SemiSegmentor, resize_bilinear
+from mmssl.models.base.label_space import OverlappingParts
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.strategies.mixing import box_mask, box_side, paste
+from mmssl.models.strategies.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
+from mmssl.utils.resize import resize_bilinear, resize_mask
 
 
 @MODELS.register_module()

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from mmssl.models.label_space import OverlappingParts
+from mmssl.models.base.label_space import OverlappingParts
 from mmssl.models.methods.mean_teacher import MeanTeacher
-from mmssl.models.uncertainty import entropy, entropy_of_parts, monte_carlo_mean
+from mmssl.models.strategies.uncertainty import entropy, entropy_of_parts, monte_carlo_mean
 from mmssl.registry import MODELS, THRESHOLDS
 
 

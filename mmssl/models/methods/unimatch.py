@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmssl.models.mixing import box_mask, box_side, pairs, paste, resize_mask
-from mmssl.models.semi_segmentor import SemiSegmentor
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.strategies.mixing import box_mask, box_side, pairs, paste
 from mmssl.registry import MODELS, THRESHOLDS
+from mmssl.utils.resize import resize_mask
 
 STRONG = {'u_s': 'box', 'u_s2': 'box2'}
 """The strong views, and the entry of the batch that holds each one's CutMix boxes."""

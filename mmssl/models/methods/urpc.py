@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from mmssl.models.several_heads import SeveralHeads
+from mmssl.models.base.several_heads import SeveralHeads
 from mmssl.registry import MODELS
 from mmssl.utils.dist import sum_over_ranks
 

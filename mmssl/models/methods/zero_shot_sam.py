@@ -8,9 +8,9 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor
 
-from mmssl.models.label_space import OverlappingParts
-from mmssl.models.prompted_sam import fit_image
-from mmssl.models.prompts import (
+from mmssl.models.base.label_space import OverlappingParts
+from mmssl.models.sam.prompted_sam import fit_image
+from mmssl.models.sam.prompts import (
     UNASKED,
     largest_component_masks,
     mask_boxes,
@@ -19,8 +19,8 @@ from mmssl.models.prompts import (
     scale_boxes,
     scale_points,
 )
-from mmssl.models.semi_segmentor import resize_bilinear
 from mmssl.registry import MODELS
+from mmssl.utils.resize import resize_bilinear
 
 
 @MODELS.register_module()
@@ -88,7 +88,7 @@ class ZeroShotSAM(BaseModel):
         self.sam = MODELS.build(sam)
         self.label_space = OverlappingParts(parts, len(parts))
         self.prompt, self.margin, self.num_points = prompt, margin, num_points
-        self.source, self._source_model = source, []
+        self.source, self._source_model = source, None
         self.largest_component, self.keep_ratio, self.seed = largest_component, keep_ratio, seed
 
     def init_weights(self) -> None:
@@ -154,13 +154,10 @@ class ZeroShotSAM(BaseModel):
 
     def ask_source(self, inputs: Sequence[Tensor]) -> list:
         """Return what the other model predicts for images (C, H, W)."""
-        from mmssl.apis import inference_model, init_model
-
-        if not self._source_model:  # a list, so that it is no part of this model
+        if self._source_model is None:
             device = self.label_space.table.device
-            self._source_model.append(init_model(**self.source, device=device))
-        images = [x.permute(1, 2, 0).cpu().numpy() for x in inputs]
-        return inference_model(self._source_model[0], images)
+            self._source_model = MODELS.build(dict(self.source, type='OtherModel', device=device))
+        return self._source_model(inputs)
 
     def ask(self, masks: Tensor, size: tuple[int, int], sample) -> tuple[Tensor, Tensor]:
         """Return what to ask of the parts (K, h, w) of an image, and which parts there are (K,).

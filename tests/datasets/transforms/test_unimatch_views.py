@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmssl.datasets.collate import semi_collate
+from mmssl.datasets.batches.collate import semi_collate
 from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.registry import TRANSFORMS
 from mmssl.structures import Draw

@@ -14,11 +14,11 @@ from mmssl.engine import (
     IncompleteCheckpointError,
     UnreadableCheckpointError,
     atomic_save,
-    checkpoint_io,
     load_checkpoint_file,
 )
+from mmssl.engine.checkpoints import io as checkpoint_io
 from mmssl.engine.checkpoints.folder import own_name, read_pointer
-from mmssl.engine.hooks.checkpoint_hook import CheckpointHook
+from mmssl.engine.checkpoints.hook import CheckpointHook
 from mmssl.registry import RUNNERS
 
 BEST = {'default_hooks.checkpoint.save_best': 'sam/DSC', 'default_hooks.checkpoint.interval': 2,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmssl.models.displacement import trouble_sure
+from mmssl.models.methods.abd.displacement import trouble_sure
 from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 

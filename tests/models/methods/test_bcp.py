@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmssl.models.mixing import halves
+from mmssl.models.strategies.mixing import halves
 from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 

@@ -6,7 +6,7 @@ from mmengine.logging import MessageHub
 from no_host_sync import assert_no_host_sync
 from tiny import build, segmentor, set_iter
 
-from mmssl.models.heads import CrossPromptHead
+from mmssl.models.sam import CrossPromptHead
 from mmssl.registry import MODELS
 
 ARCH = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmssl.models.pseudo_label import sharpen_each as sharpen
+from mmssl.models.strategies.pseudo_label import sharpen_each as sharpen
 from tests.tiny import build, raw_batch, segmentor, set_iter
 
 

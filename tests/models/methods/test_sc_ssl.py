@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmssl.models.contrastive import class_contrast
 from mmssl.models.losses.consistency import edge_distance
+from mmssl.models.strategies.contrastive import class_contrast
 from tests.tiny import GN, build, raw_batch, segmentor, set_iter
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine import Config
 
-from mmssl.models.ramps import FallingGaussianRamp, GaussianRamp
+from mmssl.models.strategies.ramps import FallingGaussianRamp, GaussianRamp
 from tests.models.methods.test_mean_teacher import batch_of, differ
 from tests.sam_parts import ARCH
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmssl.models.contrastive import last_convolution as feature_channels
+from mmssl.models.strategies.contrastive import last_convolution as feature_channels
 from tests.tiny import GN, build, raw_batch, segmentor, set_iter
 
 

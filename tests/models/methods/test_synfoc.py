@@ -2,11 +2,10 @@ import pytest
 import torch
 from tiny import BN, build, raw_batch, segmentor, set_iter, synfoc
 
-from mmssl.models.label_space import ExclusiveClasses
-from mmssl.models.mixing import resize_mask
-from mmssl.models.pseudo_label import agreement
-from mmssl.models.semi_segmentor import resize_bilinear
+from mmssl.models.base.label_space import ExclusiveClasses
+from mmssl.models.strategies.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES
+from mmssl.utils.resize import resize_bilinear, resize_mask
 
 
 def prepared(model, **kwargs):

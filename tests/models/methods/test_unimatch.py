@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmssl.models.mixing import pairs
+from mmssl.models.strategies.mixing import pairs
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from sam_parts import ARCH
 from tiny import build, segmentor
 
-from mmssl.datasets.phantom import PhantomSettings, write_phantom
+from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.models.methods.zero_shot_sam import ZeroShotSAM
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules

@@ -1,5 +1,0 @@
-"""Samplers of training batches."""
-
-from .semi_sampler import SemiSampler
-
-__all__ = ['SemiSampler']

@@ -1,0 +1,6 @@
+"""Many runs: grids and comparisons, their jobs, tables and plots."""
+
+from mmssl.experiments.jobs import Job
+from mmssl.experiments.runs import run_jobs
+
+__all__ = ['Job', 'run_jobs']

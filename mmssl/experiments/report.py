@@ -1,0 +1,209 @@
+"""What all grids of runs have in common: their command line, table, files, plot and progress."""
+
+import argparse
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mmssl.experiments.jobs import Job
+from mmssl.experiments.table import METRICS, Row, align, columns, detail, markdown, overview, to_csv
+from mmssl.utils.io import write_atomic
+
+
+def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add the options that every grid has.
+
+    Args:
+        parser: of the tool.
+        folder: the default of `--work-dir`, in words.
+    """
+    add = parser.add_argument
+    add('--seeds', default='0', help='seeds (randomness.seed), separated by commas')
+    add('--work-dir', type=Path, help=f'folder of runs, table and plot (default: {folder})')
+    add('--gpus', help='GPUs, separated by commas, one run at a time on each; a GPU named twice '
+        'gets two (default: one run at a time)')
+    add('--amp', action='store_true', help='train with mixed precision')
+    add('--checkpoint', choices=('last', 'best'), default='last',
+        help='which checkpoint of a run is tested; best as the config chooses it')
+    add('--student', help='whose scores are shown (default: the first, the primary one)')
+    add('--metric', choices=METRICS, default='DSC', help='metric of the plot')
+    add('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
+        help='override values of the config in all runs')
+    add('--overwrite', action='store_true',
+        help='throw runs away that lie in the work dir and were made with other settings')
+    add('--dry-run', action='store_true', help='show the runs and their commands, run nothing')
+    add('--plot-only', action='store_true', help='write table and plot of what is done')
+
+
+class Grid:
+    """Runs with labels and seeds; their table and their plot.
+
+    A subclass fills `jobs`, and says what stands under the table.
+
+    Args:
+        args: the command line, with the options of `add_arguments`.
+
+    Attributes:
+        jobs: (labels, seed) to the job of every run.
+        names: titles of the labels.
+        folder: where table and plot go.
+
+    Raises:
+        ValueError: seeds or GPUs cannot be read.
+    """
+
+    jobs: Mapping[tuple[tuple[str, ...], int], Job]
+    names: Sequence[str]
+    folder: Path
+    bars = False
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.seeds = parse_seeds(args.seeds)
+        self.gpus = [None] if args.gpus is None else args.gpus.split(',')
+        if '' in self.gpus:
+            raise ValueError(f'--gpus "{args.gpus}" must be as in 0,1,2')
+
+    def notes(self) -> str:
+        """Return what stands under the table; each tool says it."""
+        raise NotImplementedError(f'{type(self).__name__} must define `notes`')
+
+    def content(self) -> dict:
+        """Return what `results.json` says besides the scores; each tool says it."""
+        raise NotImplementedError(f'{type(self).__name__} must define `content`')
+
+    def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
+        """Return the row of a setting, with the scores of the runs that are done."""
+        return Row(labels, runs, len(self.seeds))
+
+    def scores(self, job: Job) -> dict:
+        """Return what a run that is done scored."""
+        self.student, scores, self.protocol = job.scores(self.args.student)
+        return scores
+
+    def rows(self) -> list[Row]:
+        """Read the scores of all runs that are done, a row for each setting.
+
+        Raises:
+            ValueError: a file of scores has no such student.
+        """
+        rows = []
+        for labels in dict.fromkeys(labels for labels, _ in self.jobs):
+            runs = {f'seed {seed}': self.scores(self.jobs[labels, seed]) for seed in self.seeds
+                    if self.jobs[labels, seed].state() == 'done'}
+            rows.append(self.row(labels, runs))
+        return rows
+
+    def write(self) -> list[Path]:
+        """Write table.md, table.csv and results.json; nothing where no run is done."""
+        rows = self.rows()
+        if not any(row.runs for row in rows):
+            return []
+        content = {**self.content(), 'seeds': self.seeds, 'checkpoint': self.args.checkpoint,
+                   'student': self.student, 'protocol': self.protocol,
+                   'rows': [{'labels': row.labels, 'runs': row.runs} for row in rows]}
+        files = {'table.md': f'{markdown(rows, self.names)}\n{self.notes()}\n',
+                 'table.csv': to_csv(rows, self.names),
+                 'results.json': json.dumps(content, indent=1)}
+        for name, text in files.items():
+            write_atomic(self.folder / name, text)
+        return [self.folder / name for name in files]
+
+    def show(self) -> None:
+        """Write the files, draw the plot and print the table."""
+        from mmssl.experiments.plot import plot_sweep
+
+        files = self.write()
+        if not files:
+            print('No run is done yet, so there is no table.')
+            return
+        rows, left = self.rows(), len(self.names) + 1
+        print(f'\n{align(overview(rows, self.names), left)}\n')
+        if len(columns(rows)) > 1:
+            table = detail(rows, self.names, self.args.metric)
+            print(f'{self.args.metric}\n{align(table, left)}\n')
+        plot = self.folder / f'{self.args.metric}.png'
+        files.append(plot_sweep(rows, self.names, self.args.metric, plot, bars=self.bars))
+        print('Wrote', *files, sep='\n  ')
+
+    def dry_run(self) -> None:
+        """Print every run with what is still to be done."""
+        for number, job in enumerate(self.jobs.values(), 1):
+            state = job.state()
+            print(f'[{number}/{len(self.jobs)}] {job.name}: {state}'
+                  f'{f" ({job.change()})" if state == "other" else ""}')
+            if state != 'done':
+                command = job.test_command() if state == 'trained' else job.train_command()
+                print('   ', shlex.join(command))
+
+    def warn(self) -> None:
+        """Say that there is no GPU where some are asked for."""
+        import torch
+
+        if self.args.gpus is not None and not torch.cuda.is_available():
+            print(f'--gpus "{self.args.gpus}": PyTorch finds no GPU here, the runs train on the '
+                  f'CPU, {len(self.gpus)} at a time')
+
+    def run(self, run_jobs: Callable) -> None:
+        """Do what the command line asks: show, run, or write what is done.
+
+        Args:
+            run_jobs: `mmssl.experiments.runs.run_jobs`.
+
+        Raises:
+            KeyboardInterrupt: interrupted, after the table of what is done.
+            SystemExit: a run failed.
+        """
+        if self.args.dry_run:
+            return self.dry_run()
+        jobs, failed = list(self.jobs.values()), {}
+        try:
+            if self.args.plot_only:
+                for job in jobs:
+                    job.check()
+            else:
+                self.warn()
+                failed = run_jobs(jobs, self.gpus, self.args.overwrite, print,
+                                  lambda job: self.write())
+        except KeyboardInterrupt:
+            self.show()
+            done = sum(job.state() == 'done' for job in jobs)
+            raise KeyboardInterrupt(
+                f'{done} of {len(jobs)} runs are done; the same command goes on') from None
+        self.show()
+        if failed:
+            print(f'\n{len(failed)} of {len(jobs)} runs failed; the same command tries them '
+                  'again:', *failed, sep='\n  ')
+            raise SystemExit(1)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read the seeds.
+
+    Raises:
+        ValueError: one is no whole number, or is there twice.
+    """
+    try:
+        seeds = [int(word) for word in text.split(',')]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(f'--seeds "{text}" must be different whole numbers, as in 0,1,2')
+    return seeds
+
+
+def best_key(cfg, student: str | None) -> str:
+    """Return the metric by which the config keeps a student's best checkpoint.
+
+    Raises:
+        ValueError: it keeps none.
+    """
+    kept = cfg.get('default_hooks', {}).get('checkpoint', {}).get('save_best') or []
+    kept = [kept] if isinstance(kept, str) else list(kept)
+    fit = [key for key in kept if student is None or key.startswith(f'{student}/')]
+    if not fit:
+        raise ValueError('--checkpoint best: the config keeps no best checkpoint'
+                         f'{f" of {student}" if student else ""}; set '
+                         f'default_hooks.checkpoint.save_best (it is {kept})')
+    return fit[0]

@@ -1,0 +1,74 @@
+"""The base of methods whose student predicts several times from one encoder."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+
+
+def all_logits(student: nn.Module, x: Tensor) -> list[Tensor]:
+    """Return the logits of all heads of a segmentor, the predicting one's first, at its size.
+
+    The heads are those of a decode head with `forward_all` (`MultiDecoderHead`,
+    `UNetPyramidHead`), and mmsegmentation's auxiliary heads. Smaller logits are enlarged on the
+    nearest grid.
+    """
+    features, head = student.extract_feat(x), student.decode_head
+    logits = head.forward_all(features) if hasattr(head, 'forward_all') else [head(features)]
+    extra = student.auxiliary_head if student.with_auxiliary_head else []
+    extra = extra if isinstance(extra, nn.ModuleList | list) else [extra]
+    logits = [*logits, *(head(features) for head in extra)]
+    size = logits[0].shape[-2:]
+    return [y if y.shape[-2:] == size else F.interpolate(y, size=size) for y in logits]
+
+
+def mutual_distance(p: list[Tensor], sharp: list[Tensor]) -> Tensor:
+    """Return `sum_{i != j} mean (p_i - s_j)^2` of heads' probabilities and sharpened ones.
+
+    Example:
+        >>> p, s = [torch.tensor([x]) for x in (0.5, 0.7)], [torch.tensor([x]) for x in (0.0, 1.0)]
+        >>> round(mutual_distance(p, s).item(), 4)  # (0.5 - 1)^2 + 0.7^2
+        0.74
+    """
+    return sum(((p_i - s_j) ** 2).mean()
+               for i, p_i in enumerate(p) for j, s_j in enumerate(sharp) if i != j)
+
+
+class SeveralHeads(SemiSegmentor):
+    """Show x_w and u_w together to students with several heads.
+
+    `batch['logits'][student][view]` is a list, an entry for each head. The first head predicts.
+
+    Raises:
+        ValueError: a student has one head only.
+    """
+
+    several_heads = True
+    average = True
+    """Whether the supervised term is the mean over the heads, and not their sum."""
+
+    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
+        """Return the unlabelled view."""
+        return {'u_w': batch['u_w']}
+
+    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, list[Tensor]]:
+        """Return the logits of all heads on every view, from one pass over all views."""
+        x = torch.cat(list(views.values()))
+        heads = all_logits(self.students[name], x)
+        if len(heads) < 2:
+            raise ValueError(
+                f'{type(self).__name__} compares the heads of a student, but "{name}" has one: '
+                'give it MultiDecoderHead, UNetPyramidHead, or an auxiliary_head')
+        counts = [len(x) for x in views.values()]
+        parts = [self.to_label_size(name, logits, x).split(counts) for logits in heads]
+        return dict(zip(views, map(list, zip(*parts, strict=True)), strict=True))
+
+    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+        """Return the supervised term of every student, over all its heads."""
+        terms = {}
+        for name, logits in batch['logits'].items():
+            y = self.label_space.encode(batch['y'][name])
+            total = sum(self.criterion(head, y) for head in logits['x_w'])
+            terms[f'sup_{name}'] = total / len(logits['x_w']) if self.average else total
+        return terms

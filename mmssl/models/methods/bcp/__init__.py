@@ -1,0 +1,5 @@
+"""BCP: bidirectional copy-paste."""
+
+from mmssl.models.methods.bcp.bcp import BCP
+
+__all__ = ['BCP']

@@ -1,0 +1,5 @@
+"""CauSSL: networks kept independent of each other."""
+
+from mmssl.models.methods.caussl.caussl import CPSCauSSL, MCCauSSL
+
+__all__ = ['CPSCauSSL', 'MCCauSSL']

@@ -1,0 +1,113 @@
+"""Pseudo-labels: which pixels count, how far two agree, who learns from whom, sharpening."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from mmssl.registry import THRESHOLDS
+from mmssl.utils.resize import resize_nearest
+
+
+@THRESHOLDS.register_module()
+class FixedThreshold:
+    """Let a pixel count where its highest probability passes one value.
+
+    Args:
+        value: the threshold in [0, 1].
+        strict: `>` (the released code of SynFoC) instead of `>=` (its paper).
+
+    Example:
+        >>> p = torch.tensor([0.9, 0.95, 0.97])
+        >>> FixedThreshold(0.95)(p).tolist()
+        [False, False, True]
+        >>> FixedThreshold(0.95, strict=False)(p).tolist()
+        [False, True, True]
+    """
+
+    def __init__(self, value: float = 0.95, strict: bool = True) -> None:
+        if not 0 <= value <= 1:
+            raise ValueError(f'threshold value must lie in [0, 1], found {value}')
+        self.value = value
+        self.strict = strict
+
+    def __call__(self, probability: Tensor) -> Tensor:
+        """Return the boolean mask of the pixels that count, of the shape of `probability`."""
+        return probability > self.value if self.strict else probability >= self.value
+
+
+def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
+    """Return the smoothed Dice of two segmentations, a value for each image, mean over the parts.
+
+    D(A, B) = (2 |A and B| + s) / (|A| + |B| + s + 0.001), and 1 where both are empty: the measure
+    of the code released with SynFoC.
+
+    Args:
+        a: which pixels belong to each part, boolean (K, N, H, W).
+        b: the same of the other segmentation.
+        smooth: s of the formula.
+
+    Returns:
+        Agreement (N,) in [0, 1].
+
+    Example:
+        >>> a, b = torch.zeros(1, 1, 4, 4).bool(), torch.zeros(1, 1, 4, 4).bool()
+        >>> a[..., :2, :2], b[..., :2, :] = True, True
+        >>> round(agreement(a, b).item(), 6)
+        0.692254
+    """
+    both = (a & b).sum((-2, -1))
+    total = a.sum((-2, -1)) + b.sum((-2, -1))
+    dice = (2 * both + smooth) / (total + smooth + 1e-3)
+    return torch.where(total == 0, torch.ones_like(dice), dice).mean(0)
+
+
+def learn_from_others(
+    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor],
+    criterion: Callable[[Tensor, Tensor], Tensor],
+) -> dict[str, Tensor]:
+    """Return the loss of each network on the labels of all others, `sum_{j != i} L(z_i, y_j)`.
+
+    Args:
+        logits: of each network, (N, C, H, W).
+        labels: hard label of each network on the same images, at any size.
+        criterion: L, of logits and a label at their size.
+
+    Example:
+        >>> z, y = torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1)
+        >>> losses = learn_from_others({'a': z, 'b': z}, {'a': y, 'b': 5 * y},
+        ...                            lambda logits, label: label.sum())
+        >>> {name: loss.item() for name, loss in losses.items()}
+        {'a': 5.0, 'b': 1.0}
+    """
+    return {i: sum(criterion(z, resize_nearest(labels[j], z.shape[-2:]))
+                   for j in labels if j != i) for i, z in logits.items()}
+
+
+def sharpen_classes(p: Tensor, temperature: float) -> Tensor:
+    """Return `p^(1/T) / sum_c p_c^(1/T)` of class probabilities (N, C, H, W).
+
+    In single precision: the powers underflow in half. So does `sharpen_each`.
+
+    Example:
+        >>> p = torch.tensor([0.6, 0.2, 0.2]).view(1, 3, 1, 1)
+        >>> [round(x, 4) for x in sharpen_classes(p, 0.5).flatten().tolist()]
+        [0.8182, 0.0909, 0.0909]
+    """
+    p = p.float() ** (1 / temperature)
+    return p / p.sum(1, keepdim=True)
+
+
+def sharpen_each(p: Tensor, temperature: float = 0.1) -> Tensor:
+    """Return `p^(1/T) / (p^(1/T) + (1 - p)^(1/T))`, for each class by itself.
+
+    Source: Wu et al., MC-Net+, https://arxiv.org/abs/2109.09960. Over the classes it does not sum
+    to one.
+
+    Example:
+        >>> [round(x, 4) for x in sharpen_each(torch.tensor([0.0, 0.4, 0.5, 0.6, 1.0])).tolist()]
+        [0.0, 0.017, 0.5, 0.983, 1.0]
+    """
+    p = p.float()
+    a, b = p ** (1 / temperature), (1 - p) ** (1 / temperature)
+    return a / (a + b)
