@@ -17,10 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.config import Config, DictAction
-
-sys.path.insert(0, str(Path(__file__).parent / 'datasets'))
 from fake_files import ACDC_PATIENTS, write_acdc, write_nifti
+from mmengine.config import Config, DictAction
 
 from mmssl.utils.setup import load_config
 

@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import nn
 
-sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in ('', 'datasets')]
+sys.path[:0] = [str(Path(__file__).parents[1])]
 from denoiser_parts import OPTIONS, SIZE, images, write_model  # noqa: E402
 from fake_files import prostate, write_prostate  # noqa: E402
 

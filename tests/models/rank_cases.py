@@ -20,7 +20,7 @@ from mmssl.models.losses import (
 )
 from mmssl.models.losses.dice_ce import mean_of
 from mmssl.models.methods.bcp.bcp import BCP
-from mmssl.models.methods.ss_net.ss_net import vat
+from mmssl.models.methods.ss_net import vat
 from mmssl.models.methods.urpc import URPC
 from mmssl.models.sam.hsam_head import HSAMHead
 from mmssl.models.sam.mask_guided_decoder import ClassNoise

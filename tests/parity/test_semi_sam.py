@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from mmssl.models.losses import DiceBCELoss, DiceCELoss
+from mmssl.models.methods.semi_sam import clicks
 from mmssl.models.methods.semi_sam.clicks import click_masks, next_click
-from mmssl.models.methods.semi_sam.semi_sam import clicks
 from mmssl.utils.resize import resize_bilinear
 from tests.parity.recipe import recipe
 from tests.sam_parts import ARCH

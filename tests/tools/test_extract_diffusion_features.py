@@ -126,7 +126,8 @@ def test_a_changed_image_and_a_torn_file_are_done_again(tool, place, monkeypatch
 
 
 def test_amp_is_close(tool, place, monkeypatch):
-    monkeypatch.setattr('mmssl.engine.precision.has_bfloat16', lambda: True)  # else float32
+    monkeypatch.setattr('mmssl.engine.precision.has_bfloat16', lambda: True)
+    monkeypatch.setattr('mmssl.engine.precision.slowness', lambda: 0.5)  # else maybe float32
     run(tool, place, monkeypatch, '--out', place / 'full')
     run(tool, place, monkeypatch, '--out', place / 'amp', '--amp')
     s = slices(place)[0]

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
-from timed_pipeline import (
+
+from mmssl.experiments.timed_pipeline import (
     build_steps,
     cpu_name,
     run_steps,
     synthetic_samples,
     training_dataset,
 )
-
 from mmssl.registry import DATASETS
 from mmssl.structures import Draw
 from mmssl.utils.cli import run

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from timed_pipeline import (
+from torch import nn
+
+from mmssl.experiments.timed_pipeline import (
     build_steps,
     cpu_name,
     run_steps,
     synthetic_samples,
     training_dataset,
 )
-from torch import nn
-
 from mmssl.utils.cli import run
 from mmssl.utils.setup import load_config, register_all_modules
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
-from timed_pipeline import training_dataset
 
 from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.evaluation import binary_metrics
 from mmssl.experiments.compose import TRANSFORMS as PIPELINES
+from mmssl.experiments.timed_pipeline import training_dataset
 from mmssl.registry import DATASETS, TRANSFORMS
 from mmssl.utils.cli import run
 from mmssl.utils.config.options import add_cfg_options, at_least

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mmssl.datasets.mixed_domain import MixedDomainDataset
+from mmssl.datasets.phantom import slices as phantom
 from mmssl.datasets.phantom.slices import SCANNERS, PhantomSettings, generate_case, write_phantom
-from mmssl.datasets.phantom.slices import slices as phantom
 
 SMALL = PhantomSettings(
     domains=('ScannerA', 'ScannerC'),

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+from mmssl.datasets.phantom import volumes as phantom_volumes
 from mmssl.datasets.phantom.slices import draw_case, generate_case, write_phantom
-from mmssl.datasets.phantom.slices import volumes as phantom_volumes
 from mmssl.datasets.phantom.volumes import VolumeSettings, write_phantom_volumes
 
 SMALL = VolumeSettings(

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from mmcv.transforms import Compose
 
-from mmssl.datasets.transforms import LoadDiffusionFeatures, RandomHorizontalFlip, TrackGeometry
+from mmssl.datasets.transforms import RandomHorizontalFlip, TrackGeometry
+from mmssl.models.diffusion import LoadDiffusionFeatures
 from mmssl.models.diffusion.cache import FeatureCache
 from mmssl.models.diffusion.features import FeatureSpec
 

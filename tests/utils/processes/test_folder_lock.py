@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mmssl.utils.processes.children import folder_lock
+from mmssl.utils.processes import folder_lock
 from mmssl.utils.processes.folder_lock import NAME, InUseError, check_folder, lock_file, lock_folder
 
 HOLD = """

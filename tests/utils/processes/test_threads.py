@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from mmssl.utils.processes.children import threads
+from mmssl.utils.processes import threads
 
 
 @pytest.fixture
