@@ -55,9 +55,7 @@ DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'mmssl.datasets')
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'mmssl.datasets')
 FUNCTIONS = _child('function', MMENGINE_FUNCTIONS, 'mmssl.datasets')
 MODELS = _child('model', MMSEG_MODELS, 'mmssl.models')
-WEIGHT_INITIALIZERS = _child(
-    'weight initializer', MMENGINE_WEIGHT_INITIALIZERS, 'mmssl.models'
-)
+WEIGHT_INITIALIZERS = _child('weight initializer', MMENGINE_WEIGHT_INITIALIZERS, 'mmssl.models')
 TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'mmssl.models')
 EVALUATOR = _child('evaluator', MMENGINE_EVALUATOR, 'mmssl.evaluation')
 METRICS = _child('metric', MMENGINE_METRICS, 'mmssl.evaluation')

@@ -39,10 +39,18 @@ def phantom_batch(
         return (x + 10 * torch.randn(x.shape, generator=g)).clamp(0, 255).to(torch.uint8)
 
     labelled, unlabelled = slice(None, n_l), slice(n_l, None)
-    boxes = {key: torch.tensor([[left + i, 3, side // 2, side // 3] for i in range(n_u)])
-             for key, left in (('box', 2), ('box2', side // 3))}
-    views = dict(x_w=view(labelled, 1), y=y[labelled].to(torch.uint8), u_w=view(unlabelled, 1),
-                 u_s=view(unlabelled, 0.7), u_s2=view(unlabelled, 1.2), **boxes)
+    boxes = {
+        key: torch.tensor([[left + i, 3, side // 2, side // 3] for i in range(n_u)])
+        for key, left in (('box', 2), ('box2', side // 3))
+    }
+    views = dict(
+        x_w=view(labelled, 1),
+        y=y[labelled].to(torch.uint8),
+        u_w=view(unlabelled, 1),
+        u_s=view(unlabelled, 0.7),
+        u_s2=view(unlabelled, 1.2),
+        **boxes,
+    )
     return dict(inputs=views, data_samples=dict(labelled=[], unlabelled=[]))
 
 
@@ -94,8 +102,11 @@ class MethodTester:
         model = cfg.model
         overlapping = model.get('label_space', {}).get('type') == 'OverlappingParts'
         channels = classes - 1 if overlapping else classes
-        model.students = {name: cls.student(name, channels, norm)
-                          for name, student in model.students.items() if student is not None}
+        model.students = {
+            name: cls.student(name, channels, norm)
+            for name, student in model.students.items()
+            if student is not None
+        }
         model.parts = [[i] for i in range(1, classes)]
         model.get('data_preprocessor', {}).pop('sizes', None)
         cfg.merge_from_dict({'model': copy.deepcopy({**cls.options, **options})})
@@ -110,8 +121,10 @@ class MethodTester:
     @classmethod
     def hook(cls, model) -> EMATeacherHook:
         """Return the hook of the config that moves the teachers of `model`."""
-        hooks = [HOOKS.build(cfg) for cfg in Config.fromfile(ROOT / 'configs' / cls.config).get(
-            'custom_hooks', [])]
+        hooks = [
+            HOOKS.build(cfg)
+            for cfg in Config.fromfile(ROOT / 'configs' / cls.config).get('custom_hooks', [])
+        ]
         hook = next(hook for hook in hooks if isinstance(hook, EMATeacherHook))
         hook.pair(model)
         hook.set_mode()
@@ -158,10 +171,12 @@ class MethodTester:
         flip, pack = dict(type='RandomHorizontalFlip'), dict(type='PackSemiInputs')
         loader.dataset.labelled_pipeline = [flip, pack]
         loader.dataset.unlabelled_pipeline = [
-            flip, dict(type='StrongView', transforms=strong),
+            flip,
+            dict(type='StrongView', transforms=strong),
             dict(type='StrongView', transforms=strong, key='img_strong2'),
             dict(type='RandomPasteBox', size=SIDE),
-            dict(type='RandomPasteBox', size=SIDE, key='box2'), pack,
+            dict(type='RandomPasteBox', size=SIDE, key='box2'),
+            pack,
         ]
         cfg.work_dir, cfg.experiment_name = str(work_dir), uuid.uuid4().hex
         cfg.train_cfg.update(max_iters=iters, val_interval=100)
@@ -342,7 +357,15 @@ def write_small_phantom(root: Path) -> Path:
     """Write a phantom of two scanners, 8 training images each."""
     from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 
-    write_phantom(root / 'data', PhantomSettings(
-        domains=('ScannerA', 'ScannerB'), size=SIDE, train_cases=2, train_slices=4, test_cases=1,
-        test_slices=2))
+    write_phantom(
+        root / 'data',
+        PhantomSettings(
+            domains=('ScannerA', 'ScannerB'),
+            size=SIDE,
+            train_cases=2,
+            train_slices=4,
+            test_cases=1,
+            test_slices=2,
+        ),
+    )
     return root / 'data'

@@ -18,18 +18,30 @@ ARCH = dict(embed_dims=32, depth=3, num_heads=2, global_blocks=(1,))
 def original_sam(side: int, mask_tokens: int = 4) -> nn.ModuleDict:
     """Return segment-anything's own modules at `ARCH`, with noise in every tensor."""
     grid = (side // 16,) * 2
-    sam = nn.ModuleDict(dict(
-        image_encoder=ImageEncoderViT(
-            img_size=side, patch_size=16, embed_dim=32, depth=3, num_heads=2, mlp_ratio=4,
-            out_chans=256, qkv_bias=True, norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True, window_size=14, global_attn_indexes=(1,),
-        ),
-        prompt_encoder=PromptEncoder(256, grid, (side, side), 16),
-        mask_decoder=MaskDecoder(
-            transformer_dim=256, num_multimask_outputs=mask_tokens - 1,
-            transformer=TwoWayTransformer(2, 256, 8, 2048),
-        ),
-    ))
+    sam = nn.ModuleDict(
+        dict(
+            image_encoder=ImageEncoderViT(
+                img_size=side,
+                patch_size=16,
+                embed_dim=32,
+                depth=3,
+                num_heads=2,
+                mlp_ratio=4,
+                out_chans=256,
+                qkv_bias=True,
+                norm_layer=partial(nn.LayerNorm, eps=1e-6),
+                use_rel_pos=True,
+                window_size=14,
+                global_attn_indexes=(1,),
+            ),
+            prompt_encoder=PromptEncoder(256, grid, (side, side), 16),
+            mask_decoder=MaskDecoder(
+                transformer_dim=256,
+                num_multimask_outputs=mask_tokens - 1,
+                transformer=TwoWayTransformer(2, 256, 8, 2048),
+            ),
+        )
+    )
     with torch.no_grad():
         for name, value in sam.named_parameters():
             if 'pos' in name or value.ndim == 1:

@@ -20,7 +20,9 @@ COMMON = """
         with (work / 'calls.txt').open('a') as file:
             file.write(text + os.linesep)
 """
-TRAIN = COMMON + """
+TRAIN = (
+    COMMON
+    + """
     note('train ' + os.environ.get('CUDA_VISIBLE_DEVICES', '-') + (' amp' * ('--amp' in words)))
     assert '--resume' in words and Path(words[0]).exists()
     if given.get('_fake.fail') == 'True':
@@ -49,7 +51,10 @@ TRAIN = COMMON + """
     (work / 'best_unet_DSC_iter_4.pth').touch()
     (work / 'last_checkpoint').write_text('/elsewhere/iter_9.pth')
 """
-TEST = COMMON + """
+)
+TEST = (
+    COMMON
+    + """
     note('test ' + words[1])
     dsc = 10 * float(given.get('_fake.x', 1)) + float(given.get('randomness.seed', 0))
     def scores(dsc):
@@ -61,6 +66,7 @@ TEST = COMMON + """
                'protocol': {'text': 'per case'}}
     Path(words[words.index('--out') + 1]).write_text(json.dumps(content))
 """
+)
 CONFIG = """
 _fake = dict(x=1, y=0, fail=False, wait=0, meet=0, groups=[1, 2])
 model = dict(type='Any', neck=dict(blocks=(2, 4)))

@@ -13,8 +13,14 @@ BLOCK = re.compile(r'<!-- (file (?P<name>\S+)|plug-in) -->\n```\w+\n(?P<text>.*?
 
 def call(*words, cwd) -> str:
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300,
-                          env=dict(os.environ, PATH=path, OMP_NUM_THREADS='1'))
+    done = subprocess.run(
+        words,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=dict(os.environ, PATH=path, OMP_NUM_THREADS='1'),
+    )
     assert done.returncode == 0, f'{done.stdout[-2000:]}\n{done.stderr[-3000:]}'
     return done.stdout
 

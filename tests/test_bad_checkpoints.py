@@ -41,9 +41,11 @@ class Evil:
 
 def spoil(change):
     """Return a function that changes what a checkpoint holds."""
+
     def apply(path: Path) -> None:
         checkpoint = torch.load(path, weights_only=True)
         torch.save(change(checkpoint) or checkpoint, path)
+
     return apply
 
 
@@ -99,8 +101,10 @@ def test_a_bad_checkpoint_is_one_line(case, how, trained, base, tmp_path, monkey
     place = ['--work-dir', tmp_path / 'run']
     name, argv = {
         'load_from': ('train.py', [base, *place, '--cfg-options', f'load_from={path}']),
-        '--resume': ('train.py', [base, *place, '--resume', path,
-                                  '--cfg-options', 'train_cfg.max_iters=3']),
+        '--resume': (
+            'train.py',
+            [base, *place, '--resume', path, '--cfg-options', 'train_cfg.max_iters=3'],
+        ),
         'test': ('test.py', [base, path, *place]),
     }[how]
     code, errors = call(monkeypatch, capsys, name, argv)
@@ -132,19 +136,28 @@ def test_a_state_that_does_not_fit_is_one_line(case, trained, base, tmp_path, mo
     run = tmp_path / 'run'
     shutil.copytree(trained, run)
     STATE[case](run / 'iter_2.pth')
-    code, errors = call(monkeypatch, capsys, 'train.py', [
-        base, '--work-dir', run, '--resume', '--cfg-options', 'train_cfg.max_iters=3'])
+    code, errors = call(
+        monkeypatch,
+        capsys,
+        'train.py',
+        [base, '--work-dir', run, '--resume', '--cfg-options', 'train_cfg.max_iters=3'],
+    )
     expect_line(code, errors, 'iter_2.pth|seed|optimiser states')
     assert not (run / 'iter_3.pth').exists()
 
 
-@pytest.mark.parametrize('content', [b'\xff\xfe\x00binary', b'', b'/elsewhere/iter_9.pth',
-                                     b'../other/iter_2.pth', b'5'])
+@pytest.mark.parametrize(
+    'content', [b'\xff\xfe\x00binary', b'', b'/elsewhere/iter_9.pth', b'../other/iter_2.pth', b'5']
+)
 def test_a_foreign_pointer_is_passed_over(content, trained, base, tmp_path, monkeypatch, capsys):  # noqa: F811
     run = tmp_path / 'run'
     shutil.copytree(trained, run)
     (run / 'last_checkpoint').write_bytes(content)
-    code, errors = call(monkeypatch, capsys, 'train.py', [
-        base, '--work-dir', run, '--resume', '--cfg-options', 'train_cfg.max_iters=3'])
+    code, errors = call(
+        monkeypatch,
+        capsys,
+        'train.py',
+        [base, '--work-dir', run, '--resume', '--cfg-options', 'train_cfg.max_iters=3'],
+    )
     assert 'Traceback' not in errors and code in (0, 1), errors[-3000:]
     assert code or torch.load(run / 'iter_3.pth', weights_only=True)['meta']['iter'] == 3

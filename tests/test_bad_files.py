@@ -64,13 +64,19 @@ FILES = {
     'mask cut': (lambda d: cut(image(d, 'mask')), '', image),
     'mask of another size': (lambda d: grey(image(d, 'mask'), 20), '', image),
     'mask of another value': (lambda d: grey(image(d, 'mask'), value=7), '', '7'),
-    'no image': (lambda d: [p.unlink() for p in (d / 'ScannerA/train/image').iterdir()], '',
-                 'ScannerA'),
+    'no image': (
+        lambda d: [p.unlink() for p in (d / 'ScannerA/train/image').iterdir()],
+        '',
+        'ScannerA',
+    ),
     'no folder': (lambda d: shutil.rmtree(d / 'ScannerB'), '', 'ScannerB'),
     'root is a file': (lambda d: None, f'{DATA}.data_root={__file__}', 'test_bad_files.py'),
     'more labels than images': (lambda d: None, f'{DATA}.labelled.num=500', '500'),
-    'unknown case': (lambda d: None, f'{DATA}.labelled={{"cases":["xx"],"domain":"ScannerA"}}',
-                     'xx|labelled'),
+    'unknown case': (
+        lambda d: None,
+        f'{DATA}.labelled={{"cases":["xx"],"domain":"ScannerA"}}',
+        'xx|labelled',
+    ),
     'broken pattern': (lambda d: None, f'{DATA}.case_pattern=(', 'brackets'),
     'pattern that is none': (lambda d: None, f'{DATA}.case_pattern=*', 'case_pattern'),
     'pattern without names': (lambda d: None, f'{DATA}.case_pattern=x+y', 'case_pattern'),
@@ -96,7 +102,17 @@ def test_bad_data_is_one_line(case, base, phantom, tmp_path, monkeypatch, capsys
         words = image(data).stem  # of the image, and of its mask
     change(data)
     options = [f'{s}_dataloader.dataset.data_root={data}' for s in ('train', 'val', 'test')]
-    code, errors = call(monkeypatch, capsys, 'train.py', [
-        base, '--work-dir', tmp_path / 'run', '--cfg-options', *options,
-        *([option] if option else [])])
+    code, errors = call(
+        monkeypatch,
+        capsys,
+        'train.py',
+        [
+            base,
+            '--work-dir',
+            tmp_path / 'run',
+            '--cfg-options',
+            *options,
+            *([option] if option else []),
+        ],
+    )
     expect_line(code, errors, words)

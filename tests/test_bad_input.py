@@ -146,8 +146,11 @@ CONFIGS = [
     ('lost.py', '_base_ = ["nowhere.py"]\n', 'nowhere.py", a base of .*does not exist'),
     ('number.py', '_base_ = [5]\n', '5 in _base_; it must be a path'),
     ('twice.py', '_base_ = ["{base}", "{base}"]\n', 'twice.py.*Duplicate'),
-    ('plugin.py', '_base_ = ["{base}"]\ncustom_imports = dict(imports=["no_such_plug_in"])\n',
-     'no_such_plug_in.*PYTHONPATH'),
+    (
+        'plugin.py',
+        '_base_ = ["{base}"]\ncustom_imports = dict(imports=["no_such_plug_in"])\n',
+        'no_such_plug_in.*PYTHONPATH',
+    ),
     ('imports.py', '_base_ = ["{base}"]\ncustom_imports = 5\n', 'custom_imports.*is 5'),
     ('config.txt', 'model = 1', 'ends in ".txt"'),
     ('list.json', '[1, 2]', 'no entries by name'),
@@ -160,8 +163,11 @@ CONFIGS = [
     ('no_model.py', 'work_dir = "x"\n', 'no model'),
     ('no_train.py', '_base_ = ["{base}"]\ntrain_cfg = None\n', 'no train_cfg'),
     ('replaced.py', '_base_ = ["{base}"]\ntrain_cfg = 5\n', 'train_cfg'),
-    ('inside.py', '_base_ = ["{base}"]\nmodel = dict(students=dict(unet=5))\n',
-     'students=.*5}; it must be a dict'),
+    (
+        'inside.py',
+        '_base_ = ["{base}"]\nmodel = dict(students=dict(unet=5))\n',
+        'students=.*5}; it must be a dict',
+    ),
 ]
 # A tool, its command line, and what the line says; {base} is the good config.
 COMMANDS = [
@@ -213,8 +219,18 @@ def base(phantom, tmp_path_factory):  # noqa: F811
     register_all_modules()  # its imports count for no case's time
     folder = tmp_path_factory.mktemp('bad')
     cfg = config(phantom, folder / 'run', iters=2)
-    for name in ('experiment_name', 'data_root', 'dataset_type', 'domains', 'image_size',
-                 'label_map', 'metainfo', 'strong_view', 'weak_view', 'vis_backends'):
+    for name in (
+        'experiment_name',
+        'data_root',
+        'dataset_type',
+        'domains',
+        'image_size',
+        'label_map',
+        'metainfo',
+        'strong_view',
+        'weak_view',
+        'vis_backends',
+    ):
         cfg.pop(name, None)
     cfg.dump(folder / 'base.py')
     return folder / 'base.py'
@@ -232,8 +248,7 @@ def expect_line(code: int, errors: str, words: str) -> None:
 @pytest.mark.parametrize(('option', 'words'), SETTINGS, ids=[option for option, _ in SETTINGS])
 def test_a_bad_setting_is_one_line(option, words, base, tmp_path, monkeypatch, capsys):
     place = [] if option.startswith('work_dir') else ['--work-dir', tmp_path / 'run']
-    code, errors = call(monkeypatch, capsys, 'train.py',
-                        [base, *place, '--cfg-options', option])
+    code, errors = call(monkeypatch, capsys, 'train.py', [base, *place, '--cfg-options', option])
     expect_line(code, errors, words)
     assert not list(tmp_path.rglob('*.pth'))  # it was said before anything was trained
 
@@ -261,41 +276,63 @@ def test_configs_that_are_bases_of_each_other_are_one_line(tmp_path, monkeypatch
     expect_line(code, errors, 'a.py" is a base of itself: a.py -> b.py -> c.py -> a.py')
 
 
-@pytest.mark.parametrize('body, words', [
-    ('x = 1\nraise RuntimeError("not today")', 'line 2 of .*plug.py.*RuntimeError: not today'),
-    ('x = (', 'line 1 of plug.py.*SyntaxError'),
-    ('import no_such_module', 'plug.*PYTHONPATH'),
-    ('from mmssl.models import NoSuchThing', 'line 1 of .*plug.py.*ImportError.*NoSuchThing'),
-    ('import sys\nsys.exit(0)', 'line 2 of .*plug.py.*SystemExit'),
-])
+@pytest.mark.parametrize(
+    'body, words',
+    [
+        ('x = 1\nraise RuntimeError("not today")', 'line 2 of .*plug.py.*RuntimeError: not today'),
+        ('x = (', 'line 1 of plug.py.*SyntaxError'),
+        ('import no_such_module', 'plug.*PYTHONPATH'),
+        ('from mmssl.models import NoSuchThing', 'line 1 of .*plug.py.*ImportError.*NoSuchThing'),
+        ('import sys\nsys.exit(0)', 'line 2 of .*plug.py.*SystemExit'),
+    ],
+)
 def test_a_plug_in_that_fails_is_one_line(body, words, base, tmp_path, monkeypatch, capsys):
     name = f'plug_{uuid.uuid4().hex}'
     (tmp_path / f'{name}.py').write_text(body)
     (tmp_path / 'mine.py').write_text(
-        f'_base_ = ["{base}"]\ncustom_imports = dict(imports=["{name}"])\n')
+        f'_base_ = ["{base}"]\ncustom_imports = dict(imports=["{name}"])\n'
+    )
     code, errors = call(monkeypatch, capsys, 'train.py', [tmp_path / 'mine.py'])
     expect_line(code, errors.replace(name, 'plug'), words)
 
 
-@pytest.mark.parametrize(('name', 'line', 'words'), COMMANDS,
-                         ids=[f'{name} {line}' for name, line, _ in COMMANDS])
+@pytest.mark.parametrize(
+    ('name', 'line', 'words'), COMMANDS, ids=[f'{name} {line}' for name, line, _ in COMMANDS]
+)
 def test_a_bad_command_line_is_one_line(name, line, words, base, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words_of = [word.format(base=base, folder=tmp_path) for word in line.split()]
     code, errors = call(monkeypatch, capsys, name, words_of)
     expect_line(code, errors, words)
 
+
 # What a setting may be given that it was not made for.
 STRANGE = (None, '', -1, 0, 2.5, 'abc', [], {}, float('nan'), float('inf'), 10**12, [None])
-RUNTIME = ('train_cfg', 'val_cfg', 'optim_wrapper', 'default_hooks', 'custom_hooks', 'env_cfg',
-           'log_processor', 'log_level', 'randomness', 'visualizer', 'train_dataloader',
-           'val_dataloader', 'val_evaluator', 'model')
+RUNTIME = (
+    'train_cfg',
+    'val_cfg',
+    'optim_wrapper',
+    'default_hooks',
+    'custom_hooks',
+    'env_cfg',
+    'log_processor',
+    'log_level',
+    'randomness',
+    'visualizer',
+    'train_dataloader',
+    'val_dataloader',
+    'val_evaluator',
+    'model',
+)
 
 
 def leaves(node, name=''):
     """Give the dotted names of a config's values."""
-    items = enumerate(node) if isinstance(node, list) else (
-        node.items() if isinstance(node, dict) else ())
+    items = (
+        enumerate(node)
+        if isinstance(node, list)
+        else (node.items() if isinstance(node, dict) else ())
+    )
     for key, item in items:
         yield f'{name}.{key}' if name else str(key)
         yield from leaves(item, f'{name}.{key}' if name else str(key))
@@ -312,21 +349,32 @@ def put(cfg, name, value):
 @pytest.mark.slow
 @pytest.mark.parametrize('part', range(6))
 def test_strange_values_of_any_setting_end_in_one_line_or_a_run(
-        part, base, tmp_path, monkeypatch, capsys):
+    part, base, tmp_path, monkeypatch, capsys
+):
     good = Config.fromfile(str(base))
     settings = good._cfg_dict.to_dict()
-    groups = [[n for n in leaves({name: settings[name]}) if not n.endswith('.type')]
-              for name in RUNTIME if name in settings]
+    groups = [
+        [n for n in leaves({name: settings[name]}) if not n.endswith('.type')]
+        for name in RUNTIME
+        if name in settings
+    ]
     rng = random.Random(part)
     for number in range(int(os.environ.get('FUZZ', 25))):
         name, value = rng.choice(rng.choice(groups)), rng.choice(STRANGE)
         cfg = copy.deepcopy(settings)
         put(cfg, name, value)
-        cfg['train_cfg'] = cfg['train_cfg'] if name.startswith('train_cfg') else {
-            'type': 'SemiTrainLoop', 'max_iters': 1, 'val_interval': 1}
+        cfg['train_cfg'] = (
+            cfg['train_cfg']
+            if name.startswith('train_cfg')
+            else {'type': 'SemiTrainLoop', 'max_iters': 1, 'val_interval': 1}
+        )
         Config(cfg).dump(tmp_path / 'strange.py')
-        code, errors = call(monkeypatch, capsys, 'train.py', [
-            tmp_path / 'strange.py', '--work-dir', tmp_path / str(number)])
+        code, errors = call(
+            monkeypatch,
+            capsys,
+            'train.py',
+            [tmp_path / 'strange.py', '--work-dir', tmp_path / str(number)],
+        )
         what = f'{name} = {value!r}: {code} {errors[-1500:]}'
         foreseen = (0, 1, 2, 70) if name.startswith('model') else (0, 1, 2)
         assert code in foreseen and 'Traceback' not in errors, what
@@ -337,12 +385,15 @@ def test_what_nobody_foresaw_is_one_line_and_a_file(base, tmp_path, monkeypatch,
     (tmp_path / 'slips.py').write_text(
         'from mmssl.models.methods.synfoc import SynFoC\nfrom mmssl.registry import MODELS\n'
         '@MODELS.register_module()\nclass Slips(SynFoC):\n'
-        '    def unsup_loss(self, *args, **kwargs):\n        return {}["lost"]\n')
+        '    def unsup_loss(self, *args, **kwargs):\n        return {}["lost"]\n'
+    )
     (tmp_path / 'mine.py').write_text(
         f'_base_ = ["{base}"]\ncustom_imports = dict(imports=["slips"])\n'
-        'model = dict(type="Slips")\n')
-    code, errors = call(monkeypatch, capsys, 'train.py', [
-        tmp_path / 'mine.py', '--work-dir', tmp_path / 'run'])
+        'model = dict(type="Slips")\n'
+    )
+    code, errors = call(
+        monkeypatch, capsys, 'train.py', [tmp_path / 'mine.py', '--work-dir', tmp_path / 'run']
+    )
     assert code == 70 and 'Traceback' not in errors
     line = last_line(errors)
     assert 'KeyError: lost' in line and 'slips.py, line 6' in line and 'not foreseen' in line

@@ -15,20 +15,34 @@ from mmssl.utils.setup import load_config, register_all_modules
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SAM = ('cpc_sam', 'h_sam', 'medsam', 'samed', 'semi_sam', 'synfoc')  # have tests of their own
-ALL = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob('*/*.py')
-             if path.parent.name not in ('_base_', *SAM) and not path.stem.startswith('ddpm'))
+ALL = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for path in CONFIGS.glob('*/*.py')
+    if path.parent.name not in ('_base_', *SAM) and not path.stem.startswith('ddpm')
+)
 STRONG = {'img_strong': 'u_s', 'img_strong2': 'u_s2'}
 
 
-@pytest.mark.parametrize('config, rot_flip, rotate', [
-    ('sup_only/acdc.py', 0.5, 1.0), ('mean_teacher/acdc.py', 0.5, 1.0),
-    ('ua_mt/acdc.py', 0.5, 1.0), ('cps/acdc.py', 0.5, 1.0), ('cps/acdc_cutmix.py', 0.5, 1.0),
-    ('cross_teaching/acdc.py', 0.5, 1.0), ('urpc/acdc.py', 0.5, 1.0),
-    ('fixmatch/acdc.py', 1.0, None),
-    ('mc_net/acdc.py', 0.5, 0.5), ('mc_net_plus/acdc_14cases.py', 0.5, 0.5),
-    ('ss_net/acdc.py', 0.5, 0.5), ('bcp/acdc.py', 0.5, 0.5), ('abd/acdc_bcp.py', 0.5, 0.5),
-    ('abd/acdc_cross_teaching.py', 0.5, 0.5), ('unimatch/acdc.py', 0.5, 0.5),
-])
+@pytest.mark.parametrize(
+    'config, rot_flip, rotate',
+    [
+        ('sup_only/acdc.py', 0.5, 1.0),
+        ('mean_teacher/acdc.py', 0.5, 1.0),
+        ('ua_mt/acdc.py', 0.5, 1.0),
+        ('cps/acdc.py', 0.5, 1.0),
+        ('cps/acdc_cutmix.py', 0.5, 1.0),
+        ('cross_teaching/acdc.py', 0.5, 1.0),
+        ('urpc/acdc.py', 0.5, 1.0),
+        ('fixmatch/acdc.py', 1.0, None),
+        ('mc_net/acdc.py', 0.5, 0.5),
+        ('mc_net_plus/acdc_14cases.py', 0.5, 0.5),
+        ('ss_net/acdc.py', 0.5, 0.5),
+        ('bcp/acdc.py', 0.5, 0.5),
+        ('abd/acdc_bcp.py', 0.5, 0.5),
+        ('abd/acdc_cross_teaching.py', 0.5, 0.5),
+        ('unimatch/acdc.py', 0.5, 0.5),
+    ],
+)
 def test_weak_views_of_acdc_are_those_of_each_released_code(config, rot_flip, rotate):
     """SSL4MIS turns or rotates every slice; others leave a quarter of them as they are."""
     dataset = Config.fromfile(CONFIGS / config).train_dataloader.dataset
@@ -52,8 +66,11 @@ def test_schedules_end_with_the_training_and_boxes_fit_the_images(config):
     side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
     sizes = cfg.model.get('data_preprocessor', {}).get('sizes') or {}
     sides = {sizes.get(name, {}).get('image', side) for name in cfg.model.students}
-    boxes = [step.size for step in dataset.get('unlabelled_pipeline') or []
-             if step.type == 'RandomPasteBox']
+    boxes = [
+        step.size
+        for step in dataset.get('unlabelled_pipeline') or []
+        if step.type == 'RandomPasteBox'
+    ]
     assert set(boxes) <= sides, 'the model takes a box for pixels of its own images'
 
 
@@ -71,8 +88,11 @@ def test_views_are_bent_as_in_the_paper():
     for path in sorted(CONFIGS.glob('*/*.py')):
         loader = Config.fromfile(path).get('train_dataloader')
         for key in ('labelled_pipeline', 'unlabelled_pipeline') if loader else ():
-            steps = [one for step in loader.dataset.get(key) or ()
-                     for one in (step, *step.get('transforms', ()))]
+            steps = [
+                one
+                for step in loader.dataset.get(key) or ()
+                for one in (step, *step.get('transforms', ()))
+            ]
             found = [step.get('side', 512) for step in steps if step.type == 'RandomElastic']
             side = next(s.size for s in loader.dataset.prepare if s.type == 'ResizeSquare')
             assert set(found) <= {512 if 'lite_' in path.stem else side}, path
@@ -88,13 +108,20 @@ def test_published_numbers_that_a_config_asks_for_exist(config):
         assert published.method == config.split('/')[0], 'numbers of another method'
         name = cfg.train_dataloader.dataset.type.lower()
         counts = (5, 20, 40, 64, 68, 136, 256)
-        assert any(load_published(published.method, published.get('dataset', name), count)
-                   for count in counts), published
+        assert any(
+            load_published(published.method, published.get('dataset', name), count)
+            for count in counts
+        ), published
 
 
-@pytest.mark.parametrize('config', sorted(
-    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob('*/*.py')
-    if path.parent.name not in ('_base_', 'medsam') and not path.stem.startswith('ddpm')))
+@pytest.mark.parametrize(
+    'config',
+    sorted(
+        path.relative_to(CONFIGS).as_posix()
+        for path in CONFIGS.glob('*/*.py')
+        if path.parent.name not in ('_base_', 'medsam') and not path.stem.startswith('ddpm')
+    ),
+)
 def test_parts_and_classes_are_those_of_the_data(config):
     register_all_modules()
     cfg = Config.fromfile(CONFIGS / config)
@@ -107,8 +134,11 @@ def meta_batch(cfg: Config) -> dict:
     """Return an empty batch of the views that a config's pipelines make, on the meta device."""
     sampler, dataset = cfg.train_dataloader.batch_sampler, cfg.train_dataloader.dataset
     side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
-    channels = min(student.backbone.in_channels for student in cfg.model.students.values()
-                   if student is not None)
+    channels = min(
+        student.backbone.in_channels
+        for student in cfg.model.students.values()
+        if student is not None
+    )
 
     def zeros(n: int, *shape: int) -> torch.Tensor:
         return torch.zeros(n, *shape, dtype=torch.uint8, device='meta')
@@ -152,7 +182,6 @@ def test_every_method_takes_a_step_at_its_published_size(monkeypatch):
         set_iter(cfg.train_cfg.max_iters * 9 // 10, cfg.train_cfg.max_iters)
         batch = model.data_preprocessor(meta_batch(cfg), True)['inputs']
         model.loss(batch)['loss'].backward()
-        still = [name for name, p in model.named_parameters()
-                 if p.requires_grad and p.grad is None]
+        still = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert not still, f'{config}: no gradient for {still[:3]}'
     assert len(seen) > 15

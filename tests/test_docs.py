@@ -180,10 +180,14 @@ def write_raw_acdc(folder):
         write_nifti(name.with_name(f'{patient}_4d.nii.gz'), np.zeros((2, 2, 8, 6), np.int16))
 
 
-@pytest.mark.parametrize('config', sorted(
-    path.relative_to(ROOT).as_posix() for path in (
-        *ROOT.glob('configs/*/acdc*.py'), *ROOT.glob('configs/*/lite_acdc*.py'))
-    if path.parent.name != 'medsam'))  # which does not train
+@pytest.mark.parametrize(
+    'config',
+    sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in (*ROOT.glob('configs/*/acdc*.py'), *ROOT.glob('configs/*/lite_acdc*.py'))
+        if path.parent.name != 'medsam'
+    ),
+)  # which does not train
 @pytest.mark.parametrize('extra', ['', '_delete_=True, '])
 def test_raw_acdc_goes_with_every_config_for_acdc(config, extra, tmp_path):
     """A new data set never needs `_delete_`, and is not harmed by it."""

@@ -46,8 +46,11 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f'{path}:{node.lineno} imports relatively'
             full = [f'{node.module}.{alias.name}' for alias in node.names]
-            yield from (name if name in MODULES else node.module for name in full
-                        if name in MODULES or node.module in MODULES)
+            yield from (
+                name if name in MODULES else node.module
+                for name in full
+                if name in MODULES or node.module in MODULES
+            )
 
 
 def room(module):
@@ -65,28 +68,50 @@ def test_every_room_has_a_floor():
 
 @pytest.mark.parametrize('above', [name for floor in FLOORS for name in floor])
 def test_no_import_runs_upwards(above):
-    wrong = [f'{name} imports {found}' for name, path in MODULES.items() if room(name) == above
-             for found in imports(path) if room(found) and not may(above, room(found))]
+    wrong = [
+        f'{name} imports {found}'
+        for name, path in MODULES.items()
+        if room(name) == above
+        for found in imports(path)
+        if room(found) and not may(above, room(found))
+    ]
     assert not wrong, '\n'.join(wrong)
 
 
 # Of models too: methods stand on base, base and strategies on losses and networks.
 OF_MODELS = ('losses', 'unet', 'sam', 'strategies', 'diffusion', 'base', 'methods')
-OF_DATASETS = ('reading', 'files', 'cache', 'metainfo', 'transforms', 'batches', 'phantom',
-               'mixed_domain', 'prepared', 'sets')
+OF_DATASETS = (
+    'reading',
+    'files',
+    'cache',
+    'metainfo',
+    'transforms',
+    'batches',
+    'phantom',
+    'mixed_domain',
+    'prepared',
+    'sets',
+)
 
 
 @pytest.mark.parametrize('package, rooms', [('models', OF_MODELS), ('datasets', OF_DATASETS)])
 def test_rooms_of_a_package(package, rooms):
     """At most ten, in an order in which each stands on those before it."""
-    found = {path.stem for path in (PACKAGE / package).iterdir()
-             if path.stem not in ('__init__', '__pycache__')}
+    found = {
+        path.stem
+        for path in (PACKAGE / package).iterdir()
+        if path.stem not in ('__init__', '__pycache__')
+    }
     assert found == set(rooms) and len(rooms) <= 10
     height = {name: n for n, name in enumerate(rooms)}
-    wrong = [f'{name} imports {target}' for name, path in MODULES.items()
-             if name.startswith(f'mmssl.{package}.')
-             for target in imports(path) if target.startswith(f'mmssl.{package}.')
-             and height[target.split('.')[2]] > height[name.split('.')[2]]]
+    wrong = [
+        f'{name} imports {target}'
+        for name, path in MODULES.items()
+        if name.startswith(f'mmssl.{package}.')
+        for target in imports(path)
+        if target.startswith(f'mmssl.{package}.')
+        and height[target.split('.')[2]] > height[name.split('.')[2]]
+    ]
     assert not wrong, '\n'.join(wrong)
 
 

@@ -100,7 +100,7 @@ def test_model_index_lists_every_metafile():
     assert sorted(listed) == found
     for name in listed:
         content = yaml.safe_load((ROOT / name).read_text())
-        collection, = content['Collections']
+        (collection,) = content['Collections']
         assert (ROOT / collection['README']).parent == (ROOT / name).parent
         for model in content['Models']:
             assert (ROOT / model['Config']).is_file(), model['Name']

@@ -25,8 +25,14 @@ LABELLED = 3
 def phantom(tmp_path_factory):
     """Write a phantom of two scanners, 8 training images each."""
     root = tmp_path_factory.mktemp('phantom')
-    settings = PhantomSettings(domains=('ScannerA', 'ScannerB'), size=SIDE, train_cases=2,
-                               train_slices=4, test_cases=1, test_slices=2)
+    settings = PhantomSettings(
+        domains=('ScannerA', 'ScannerB'),
+        size=SIDE,
+        train_cases=2,
+        train_slices=4,
+        test_cases=1,
+        test_slices=2,
+    )
     write_phantom(root / 'data', settings)
     return root / 'data'
 
@@ -46,7 +52,8 @@ def config(data, work_dir, iters=6, workers=0, **updates) -> Config:
     cfg = Config.fromfile(ROOT / 'configs/synfoc/lite_phantom.py')
     cfg.model.students = dict(sam=medsam(), unet=segmentor(norm=BN))
     cfg.model.data_preprocessor = dict(
-        sizes=dict(sam=dict(image=SIDE, label=8), unet=dict(image=24, label=24)))
+        sizes=dict(sam=dict(image=SIDE, label=8), unet=dict(image=24, label=24))
+    )
     domains = ['ScannerA', 'ScannerB']
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
@@ -98,8 +105,11 @@ def reference(phantom, tmp_path_factory):
 def test_students_and_teachers_learn(reference, phantom, tmp_path):
     start = train(phantom, tmp_path, iters=1)
     for name in ('students.sam.backbone', 'students.unet', 'teachers.sam', 'teachers.unet'):
-        moved = [k for k, v in reference['state_dict'].items() if k.startswith(name)
-                 and not torch.equal(v, start['state_dict'][k])]
+        moved = [
+            k
+            for k, v in reference['state_dict'].items()
+            if k.startswith(name) and not torch.equal(v, start['state_dict'][k])
+        ]
         assert moved, name
 
 

@@ -28,8 +28,11 @@ SIDE = 32
 def phantom(tmp_path_factory):
     """Write volumes of 4 + 1 + 1 patients, 3 slices each."""
     root = tmp_path_factory.mktemp('volumes') / 'data'
-    write_phantom_volumes(root, VolumeSettings(size=48, train_cases=4, val_cases=1, test_cases=1,
-                                               slices=3), progress=False)
+    write_phantom_volumes(
+        root,
+        VolumeSettings(size=48, train_cases=4, val_cases=1, test_cases=1, slices=3),
+        progress=False,
+    )
     return root
 
 
@@ -42,8 +45,9 @@ def config(data, work_dir, model, iters=4, **updates) -> Config:
     """Return the config of a short run with small networks; features are computed online."""
     cfg = Config.fromfile(ROOT / 'configs/mcsd/lite_phantom.py')
     cfg.model.students = dict(unet=segmentor(3, BN), feature_unet=segmentor(3, BN, channels=4))
-    cfg.model.neck = dict(type='DiffusionFeatureNeck', model=str(model), steps=(50, 150),
-                          blocks=(0, 1), out_dim=4)
+    cfg.model.neck = dict(
+        type='DiffusionFeatureNeck', model=str(model), steps=(50, 150), blocks=(0, 1), out_dim=4
+    )
     cfg.model.threshold.value = 0.4
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
@@ -82,15 +86,20 @@ def reference(phantom, model, tmp_path_factory):
 def test_both_networks_and_the_projection_learn(reference, phantom, model, tmp_path):
     start = train(phantom, tmp_path, model, iters=2)['state_dict']
     for name in ('students.unet', 'students.feature_unet', 'neck.projection'):
-        assert any(k.startswith(name) and not torch.equal(v, start[k])
-                   for k, v in reference['state_dict'].items()), name
+        assert any(
+            k.startswith(name) and not torch.equal(v, start[k])
+            for k, v in reference['state_dict'].items()
+        ), name
 
 
 def test_the_checkpoint_holds_no_diffusion_model(reference):
     neck = [k for k in reference['state_dict'] if k.startswith('neck.')]
     assert neck and all(k.startswith(('neck.projection', 'neck.feature_key')) for k in neck)
-    assert all(value.numel() < 10_000 for key, value in reference['state_dict'].items()
-               if key.startswith('neck.'))
+    assert all(
+        value.numel() < 10_000
+        for key, value in reference['state_dict'].items()
+        if key.startswith('neck.')
+    )
 
 
 @pytest.mark.parametrize('how', ['noise', 'deleted'])

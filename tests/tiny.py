@@ -12,13 +12,28 @@ def segmentor(classes: int = 2, norm: dict = BN, channels: int = 1) -> dict:
     return dict(
         type='EncoderDecoder',
         backbone=dict(
-            type='mmseg.UNet', in_channels=channels, base_channels=4, num_stages=2, strides=(1, 1),
-            enc_num_convs=(1, 1), dec_num_convs=(1,), downsamples=(True,), enc_dilations=(1, 1),
-            dec_dilations=(1,), norm_cfg=norm,
+            type='mmseg.UNet',
+            in_channels=channels,
+            base_channels=4,
+            num_stages=2,
+            strides=(1, 1),
+            enc_num_convs=(1, 1),
+            dec_num_convs=(1,),
+            downsamples=(True,),
+            enc_dilations=(1, 1),
+            dec_dilations=(1,),
+            norm_cfg=norm,
         ),
         decode_head=dict(
-            type='FCNHead', num_convs=0, in_channels=4, channels=4, concat_input=False,
-            dropout_ratio=0, init_cfg=None, num_classes=classes, norm_cfg=norm,
+            type='FCNHead',
+            num_convs=0,
+            in_channels=4,
+            channels=4,
+            concat_input=False,
+            dropout_ratio=0,
+            init_cfg=None,
+            num_classes=classes,
+            norm_cfg=norm,
         ),
     )
 

@@ -82,8 +82,14 @@ def build_slices(cfg):
     prepare = [
         step for step in dataset_cfg.get('prepare', ()) if step['type'] != 'LoadDiffusionFeatures'
     ]
-    own = dict(prepare=prepare, head=[], pipeline=[], labelled_pipeline=None,
-               unlabelled_pipeline=None, cache=False)
+    own = dict(
+        prepare=prepare,
+        head=[],
+        pipeline=[],
+        labelled_pipeline=None,
+        unlabelled_pipeline=None,
+        cache=False,
+    )
     return PreparedSlices(DATASETS.build({**dataset_cfg, **own}))
 
 

@@ -33,20 +33,40 @@ JOBS = {'synfoc': SynFoCJob, 'mcsd': MCSDJob}
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='\n'.join(f'{name}: {job.__doc__}' for name, job in JOBS.items()))
-    parser.add_argument('job', nargs='?', choices=JOBS, default='synfoc',
-                        help='what to train (default: synfoc)')
-    parser.add_argument('--dir', type=Path, help='folder of data, runs, table and pictures '
-                        '(default: work_dirs/quickstart, for mcsd work_dirs/quickstart_mcsd)')
-    parser.add_argument('--iters', type=int, help='training iterations of each method '
-                        f'(default: {", ".join(f"{n} {j.iters}" for n, j in JOBS.items())}, '
-                        'fewer where --minutes asks for it)')
-    parser.add_argument('--minutes', type=float, default=10.0, help='shorten the trainings where a '
-                        'seed would take longer than this; without effect beside --iters, and in '
-                        'a folder whose trainings have begun (default: %(default)g)')
-    parser.add_argument('--seeds', type=seeds, default=[0], help='seeds, separated by commas; '
-                        'each one takes the whole time again (default: 0)')
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='\n'.join(f'{name}: {job.__doc__}' for name, job in JOBS.items()),
+    )
+    parser.add_argument(
+        'job', nargs='?', choices=JOBS, default='synfoc', help='what to train (default: synfoc)'
+    )
+    parser.add_argument(
+        '--dir',
+        type=Path,
+        help='folder of data, runs, table and pictures '
+        '(default: work_dirs/quickstart, for mcsd work_dirs/quickstart_mcsd)',
+    )
+    parser.add_argument(
+        '--iters',
+        type=int,
+        help='training iterations of each method '
+        f'(default: {", ".join(f"{n} {j.iters}" for n, j in JOBS.items())}, '
+        'fewer where --minutes asks for it)',
+    )
+    parser.add_argument(
+        '--minutes',
+        type=float,
+        default=10.0,
+        help='shorten the trainings where a '
+        'seed would take longer than this; without effect beside --iters, and in '
+        'a folder whose trainings have begun (default: %(default)g)',
+    )
+    parser.add_argument(
+        '--seeds',
+        type=seeds,
+        default=[0],
+        help='seeds, separated by commas; each one takes the whole time again (default: 0)',
+    )
     args = parser.parse_args()
     if args.iters is not None and args.iters < 1 or args.minutes <= 0:
         parser.error('--iters must be 1 or more, --minutes more than 0')
@@ -55,19 +75,33 @@ def parse_args() -> argparse.Namespace:
 
 def measure(job, steps: Steps, folder: Path, name: str, config: str) -> Cost:
     """Train a few iterations in a scratch folder; return what one takes, and the rest."""
-    options = [f'train_cfg.max_iters={TRIAL}', 'default_hooks.logger.interval=1',
-               'log_processor.window_size=1', 'val_cfg=None', 'val_dataloader=None',
-               'val_evaluator=None',
-               text_option('train_dataloader.dataset.data_root', folder / job.data)]
+    options = [
+        f'train_cfg.max_iters={TRIAL}',
+        'default_hooks.logger.interval=1',
+        'log_processor.window_size=1',
+        'val_cfg=None',
+        'val_dataloader=None',
+        'val_evaluator=None',
+        text_option('train_dataloader.dataset.data_root', folder / job.data),
+    ]
     if name == 'ddpm':
         options.append('custom_hooks.1.num=0')
     with tempfile.TemporaryDirectory(prefix='trial_', dir=folder) as scratch:
         start = time.monotonic()
-        steps.train(f'{name}, {TRIAL} iterations to see how long it takes', f'{name}_trial.log',
-                    config, Path(scratch), options, quiet=True)
+        steps.train(
+            f'{name}, {TRIAL} iterations to see how long it takes',
+            f'{name}_trial.log',
+            config,
+            Path(scratch),
+            options,
+            quiet=True,
+        )
         taken = time.monotonic() - start
-        lines = [json.loads(line) for path in Path(scratch).glob('*/vis_data/scalars.json')
-                 for line in path.read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for path in Path(scratch).glob('*/vis_data/scalars.json')
+            for line in path.read_text().splitlines()
+        ]
     times = [line['time'] for line in lines if 'time' in line]
     return Cost(TRIAL, statistics.median(times[1:]), max(taken - sum(times), 0.0))
 
@@ -76,13 +110,18 @@ def plan_of(job, steps: Steps, folder: Path, args: argparse.Namespace, start: fl
     """Return how many iterations each training has: that of the folder, or a new plan."""
     path, iters = folder / 'plan.json', args.iters or job.iters
     known = Plan.read(path)
-    if known and job.main in known.asked and known.asked[job.main] == iters and not (
-            args.iters and known.shortened):
+    if (
+        known
+        and job.main in known.asked
+        and known.asked[job.main] == iters
+        and not (args.iters and known.shortened)
+    ):
         if known.shortened:
             print(f'\n== {known.note()}\n   This folder goes on with that.')
         return known
-    measured = {name: measure(job, steps, folder, name, config)
-                for name, config in job.trials.items()}
+    measured = {
+        name: measure(job, steps, folder, name, config) for name, config in job.trials.items()
+    }
     begun = known is None and any(folder.glob('seed*/*/last_checkpoint'))
     limit = None if args.iters or begun else args.minutes
     plan = make_plan(job.costs(measured, iters), time.monotonic() - start, limit)
@@ -98,17 +137,39 @@ def train_and_test(job, steps: Steps, folder: Path, method: str, seed: int, iter
     if result.exists():
         print(f'\n== {method}, seed {seed}: done before ({result})')
         return json.loads(result.read_text())['students']
-    options = [f'randomness.seed={seed}', f'train_cfg.max_iters={iters}',
-               f'train_cfg.val_interval={max(1, iters // 2)}', *job.options(folder, method, seed)]
+    options = [
+        f'randomness.seed={seed}',
+        f'train_cfg.max_iters={iters}',
+        f'train_cfg.val_interval={max(1, iters // 2)}',
+        *job.options(folder, method, seed),
+    ]
     for split in ('train', 'val', 'test'):
         options.append(text_option(f'{split}_dataloader.dataset.data_root', folder / job.data))
-    steps.train(f'{method}, seed {seed}, {iters} iterations', f'{method}_{seed}_train.log',
-                job.runs[method], work, options)
+    steps.train(
+        f'{method}, seed {seed}, {iters} iterations',
+        f'{method}_{seed}_train.log',
+        job.runs[method],
+        work,
+        options,
+    )
     checkpoint = str(work / Path((work / 'last_checkpoint').read_text().strip()).name)
-    steps.run(f'test {method}, seed {seed}', f'{method}_{seed}_test.log',
-              'tools/test.py', job.runs[method], checkpoint, '--work-dir', str(work / 'test'),
-              '--out', str(result), '--show-dir', str(work / 'overlays'), '--show-every', '4',
-              '--cfg-options', *options)
+    steps.run(
+        f'test {method}, seed {seed}',
+        f'{method}_{seed}_test.log',
+        'tools/test.py',
+        job.runs[method],
+        checkpoint,
+        '--work-dir',
+        str(work / 'test'),
+        '--out',
+        str(result),
+        '--show-dir',
+        str(work / 'overlays'),
+        '--show-every',
+        '4',
+        '--cfg-options',
+        *options,
+    )
     return json.loads(result.read_text())['students']
 
 
@@ -123,8 +184,10 @@ def table(job, results: dict[int, dict[str, dict]]) -> tuple[str, dict[str, list
         rows.append([row, *cells, _spread(means[row])])
     header = [job.unit, *columns, job.last]
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-    lines = [' | '.join(c.ljust(w) for c, w in zip(line, widths, strict=True))
-             for line in [header, *rows]]
+    lines = [
+        ' | '.join(c.ljust(w) for c, w in zip(line, widths, strict=True))
+        for line in [header, *rows]
+    ]
     lines.insert(1, '-|-'.join('-' * w for w in widths))
     return '\n'.join(f'| {line} |' for line in lines), means
 
@@ -142,8 +205,10 @@ def verdict(job, means: dict[str, list[float]]) -> str:
         if row != job.control:
             gain = statistics.fmean(values) - control
             word = 'ahead of' if gain > 0 else 'NOT ahead of'
-            lines.append(f'{row}: {word} the labels-only U-Net {job.where} '
-                         f'({gain:+.1f} points, {len(values)} seed{"s" * (len(values) > 1)})')
+            lines.append(
+                f'{row}: {word} the labels-only U-Net {job.where} '
+                f'({gain:+.1f} points, {len(values)} seed{"s" * (len(values) > 1)})'
+            )
     return '\n'.join(lines)
 
 
@@ -166,8 +231,10 @@ def main() -> None:
     job = JOBS[args.job]()
     folder = (args.dir or Path(job.folder)).resolve()
     start, steps = time.monotonic(), Steps(folder, ROOT)
-    print(f'mmssl quickstart: everything goes to {folder}; stop it with Ctrl-C and repeat the '
-          f'command to go on. {load_of_others()}')
+    print(
+        f'mmssl quickstart: everything goes to {folder}; stop it with Ctrl-C and repeat the '
+        f'command to go on. {load_of_others()}'
+    )
     job.make_data(steps, folder)
     plan = plan_of(job, steps, folder, args, start)
     results = {}
@@ -175,19 +242,30 @@ def main() -> None:
         job.before(steps, folder, seed, plan)
         results[seed] = {
             method: train_and_test(job, steps, folder, method, seed, plan.iterations[method])
-            for method in job.runs}
+            for method in job.runs
+        }
     text, means = table(job, results)
     summary = '\n\n'.join(filter(None, [text, plan.note(), verdict(job, means)])) + '\n'
     (folder / 'results.md').write_text(summary)
     key = 'mean_unlabelled_dsc' if args.job == 'synfoc' else 'mean_dice'
     iters = plan.iterations[job.main]
-    (folder / 'results.json').write_text(json.dumps(
-        {'iterations': iters, key: means, 'seeds': args.seeds,
-         **({'iterations_asked': plan.asked[job.main]} if plan.shortened else {})}, indent=1))
+    (folder / 'results.json').write_text(
+        json.dumps(
+            {
+                'iterations': iters,
+                key: means,
+                'seeds': args.seeds,
+                **({'iterations_asked': plan.asked[job.main]} if plan.shortened else {}),
+            },
+            indent=1,
+        )
+    )
     print(f'\n== results after {(time.monotonic() - start) / 60:.1f} minutes\n\n{summary}')
     print('Pictures:', *pictures(job, folder, args.seeds[0]), sep='\n  ')
-    print(f'Table: {folder / "results.md"}\n\nNext, with real data (docs/en/data.md):\n'
-          f'  {job.further}')
+    print(
+        f'Table: {folder / "results.md"}\n\nNext, with real data (docs/en/data.md):\n'
+        f'  {job.further}'
+    )
 
 
 def start() -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install mmssl with what its tests need, check the style with ruff, then run the tests.
+# Install mmssl with what its tests need, check style and layout with ruff, then run the tests.
 #
 #   bash tools/run_tests.sh [options of pytest]
 #
@@ -17,6 +17,7 @@ cd "$ROOT"
 
 STYLE=0
 "$PY" -m ruff check || STYLE=1
+"$PY" -m ruff format --check --quiet || STYLE=1
 
 if [ $# -eq 0 ]; then
     cores=$("$PY" -c 'import os; print(min(4, os.cpu_count() or 1))')
@@ -26,7 +27,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MPLBACKEND=Agg
 STATUS=0
 "$PY" -m pytest "$@" || STATUS=$?
 if [ "$STATUS" -eq 0 ] && [ "$STYLE" -ne 0 ]; then
-    printf 'error: the tests pass, but ruff check found faults (above)\n' >&2
+    printf 'error: the tests pass, but ruff found faults (above; "ruff format" mends the layout)\n' >&2
     STATUS=1
 fi
 exit "$STATUS"

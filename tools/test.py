@@ -33,7 +33,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE.json', help='write the results to this file')
     parser.add_argument('--show-dir', metavar='DIR', help='write predictions as overlays there')
     parser.add_argument(
-        '--show-every', type=at_least(1), default=1, metavar='N',
+        '--show-every',
+        type=at_least(1),
+        default=1,
+        metavar='N',
         help='with --show-dir: every N-th image only (default: each)',
     )
     parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/METHOD/CONFIG)')

@@ -6,9 +6,7 @@ _base_ = [
 ]
 model = dict(
     students=dict(
-        unet=dict(
-            backbone=dict(base_channels=16), decode_head=dict(in_channels=16, channels=16)
-        )
+        unet=dict(backbone=dict(base_channels=16), decode_head=dict(in_channels=16, channels=16))
     ),
     data_preprocessor=dict(_delete_=True),
 )

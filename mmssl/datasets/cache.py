@@ -15,8 +15,11 @@ from tqdm import tqdm
 # Limit of memory in a container or a job, and what it holds beside files, in versions 2 and 1.
 CGROUPS = (
     ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory.stat', r'(?m)^anon (\d+)'),
-    ('/sys/fs/cgroup/memory/memory.limit_in_bytes', '/sys/fs/cgroup/memory/memory.stat',
-     r'(?m)^total_rss (\d+)'),
+    (
+        '/sys/fs/cgroup/memory/memory.limit_in_bytes',
+        '/sys/fs/cgroup/memory/memory.stat',
+        r'(?m)^total_rss (\d+)',
+    ),
 )
 
 
@@ -84,15 +87,18 @@ class SampleCache:
         # Every process on this machine fills a cache of its own.
         processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
         if self.num_bytes / len(self) * count * processes > begin:
-            raise self._no_room(count, f'{begin / 1e9:.1f} GB are free'
-                                + f' for {processes} processes' * (processes > 1))
+            raise self._no_room(
+                count,
+                f'{begin / 1e9:.1f} GB are free' + f' for {processes} processes' * (processes > 1),
+            )
 
     def _no_room(self, count: int, why: str) -> ValueError:
         size = self.num_bytes / max(len(self), 1) * count / 1e9
         self._results = {}
         return ValueError(
             f'cache=True would keep {count} samples of about {size:.1f} GB in memory, but {why}: '
-            'set cache=False, which reads each file when it is needed')
+            'set cache=False, which reads each file when it is needed'
+        )
 
     def get(self, index: int) -> dict | None:
         """Return a copy of a sample's results, None if they are not kept."""

@@ -80,9 +80,13 @@ class Heartbeat(threading.Thread):
             who = f' ({self.store.get(f"who{other}").decode()})' if other else ''
         except RuntimeError:
             who = ''
-        print(f'\n[rank {self.rank}] error: rank {other}{who} has given no sign of life for '
-              f'{self.limit:.0f} s: it is stopped, or its machine is gone. All ranks end; go on '
-              'with --resume', file=sys.stderr, flush=True)
+        print(
+            f'\n[rank {self.rank}] error: rank {other}{who} has given no sign of life for '
+            f'{self.limit:.0f} s: it is stopped, or its machine is gone. All ranks end; go on '
+            'with --resume',
+            file=sys.stderr,
+            flush=True,
+        )
         os._exit(1)
 
     def stop(self) -> None:

@@ -42,8 +42,9 @@ def untouched(model: nn.Module, training: bool = False) -> Iterator[None]:
 
 def prepare_inputs(model: nn.Module, samples: Sequence[dict]) -> dict:
     """Return the networks' inputs of test samples `dict(inputs, data_samples)`."""
-    batch = dict(inputs=[s['inputs'] for s in samples],
-                 data_samples=[s['data_samples'] for s in samples])
+    batch = dict(
+        inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples]
+    )
     return model.data_preprocessor(batch, False)['inputs']
 
 

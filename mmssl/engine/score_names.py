@@ -25,5 +25,6 @@ def check_save_best(runner) -> None:
         for key in keys:
             if students and key != 'auto' and key not in known:
                 hint = did_you_mean(key, known[:8], 'the validation gives')
-                raise SettingError(f'save_best has "{key}", which the validation does not give; '
-                                   f'{hint}')
+                raise SettingError(
+                    f'save_best has "{key}", which the validation does not give; {hint}'
+                )

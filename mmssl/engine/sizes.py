@@ -21,8 +21,11 @@ def check_sizes(model: torch.nn.Module, datasets: Mapping[str, Dataset]) -> None
         ValueError: an image has another size.
     """
     sizes = getattr(getattr(model, 'data_preprocessor', None), 'sizes', {})
-    parts = {(name, part): getattr(student, part, None)
-             for name, student in getattr(model, 'students', {}).items() for part in PARTS}
+    parts = {
+        (name, part): getattr(student, part, None)
+        for name, student in getattr(model, 'students', {}).items()
+        for part in PARTS
+    }
     built = {key: part.img_size for key, part in parts.items() if hasattr(part, 'img_size')}
     for loader, dataset in datasets.items() if built else ():
         own = image_side(dataset)

@@ -24,8 +24,12 @@ class _Forgiving:
         except (OSError, RuntimeError) as error:
             if not self._broken:
                 what = getattr(error, 'strerror', None) or error
-                print_log(f'{type(self).__name__} could not write to {self._save_dir}: {what}; the '
-                          'training goes on, its curves have a gap', 'current', logging.WARNING)
+                print_log(
+                    f'{type(self).__name__} could not write to {self._save_dir}: {what}; the '
+                    'training goes on, its curves have a gap',
+                    'current',
+                    logging.WARNING,
+                )
             self._broken = True
 
     def add_config(self, config, **kwargs) -> None:
@@ -123,7 +127,11 @@ def _say_once(handler: logging.FileHandler):
             logging.Handler.handleError(handler, record)
         elif not said:
             said.append(error)
-            print(f'warning: the log {handler.baseFilename} could not be written: '
-                  f'{error.strerror or error}; the training goes on', file=sys.stderr, flush=True)
+            print(
+                f'warning: the log {handler.baseFilename} could not be written: '
+                f'{error.strerror or error}; the training goes on',
+                file=sys.stderr,
+                flush=True,
+            )
 
     return handle

@@ -61,18 +61,22 @@ def raise_open_files() -> None:
 def _check(count: int) -> None:
     files, room = resource.getrlimit(resource.RLIMIT_NOFILE)[0], free_shared_memory()
     if files != resource.RLIM_INFINITY and files < FILES + FILES_OF_WORKER * count:
-        raise ValueError(f'{count} loading processes need about {FILES + FILES_OF_WORKER * count} '
-                         f'open files, but {files} are allowed: raise the limit (ulimit -n 65536) '
-                         f'or {FEWER}')
+        raise ValueError(
+            f'{count} loading processes need about {FILES + FILES_OF_WORKER * count} '
+            f'open files, but {files} are allowed: raise the limit (ulimit -n 65536) '
+            f'or {FEWER}'
+        )
     if room is not None and room < ROOM_OF_WORKER * count:
-        print_log(f'Shared memory (/dev/shm) has {room / 1e6:.0f} MB free for {count} loading '
-                  'processes: if it is too little, enlarge it (docker run --shm-size=8g) or '
-                  f'{FEWER}', 'current', logging.WARNING)
+        print_log(
+            f'Shared memory (/dev/shm) has {room / 1e6:.0f} MB free for {count} loading '
+            'processes: if it is too little, enlarge it (docker run --shm-size=8g) or '
+            f'{FEWER}',
+            'current',
+            logging.WARNING,
+        )
 
 
-def _start(
-    init: Callable[[int], None] | None, parent: int, forked: bool, worker_id: int
-) -> None:
+def _start(init: Callable[[int], None] | None, parent: int, forked: bool, worker_id: int) -> None:
     die_with_parent(parent)
     for number in ASKING:
         # Schedulers and terminals send theirs to all processes, and the main one may still need

@@ -42,7 +42,7 @@ def pixel_spacing(sample: Mapping, shape: Sequence[int]) -> tuple[float, ...]:
     spacing = sample.get('spacing')
     if spacing is None:
         raise ValueError(
-            f"Image {sample.get('img_path')} has no spacing, so distances cannot be given in mm; "
+            f'Image {sample.get("img_path")} has no spacing, so distances cannot be given in mm; '
             "use unit='pixel' or a data set that carries the spacing."
         )
     ori_shape = sample.get('ori_shape') or shape

@@ -97,10 +97,17 @@ class DomainMetric(BaseMetric):
     def score_names(self, students: Sequence[str]) -> list[str]:
         """Return the names of the scores that these students will have, averages first."""
         meta = self.dataset_meta or {}
-        parts = [f'{domain}/{part}/' for domain in meta.get('domains', ())
-                 for part in meta.get('parts', ())]
-        names = [f'{student}/{part}{metric}' for part in ('', *parts) for student in students
-                 for metric in self.metrics]
+        parts = [
+            f'{domain}/{part}/'
+            for domain in meta.get('domains', ())
+            for part in meta.get('parts', ())
+        ]
+        names = [
+            f'{student}/{part}{metric}'
+            for part in ('', *parts)
+            for student in students
+            for metric in self.metrics
+        ]
         return [f'{self.prefix}/{name}' if self.prefix else name for name in names]
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -130,8 +137,10 @@ class DomainMetric(BaseMetric):
                 raise ValueError(f'Sample {name} has no prediction of student "{student}".')
             maps[student] = _class_map(sample[f'pred_{student}'])
             if maps[student].shape != maps['gt'].shape:
-                raise ValueError(f'Sample {name}: the prediction of "{student}" has shape '
-                                 f'{maps[student].shape}, the truth {maps["gt"].shape}.')
+                raise ValueError(
+                    f'Sample {name}: the prediction of "{student}" has shape '
+                    f'{maps[student].shape}, the truth {maps["gt"].shape}.'
+                )
         info = {k: sample.get(k) for k in ('domain', 'case', 'volume', 'slice', 'index', 'name')}
         if info['volume'] is None:
             info['volume'] = info['case']
@@ -192,8 +201,12 @@ class DomainMetric(BaseMetric):
             if not items:
                 raise ValueError('The test set is empty: no image was scored.')
             if len(items) != size:
-                print_log(f'{len(items)} images were scored, but the test set has {size}; '
-                          'do two entries have the same path?', 'current', logging.WARNING)
+                print_log(
+                    f'{len(items)} images were scored, but the test set has {size}; '
+                    'do two entries have the same path?',
+                    'current',
+                    logging.WARNING,
+                )
             metrics = [self.compute_metrics([items[k] for k in sorted(items, key=natural_key)])]
         broadcast_object_list(metrics)
         return metrics[0]
@@ -226,33 +239,48 @@ class DomainMetric(BaseMetric):
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             scores = list(pool.map(lambda s: self._score(s['maps'], s['spacing']), stacks))
         kept = ('key', 'domain', 'case', 'volume', 'name', 'shape')
-        return [{**{k: stack[k] for k in kept}, 'scores': score}
-                for stack, score in zip(stacks, scores, strict=True)]
+        return [
+            {**{k: stack[k] for k in kept}, 'scores': score}
+            for stack, score in zip(stacks, scores, strict=True)
+        ]
 
     def _protocol(self, shapes: set[tuple]) -> str:
         size = 'x'.join(map(str, next(iter(shapes)))) if len(shapes) == 1 else 'their own size'
         grid = 'pixels' if self.per == 'slice' else 'voxels, the step between slices counting 1'
         unit = 'mm' if self.unit == 'mm' else grid
         worst = f'{self.conventions["worst"]:g}'
-        empty = {'worst': f'overlap 0 and distances {worst}', 'zero': 'overlap and distances 0',
-                 'nan': 'overlap 0, distances left out'}[self.conventions['empty']]
-        both = {'as_empty': 'the same', 'perfect': 'overlap 1 and distances 0',
-                'nan': 'left out'}[self.conventions['both_empty']]
-        text = (f'per {self.per} at {size}; HD95 and ASD in {unit}; ASD from prediction to truth; '
-                f'one mask empty: {empty}; both empty: {both}')
+        empty = {
+            'worst': f'overlap 0 and distances {worst}',
+            'zero': 'overlap and distances 0',
+            'nan': 'overlap 0, distances left out',
+        }[self.conventions['empty']]
+        both = {'as_empty': 'the same', 'perfect': 'overlap 1 and distances 0', 'nan': 'left out'}[
+            self.conventions['both_empty']
+        ]
+        text = (
+            f'per {self.per} at {size}; HD95 and ASD in {unit}; ASD from prediction to truth; '
+            f'one mask empty: {empty}; both empty: {both}'
+        )
         return f'{text}; checkpoint: {SELECTIONS[self.selection]}' if self.selection else text
 
     def _write(self, averages: dict, results: list, published: dict, protocol: str) -> None:
         kept = ('key', 'name', 'domain', 'case', 'volume', 'slice', 'index')
-        images = [{**{k: item[k] for k in kept if k in item}, 'scores': item['scores']}
-                  for item in results]
+        images = [
+            {**{k: item[k] for k in kept if k in item}, 'scores': item['scores']}
+            for item in results
+        ]
         hub = MessageHub.get_current_instance()
         content = {
             'dataset': (self.dataset_meta or {}).get('dataset_name'),
             'students': averages,
             'published': published,
-            'protocol': {'text': protocol, 'per': self.per, 'unit': self.unit,
-                         **self.conventions, 'selection': self.selection},
+            'protocol': {
+                'text': protocol,
+                'per': self.per,
+                'unit': self.unit,
+                **self.conventions,
+                'selection': self.selection,
+            },
             'iteration': hub.get_info('iter'),
             'config_sha256': config_hash(hub.get_info('cfg')),
             'images': images,

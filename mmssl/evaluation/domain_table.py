@@ -101,9 +101,7 @@ def format_table(
     return align(rows)
 
 
-def table_notes(
-    published: Mapping[str, dict], protocol: str, domains: Mapping[str, dict]
-) -> str:
+def table_notes(published: Mapping[str, dict], protocol: str, domains: Mapping[str, dict]) -> str:
     """Return the lines under the table: what the columns are, and the protocol.
 
     Args:

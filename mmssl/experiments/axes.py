@@ -64,8 +64,10 @@ def parse_axis(text: str) -> tuple[list[str], dict[str, dict[str, str]]]:
         value = ':'.join(rest) if rest else item
         each = split(value, '&') if len(keys) > 1 else [value]
         if not all(each) or len(each) not in (1, len(keys)):
-            raise ValueError(f'--vary "{text}": "{item}" gives {len([e for e in each if e])} '
-                             f'values for {len(keys)} keys; give one for all, or V&V')
+            raise ValueError(
+                f'--vary "{text}": "{item}" gives {len([e for e in each if e])} '
+                f'values for {len(keys)} keys; give one for all, or V&V'
+            )
         label = name if rest else value
         if not label or label in values:
             raise ValueError(f'--vary "{text}": value "{label}" is there twice or has no name')
@@ -92,8 +94,10 @@ def parse_axes(texts: Sequence[str]) -> list[Axis]:
     length = 2
     while len({tuple(words[-length:]) for words in firsts}) < len(firsts):
         length += 1
-    return [Axis('.'.join(words[-length:]), values)
-            for words, (_, values) in zip(firsts, found, strict=True)]
+    return [
+        Axis('.'.join(words[-length:]), values)
+        for words, (_, values) in zip(firsts, found, strict=True)
+    ]
 
 
 def folder_names(labels: Sequence[str]) -> dict[str, str]:
@@ -147,8 +151,11 @@ def check_keys(config: str, options: Mapping[str, str], keys: Sequence[str]):
             elif isinstance(node, Mapping) and 'type' in node and depth == len(words) - 1:
                 break  # a default of a component; the training knows its options
             else:
-                near = difflib.get_close_matches(word, list(node), n=1) if isinstance(
-                    node, Mapping) else []
+                near = (
+                    difflib.get_close_matches(word, list(node), n=1)
+                    if isinstance(node, Mapping)
+                    else []
+                )
                 hint = f'; did you mean "{near[0]}"?' if near else ''
                 raise ValueError(f'--vary {key}: {config} has no "{word}" there{hint}')
     return cfg

@@ -9,8 +9,16 @@ from typing import Any
 from mmssl.utils.setup import CONFIGS
 
 # What a config says about its method; everything else comes from the config of the data.
-OF_METHOD = ('model', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'custom_imports',
-             'default_hooks', 'train_cfg', 'find_unused_parameters')
+OF_METHOD = (
+    'model',
+    'optim_wrapper',
+    'param_scheduler',
+    'custom_hooks',
+    'custom_imports',
+    'default_hooks',
+    'train_cfg',
+    'find_unused_parameters',
+)
 SMALL = 'lite_'  # recipes for small machines
 TRANSFORMS = ('prepare', 'head', 'pipeline', 'labelled_pipeline', 'unlabelled_pipeline')
 VIEWS = {'StrongView': 'img_strong', 'RandomPasteBox': 'box'}  # transforms and their default keys
@@ -38,9 +46,14 @@ def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
         names = sorted(f'{word}/{path.stem}' for path in (configs / word).glob('*.py'))
-        raise ValueError(f'--methods "{word}": there is no {" and no ".join(map(str, tried))}; '
-                         + (f'name one that is there ({", ".join(names)}) or a config file' if names
-                            else 'name a folder of configs, FOLDER/NAME or a config file'))
+        raise ValueError(
+            f'--methods "{word}": there is no {" and no ".join(map(str, tried))}; '
+            + (
+                f'name one that is there ({", ".join(names)}) or a config file'
+                if names
+                else 'name a folder of configs, FOLDER/NAME or a config file'
+            )
+        )
     return found
 
 
@@ -121,11 +134,15 @@ def add_views(dataset, own) -> None:
         dataset: config of the data set, changed in place.
         own: the data set of the method's config.
     """
+
     def name(step: Mapping) -> tuple[str, str]:
         return step['type'], step.get('key', VIEWS[step['type']])
 
-    found = [step for key in ('labelled_pipeline', 'unlabelled_pipeline')
-             for step in dataset.get(key, [])]
+    found = [
+        step
+        for key in ('labelled_pipeline', 'unlabelled_pipeline')
+        for step in dataset.get(key, [])
+    ]
     size = next((step.size for step in found if step.type == 'RandomPasteBox'), None)
     for key in ('labelled_pipeline', 'unlabelled_pipeline'):
         have = {name(step) for step in dataset[key] if step.type in VIEWS}
@@ -187,15 +204,19 @@ def compare_with_data(model, facts: Mapping[str, Any]) -> None:
     own, scored = model.get('parts'), list(facts.get('parts', {}).values())
     compared = getattr(MODELS.get(model.type), 'scores_parts', False)
     if own and scored and compared and {*map(frozenset, own)} != {*map(frozenset, scored)}:
-        raise ValueError(f'{model.type} has parts={own}, but the data score {scored}; give it a '
-                         'config for this data, or set parts=None in it')
+        raise ValueError(
+            f'{model.type} has parts={own}, but the data score {scored}; give it a '
+            'config for this data, or set parts=None in it'
+        )
     found = facts.get('num_classes', 0)
     overlapping = (model.get('label_space') or {}).get('type') == 'OverlappingParts'
     for name, student in model.students.items():
         known = student.decode_head.get('num_classes') if student else None
         if known and found > known and not overlapping:
-            raise ValueError(f'student "{name}" of {model.type} has num_classes={known}, but the '
-                             f'masks of the data have {found}; set num_classes={found} there')
+            raise ValueError(
+                f'student "{name}" of {model.type} has num_classes={known}, but the '
+                f'masks of the data have {found}; set num_classes={found} there'
+            )
 
 
 def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> None:
@@ -220,13 +241,16 @@ def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> No
     elif 'parts' in reference:
         model.parts = copy.deepcopy(reference.parts)
     classes = len(model.get('parts', [[1]])) if overlapping else network.decode_head.num_classes
-    options = {part.type: {k: v for k, v in part.items() if k != 'type'}
-               for part in (network.backbone, network.decode_head)}
+    options = {
+        part.type: {k: v for k, v in part.items() if k != 'type'}
+        for part in (network.backbone, network.decode_head)
+    }
     found = [part.get('type') for part in _parts(model.students)]
     if network.backbone.type not in found:
         raise ValueError(
             f'{model.type} has no student with the network of the data, {network.backbone.type}; '
-            'give it a config for this data, with the same name as that of --data')
+            'give it a config for this data, with the same name as that of --data'
+        )
     for student in model.students.values():
         for part in _parts(student or {}):
             part.update(copy.deepcopy(options.get(part.get('type'), {})))
@@ -234,8 +258,9 @@ def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> No
                 part['num_classes'] = classes
     preprocessor = model.get('data_preprocessor', {})
     sizes = reference.get('data_preprocessor', {}).get('sizes', {})
-    preprocessor['sizes'] = {name: copy.deepcopy(size) for name, size in sizes.items()
-                             if name in model.students}
+    preprocessor['sizes'] = {
+        name: copy.deepcopy(size) for name, size in sizes.items() if name in model.students
+    }
     model.data_preprocessor = preprocessor
 
 

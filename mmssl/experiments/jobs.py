@@ -126,8 +126,16 @@ class Job:
 
     def train_command(self) -> list[str]:
         """Return the command that trains, or goes on."""
-        return [sys.executable, str(self.tools / 'train.py'), self.config, '--resume',
-                '--work-dir', str(self.folder), *['--amp'] * self.amp, *self._options()]
+        return [
+            sys.executable,
+            str(self.tools / 'train.py'),
+            self.config,
+            '--resume',
+            '--work-dir',
+            str(self.folder),
+            *['--amp'] * self.amp,
+            *self._options(),
+        ]
 
     def test_command(self) -> list[str]:
         """Return the command that tests.
@@ -135,9 +143,17 @@ class Job:
         Raises:
             ValueError: the training left no checkpoint to test.
         """
-        return [sys.executable, str(self.tools / 'test.py'), self.config, str(self._weights()),
-                '--work-dir', str(self.folder / 'test'), '--out', str(self.result),
-                *self._options()]
+        return [
+            sys.executable,
+            str(self.tools / 'test.py'),
+            self.config,
+            str(self._weights()),
+            '--work-dir',
+            str(self.folder / 'test'),
+            '--out',
+            str(self.result),
+            *self._options(),
+        ]
 
     def _options(self) -> list[str]:
         options = [f'{key}={value}' for key, value in self.options.items()]
@@ -159,12 +175,15 @@ class Job:
         content = json.loads(self.result.read_text())
         students = content.get('students')
         if not students:
-            raise ValueError(f'{self.result} has no scores of students; the config needs '
-                             'test_evaluator.type=DomainMetric')
+            raise ValueError(
+                f'{self.result} has no scores of students; the config needs '
+                'test_evaluator.type=DomainMetric'
+            )
         student = student or next(iter(students))
         if student not in students:
-            raise ValueError(f'student "{student}" is not in {self.result}; it has '
-                             f'{", ".join(students)}')
+            raise ValueError(
+                f'student "{student}" is not in {self.result}; it has {", ".join(students)}'
+            )
         return student, students[student], content.get('protocol', {}).get('text', 'unknown')
 
     def _test_settings(self) -> Path:
@@ -179,8 +198,9 @@ class Job:
             found = [path.name for path in self.folder.glob(pattern)]
         if not found or not (self.folder / found[0]).exists():
             kind = 'last' if self.checkpoint == 'last' else f'best {self.checkpoint}'
-            raise ValueError(f'{self.folder} has no {kind} checkpoint to test; remove the folder '
-                             'to train again')
+            raise ValueError(
+                f'{self.folder} has no {kind} checkpoint to test; remove the folder to train again'
+            )
         return self.folder / found[0]
 
     def seconds(self) -> float:

@@ -65,14 +65,26 @@ def _lines(figure, axes, rows, names, metric) -> None:
     parts = [cell for cell in columns(rows) if cell[0] == MEAN]
     for cell in parts:
         main = cell == (MEAN, MEAN)
-        points = sorted((x, s.mean, s.sd or 0.0) for x, s in
-                        ((x, row.get((*cell, metric))) for x, row in zip(where, rows, strict=True))
-                        if s.mean is not None)
+        points = sorted(
+            (x, s.mean, s.sd or 0.0)
+            for x, s in ((x, row.get((*cell, metric))) for x, row in zip(where, rows, strict=True))
+            if s.mean is not None
+        )
         if points:
             x, mean, spread = zip(*points, strict=True)
-            axes.errorbar(x, mean, yerr=spread, label=cell[1], capsize=4, marker='o',
-                          color='black' if main else None, lw=2.2 if main else 1.2,
-                          ls='-' if numeric else 'none', alpha=1 if main else 0.8, markersize=4)
+            axes.errorbar(
+                x,
+                mean,
+                yerr=spread,
+                label=cell[1],
+                capsize=4,
+                marker='o',
+                color='black' if main else None,
+                lw=2.2 if main else 1.2,
+                ls='-' if numeric else 'none',
+                alpha=1 if main else 0.8,
+                markersize=4,
+            )
     if numeric and min(where) > 0 and max(where) > 20 * min(where):
         axes.set_xscale('log')
     axes.set_xticks(where, labels)
@@ -98,8 +110,15 @@ def _heat_map(figure, axes, rows, names, metric) -> None:
     colours = 'viridis_r' if metric in LOWER_IS_BETTER else 'viridis'
     image = axes.imshow(values, cmap=colours, aspect='auto')
     for (i, j), text in texts.items():
-        axes.text(j, i, text, ha='center', va='center', fontsize=9,
-                  bbox=dict(facecolor='white', alpha=0.7, lw=0, pad=2))
+        axes.text(
+            j,
+            i,
+            text,
+            ha='center',
+            va='center',
+            fontsize=9,
+            bbox=dict(facecolor='white', alpha=0.7, lw=0, pad=2),
+        )
     axes.set_xticks(range(len(across)), across)
     axes.set_yticks(range(len(down)), down)
     axes.set_xlabel(names[1])
@@ -111,11 +130,23 @@ def _bars(figure, axes, rows, names, metric) -> None:
     spreads = [row.get((MEAN, MEAN, metric)) for row in rows]
     where = range(len(rows))
     figure.set_size_inches(7.5, 1.5 + 0.35 * len(rows))
-    axes.barh(where, [s.mean or 0.0 for s in spreads], xerr=[s.sd or 0.0 for s in spreads],
-              capsize=3, color='tab:blue', alpha=0.8)
+    axes.barh(
+        where,
+        [s.mean or 0.0 for s in spreads],
+        xerr=[s.sd or 0.0 for s in spreads],
+        capsize=3,
+        color='tab:blue',
+        alpha=0.8,
+    )
     for y, spread in zip(where, spreads, strict=True):
-        axes.text(0, y, f' {spread}', va='center', fontsize=8,  # on bars of no length, too
-                  bbox=dict(facecolor='white', alpha=0.7, lw=0, pad=1))
+        axes.text(
+            0,
+            y,
+            f' {spread}',
+            va='center',
+            fontsize=8,  # on bars of no length, too
+            bbox=dict(facecolor='white', alpha=0.7, lw=0, pad=1),
+        )
     axes.set_yticks(where, [', '.join(row.labels) or 'all runs' for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_title(', '.join(names), fontsize=9)

@@ -12,10 +12,15 @@ class SynFoCJob:
     """SynFoC and the labels-only U-Net on four made-up scanners, one of them labelled."""
 
     folder, iters = 'work_dirs/quickstart', 400
-    runs = {'synfoc': 'configs/synfoc/lite_phantom.py',
-            'sup_only': 'configs/sup_only/lite_phantom.py'}
-    rows = {'SynFoC, LiteMedSAM': ('synfoc', 'sam'), 'SynFoC, U-Net': ('synfoc', 'unet'),
-            'labels only, U-Net': ('sup_only', 'unet')}
+    runs = {
+        'synfoc': 'configs/synfoc/lite_phantom.py',
+        'sup_only': 'configs/sup_only/lite_phantom.py',
+    }
+    rows = {
+        'SynFoC, LiteMedSAM': ('synfoc', 'sam'),
+        'SynFoC, U-Net': ('synfoc', 'unet'),
+        'labels only, U-Net': ('sup_only', 'unet'),
+    }
     control, main, data = 'labels only, U-Net', 'synfoc', 'phantom'
     unit, last, where = 'DSC in %', 'mean of the unlabelled', 'on the unlabelled domains'
     further = 'bash tools/dist_train.sh configs/synfoc/prostate.py 4'
@@ -25,13 +30,21 @@ class SynFoCJob:
 
     def make_data(self, steps: Steps, folder: Path) -> None:
         """Write the phantom."""
-        steps.run('make the phantom', 'phantom.log', 'tools/dataset_converters/make_phantom.py',
-                  str(folder / self.data), '--size', '64')
+        steps.run(
+            'make the phantom',
+            'phantom.log',
+            'tools/dataset_converters/make_phantom.py',
+            str(folder / self.data),
+            '--size',
+            '64',
+        )
 
     def costs(self, measured: dict[str, Cost], iters: int) -> dict[str, Cost]:
         """Return what the trainings of a seed cost, from the trials."""
-        return {name: Cost(iters, cost.seconds, 2 * cost.around, self.evaluations)
-                for name, cost in measured.items()}
+        return {
+            name: Cost(iters, cost.seconds, 2 * cost.around, self.evaluations)
+            for name, cost in measured.items()
+        }
 
     def before(self, steps: Steps, folder: Path, seed: int, plan: Plan) -> None:
         """Do what a seed needs before its runs: nothing."""
@@ -60,8 +73,10 @@ class MCSDJob(SynFoCJob):
     """MCSD, its diffusion model included, and the labels-only U-Net on volumes of a scanner."""
 
     folder, iters = 'work_dirs/quickstart_mcsd', 500
-    runs = {'mcsd': 'configs/mcsd/lite_phantom.py',
-            'sup_only': 'configs/sup_only/lite_phantom_volumes.py'}
+    runs = {
+        'mcsd': 'configs/mcsd/lite_phantom.py',
+        'sup_only': 'configs/sup_only/lite_phantom_volumes.py',
+    }
     rows = {'MCSD, U-Net': ('mcsd', 'unet'), 'labels only, U-Net': ('sup_only', 'unet')}
     main, data = 'mcsd', 'phantom_volumes'
     trials = {'ddpm': 'configs/mcsd/ddpm_lite_phantom.py', 'sup_only': runs['sup_only']}
@@ -70,13 +85,23 @@ class MCSDJob(SynFoCJob):
     # tried before the diffusion model is there.
     mcsd_of_sup_only = 5.0
     unit, last, where = 'Dice per volume, %', 'mean', 'in mean Dice per volume'
-    further = ('python tools/train.py configs/mcsd/ddpm_acdc.py\n'
-               '  bash tools/dist_train.sh configs/mcsd/acdc.py 4')
+    further = (
+        'python tools/train.py configs/mcsd/ddpm_acdc.py\n'
+        '  bash tools/dist_train.sh configs/mcsd/acdc.py 4'
+    )
 
     def make_data(self, steps: Steps, folder: Path) -> None:
         """Write the phantom's volumes."""
-        steps.run('make the phantom', 'phantom.log', 'tools/dataset_converters/make_phantom.py',
-                  str(folder / self.data), '--layout', 'volumes', '--size', '64')
+        steps.run(
+            'make the phantom',
+            'phantom.log',
+            'tools/dataset_converters/make_phantom.py',
+            str(folder / self.data),
+            '--layout',
+            'volumes',
+            '--size',
+            '64',
+        )
 
     def costs(self, measured: dict[str, Cost], iters: int) -> dict[str, Cost]:
         """Return what the trainings of a seed cost, MCSD's from the control's."""
@@ -95,14 +120,26 @@ class MCSDJob(SynFoCJob):
         data = text_option('train_dataloader.dataset.data_root', folder / self.data)
         if not (work / 'done').exists():
             iters = plan.iterations['ddpm']
-            steps.train(f'the diffusion model, seed {seed}', f'ddpm_{seed}_train.log',
-                        self.trials['ddpm'], work,
-                        [data, f'randomness.seed={seed}', f'train_cfg.max_iters={iters}'])
+            steps.train(
+                f'the diffusion model, seed {seed}',
+                f'ddpm_{seed}_train.log',
+                self.trials['ddpm'],
+                work,
+                [data, f'randomness.seed={seed}', f'train_cfg.max_iters={iters}'],
+            )
             (work / 'done').touch()
-        steps.run(f'extract its features, seed {seed}', f'features_{seed}.log',
-                  'tools/extract_diffusion_features.py', self.runs['mcsd'], '--amp',
-                  '--out', str(folder / f'seed{seed}' / 'features'),
-                  '--cfg-options', data, *self.options(folder, 'mcsd', seed))
+        steps.run(
+            f'extract its features, seed {seed}',
+            f'features_{seed}.log',
+            'tools/extract_diffusion_features.py',
+            self.runs['mcsd'],
+            '--amp',
+            '--out',
+            str(folder / f'seed{seed}' / 'features'),
+            '--cfg-options',
+            data,
+            *self.options(folder, 'mcsd', seed),
+        )
 
     def options(self, folder: Path, method: str, seed: int) -> list[str]:
         """Return where the diffusion model and its features are."""
@@ -110,9 +147,11 @@ class MCSDJob(SynFoCJob):
             return []
         work = folder / f'seed{seed}'
         features = work / 'features'
-        return [text_option('model.neck.model', work / 'ddpm' / 'unet'),
-                text_option('model.neck.cache_dir', features),
-                text_option('train_dataloader.dataset.head.0.cache_dir', features)]
+        return [
+            text_option('model.neck.model', work / 'ddpm' / 'unet'),
+            text_option('model.neck.cache_dir', features),
+            text_option('train_dataloader.dataset.head.0.cache_dir', features),
+        ]
 
     def scores(self, student: dict) -> tuple[dict[str, float], float]:
         """Return the Dice of each structure, and their mean."""

@@ -21,17 +21,33 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     add = parser.add_argument
     add('--seeds', default='0', help='seeds (randomness.seed), separated by commas')
     add('--work-dir', type=Path, help=f'folder of runs, table and plot (default: {folder})')
-    add('--gpus', help='GPUs, separated by commas, one run at a time on each; a GPU named twice '
-        'gets two (default: one run at a time)')
+    add(
+        '--gpus',
+        help='GPUs, separated by commas, one run at a time on each; a GPU named twice '
+        'gets two (default: one run at a time)',
+    )
     add('--amp', action='store_true', help='train with mixed precision')
-    add('--checkpoint', choices=('last', 'best'), default='last',
-        help='which checkpoint of a run is tested; best as the config chooses it')
+    add(
+        '--checkpoint',
+        choices=('last', 'best'),
+        default='last',
+        help='which checkpoint of a run is tested; best as the config chooses it',
+    )
     add('--student', help='whose scores are shown (default: the first, the primary one)')
     add('--metric', choices=METRICS, default='DSC', help='metric of the plot')
-    add('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE',
-        help='override values of the config in all runs')
-    add('--overwrite', action='store_true',
-        help='throw runs away that lie in the work dir and were made with other settings')
+    add(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='override values of the config in all runs',
+    )
+    add(
+        '--overwrite',
+        action='store_true',
+        help='throw runs away that lie in the work dir and were made with other settings',
+    )
     add('--dry-run', action='store_true', help='show the runs and their commands, run nothing')
     add('--plot-only', action='store_true', help='write table and plot of what is done')
 
@@ -90,8 +106,11 @@ class Grid:
         """
         rows = []
         for labels in dict.fromkeys(labels for labels, _ in self.jobs):
-            runs = {f'seed {seed}': self.scores(self.jobs[labels, seed]) for seed in self.seeds
-                    if self.jobs[labels, seed].state() == 'done'}
+            runs = {
+                f'seed {seed}': self.scores(self.jobs[labels, seed])
+                for seed in self.seeds
+                if self.jobs[labels, seed].state() == 'done'
+            }
             rows.append(self.row(labels, runs))
         return rows
 
@@ -100,12 +119,19 @@ class Grid:
         rows = self.rows()
         if not any(row.runs for row in rows):
             return []
-        content = {**self.content(), 'seeds': self.seeds, 'checkpoint': self.args.checkpoint,
-                   'student': self.student, 'protocol': self.protocol,
-                   'rows': [{'labels': row.labels, 'runs': row.runs} for row in rows]}
-        files = {'table.md': f'{markdown(rows, self.names)}\n{self.notes()}\n',
-                 'table.csv': to_csv(rows, self.names),
-                 'results.json': json.dumps(content, indent=1)}
+        content = {
+            **self.content(),
+            'seeds': self.seeds,
+            'checkpoint': self.args.checkpoint,
+            'student': self.student,
+            'protocol': self.protocol,
+            'rows': [{'labels': row.labels, 'runs': row.runs} for row in rows],
+        }
+        files = {
+            'table.md': f'{markdown(rows, self.names)}\n{self.notes()}\n',
+            'table.csv': to_csv(rows, self.names),
+            'results.json': json.dumps(content, indent=1),
+        }
         for name, text in files.items():
             write_atomic(self.folder / name, text)
         return [self.folder / name for name in files]
@@ -131,8 +157,10 @@ class Grid:
         """Print every run with what is still to be done."""
         for number, job in enumerate(self.jobs.values(), 1):
             state = job.state()
-            print(f'[{number}/{len(self.jobs)}] {job.name}: {state}'
-                  f'{f" ({job.change()})" if state == "other" else ""}')
+            print(
+                f'[{number}/{len(self.jobs)}] {job.name}: {state}'
+                f'{f" ({job.change()})" if state == "other" else ""}'
+            )
             if state != 'done':
                 command = job.test_command() if state == 'trained' else job.train_command()
                 print('   ', shlex.join(command))
@@ -142,8 +170,10 @@ class Grid:
         import torch
 
         if self.args.gpus is not None and not torch.cuda.is_available():
-            print(f'--gpus "{self.args.gpus}": PyTorch finds no GPU here, the runs train on the '
-                  f'CPU, {len(self.gpus)} at a time')
+            print(
+                f'--gpus "{self.args.gpus}": PyTorch finds no GPU here, the runs train on the '
+                f'CPU, {len(self.gpus)} at a time'
+            )
 
     def run(self, run_jobs: Callable) -> None:
         """Do what the command line asks: show, run, or write what is done.
@@ -164,17 +194,22 @@ class Grid:
                     job.check()
             else:
                 self.warn()
-                failed = run_jobs(jobs, self.gpus, self.args.overwrite, print,
-                                  lambda job: self.write())
+                failed = run_jobs(
+                    jobs, self.gpus, self.args.overwrite, print, lambda job: self.write()
+                )
         except KeyboardInterrupt:
             self.show()
             done = sum(job.state() == 'done' for job in jobs)
             raise KeyboardInterrupt(
-                f'{done} of {len(jobs)} runs are done; the same command goes on') from None
+                f'{done} of {len(jobs)} runs are done; the same command goes on'
+            ) from None
         self.show()
         if failed:
-            print(f'\n{len(failed)} of {len(jobs)} runs failed; the same command tries them '
-                  'again:', *failed, sep='\n  ')
+            print(
+                f'\n{len(failed)} of {len(jobs)} runs failed; the same command tries them again:',
+                *failed,
+                sep='\n  ',
+            )
             raise SystemExit(1)
 
 
@@ -203,7 +238,9 @@ def best_key(cfg, student: str | None) -> str:
     kept = [kept] if isinstance(kept, str) else list(kept)
     fit = [key for key in kept if student is None or key.startswith(f'{student}/')]
     if not fit:
-        raise ValueError('--checkpoint best: the config keeps no best checkpoint'
-                         f'{f" of {student}" if student else ""}; set '
-                         f'default_hooks.checkpoint.save_best (it is {kept})')
+        raise ValueError(
+            '--checkpoint best: the config keeps no best checkpoint'
+            f'{f" of {student}" if student else ""}; set '
+            f'default_hooks.checkpoint.save_best (it is {kept})'
+        )
     return fit[0]

@@ -118,8 +118,14 @@ class _Run:
             print('$', *command, file=log, flush=True)
             # The lock is open in the child too: it lasts as long as the child, whatever ends us.
             self.process = subprocess.Popen(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, pass_fds=[self.lock])
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[self.lock],
+            )
         self.begin = time.monotonic()
 
     @property
@@ -183,15 +189,18 @@ class _Progress:
         self.seconds = [job.seconds() for job, s in zip(jobs, states, strict=True) if s == 'done']
         self.seconds = [seconds for seconds in self.seconds if seconds]
         on = states.count('started') + states.count('trained')
-        say(f'{self.total} run{"s" * (self.total != 1)}: {self.number} done before, '
-            f'{on} to go on with, {self.total - self.number - on} to start')
+        say(
+            f'{self.total} run{"s" * (self.total != 1)}: {self.number} done before, '
+            f'{on} to go on with, {self.total - self.number - on} to start'
+        )
 
     def started(self, run: _Run) -> None:
         """Announce a run."""
         self.number += 1
         where = '' if run.gpu is None else f' on GPU {run.gpu}'
-        self.say(f'[{self.number}/{self.total}] {run.job.name}: started{where}, '
-                 f'logs in {run.job.folder}')
+        self.say(
+            f'[{self.number}/{self.total}] {run.job.name}: started{where}, logs in {run.job.folder}'
+        )
 
     def finished(self, run: _Run, waiting: Sequence[Job], running: Sequence[_Run]) -> None:
         """Report the end of a run and the time left."""

@@ -85,8 +85,19 @@ class Steps:
         Raises:
             SystemExit: as `run`.
         """
-        said = self.run(f'train {title}', log, 'tools/train.py', config, '--amp', '--resume',
-                        '--work-dir', str(work), '--cfg-options', *options, quiet=quiet)
+        said = self.run(
+            f'train {title}',
+            log,
+            'tools/train.py',
+            config,
+            '--amp',
+            '--resume',
+            '--work-dir',
+            str(work),
+            '--cfg-options',
+            *options,
+            quiet=quiet,
+        )
         chosen = [line for line in said.splitlines() if PRECISION in line]
         for line in chosen[-1:]:
             print('   ' + line[line.index(PRECISION) :], flush=True)

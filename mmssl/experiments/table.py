@@ -10,8 +10,12 @@ from typing import NamedTuple
 METRICS = ('DSC', 'Jaccard', 'HD95', 'ASD')
 COSTS = ('time', 'memory')
 LOWER_IS_BETTER = ('HD95', 'ASD', *COSTS)
-UNITS = {'DSC': 'DSC (%)', 'Jaccard': 'Jaccard (%)', 'time': 'ms / iteration',
-         'memory': 'memory (MiB)'}
+UNITS = {
+    'DSC': 'DSC (%)',
+    'Jaccard': 'Jaccard (%)',
+    'time': 'ms / iteration',
+    'memory': 'memory (MiB)',
+}
 MEAN = 'mean'
 
 Cell = tuple[str, str, str]  # domain or MEAN, part or MEAN, metric
@@ -85,8 +89,11 @@ def columns(rows: Sequence[Row]) -> list[tuple[str, str]]:
     cells = dict.fromkeys(cell[:2] for row in rows for cell in row.cells)
     parts = [cell for cell in cells if cell[0] == MEAN and cell[1] != MEAN]
     domains = [cell for cell in cells if cell[0] != MEAN and cell[1] == MEAN]
-    return [*(parts if len(parts) > 1 else []), *(domains if len(domains) > 1 else []),
-            (MEAN, MEAN)]
+    return [
+        *(parts if len(parts) > 1 else []),
+        *(domains if len(domains) > 1 else []),
+        (MEAN, MEAN),
+    ]
 
 
 def mark(column: Sequence[Spread], metric: str) -> list[str]:
@@ -101,12 +108,14 @@ def mark(column: Sequence[Spread], metric: str) -> list[str]:
         return [str(spread) for spread in column]
     order = sorted({v for v in shown if v is not None}, reverse=metric not in LOWER_IS_BETTER)
     styles = dict(zip(order, ('**{}**', '<u>{}</u>'), strict=False))
-    return [styles.get(value, '{}').format(spread)
-            for value, spread in zip(shown, column, strict=True)]
+    return [
+        styles.get(value, '{}').format(spread) for value, spread in zip(shown, column, strict=True)
+    ]
 
 
-def _table(rows: Sequence[Row], names: Sequence[str], shown: Mapping[str, Cell],
-           marked: bool) -> list[list[str]]:
+def _table(
+    rows: Sequence[Row], names: Sequence[str], shown: Mapping[str, Cell], marked: bool
+) -> list[list[str]]:
     """Return a header and lines; `shown` has the title of each column of scores."""
     table = [[*names, 'runs', *shown]]
     scores = []
@@ -132,11 +141,13 @@ def overview(rows: Sequence[Row], names: Sequence[str], marked: bool = False) ->
     return [[*line, *more] for line, more in zip(table, notes, strict=True)]
 
 
-def detail(rows: Sequence[Row], names: Sequence[str], metric: str,
-           marked: bool = False) -> list[list[str]]:
+def detail(
+    rows: Sequence[Row], names: Sequence[str], metric: str, marked: bool = False
+) -> list[list[str]]:
     """Return the table of one metric: a column for each part, each domain, and their mean."""
-    shown = {part if domain == MEAN else domain: (domain, part, metric)
-             for domain, part in columns(rows)}
+    shown = {
+        part if domain == MEAN else domain: (domain, part, metric) for domain, part in columns(rows)
+    }
     return _table(rows, names, shown, marked)
 
 
@@ -153,8 +164,10 @@ def markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
     texts = []
     for title, (header, *lines) in blocks:
         rule = ['---'] * (len(names) + 1) + ['---:'] * (len(header) - len(names) - 1)
-        body = ['| ' + ' | '.join(cell.replace('|', r'\|') for cell in line) + ' |'
-                for line in (header, rule, *lines)]
+        body = [
+            '| ' + ' | '.join(cell.replace('|', r'\|') for cell in line) + ' |'
+            for line in (header, rule, *lines)
+        ]
         texts.append('\n'.join([f'### {title}', '', *body]))
     return '\n\n'.join(texts) + '\n'
 
@@ -170,8 +183,10 @@ def align(table: Sequence[Sequence[str]], left: int) -> str:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for line in table:
-        cells = [cell.ljust(width) if index < left else cell.rjust(width)
-                 for index, (cell, width) in enumerate(zip(line, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if index < left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
         lines.append('  '.join(cells).rstrip())
     return '\n'.join(lines)
 
@@ -186,6 +201,13 @@ def to_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
         for (domain, part, metric), spread in row.cells.items():
             values = dict(zip(row.runs, spread.values, strict=True))
             numbers = [spread.mean, spread.sd, *(values.get(run) for run in runs)]
-            writer.writerow([*row.labels, domain, part, metric,
-                             *('' if v is None else f'{v:.4f}' for v in numbers)])
+            writer.writerow(
+                [
+                    *row.labels,
+                    domain,
+                    part,
+                    metric,
+                    *('' if v is None else f'{v:.4f}' for v in numbers),
+                ]
+            )
     return file.getvalue()

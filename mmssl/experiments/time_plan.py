@@ -59,19 +59,24 @@ class Plan:
         """Say how the job was shortened; nothing if it was not."""
         if not self.shortened:
             return ''
-        parts = ', '.join(f'{name} {count} of {self.asked[name]}'
-                          for name, count in self.iterations.items())
-        return (f'Shortened iterations ({parts}): the whole would have taken about '
-                f'{self.whole:.0f} minutes on this machine, the limit was {self.limit:g} '
-                '(--minutes; --iters sets the iterations). Scores are lower for it.')
+        parts = ', '.join(
+            f'{name} {count} of {self.asked[name]}' for name, count in self.iterations.items()
+        )
+        return (
+            f'Shortened iterations ({parts}): the whole would have taken about '
+            f'{self.whole:.0f} minutes on this machine, the limit was {self.limit:g} '
+            '(--minutes; --iters sets the iterations). Scores are lower for it.'
+        )
 
     def announce(self) -> str:
         """Say how long the job takes, and why."""
         if self.whole is None:
             return ''
         speed = ', '.join(f'{name} {seconds:.2f} s' for name, seconds in self.seconds.items())
-        lines = [f'an iteration takes, measured just now: {speed}',
-                 f'all steps take about {self.minutes:.0f} minutes']
+        lines = [
+            f'an iteration takes, measured just now: {speed}',
+            f'all steps take about {self.minutes:.0f} minutes',
+        ]
         if self.shortened:
             lines.append(self.note())
         return '\n   '.join(lines)
@@ -123,5 +128,7 @@ def load_of_others() -> str:
     cores = usable_cores()
     if load < 0.5 * cores:
         return ''
-    return (f'Other programs keep about {load:.0f} of {cores} cores busy: everything takes longer '
-            'than on a free machine.')
+    return (
+        f'Other programs keep about {load:.0f} of {cores} cores busy: everything takes longer '
+        'than on a free machine.'
+    )

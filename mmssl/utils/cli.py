@@ -89,8 +89,15 @@ def explain(error: BaseException) -> tuple[str | None, int]:
         return message(error), TYPO
     if _is_deliberate(error):
         return message(error) + _within(error), USER_ERROR
-    text = (wrong_channels(error) or lonely_image(error) or loading_fault(error) or no_room(error)
-            or place_gone(error) or no_place(error) or not_built(error))
+    text = (
+        wrong_channels(error)
+        or lonely_image(error)
+        or loading_fault(error)
+        or no_room(error)
+        or place_gone(error)
+        or no_place(error)
+        or not_built(error)
+    )
     return text, USER_ERROR if text else UNFORESEEN
 
 
@@ -130,8 +137,11 @@ def _is_deliberate(error: BaseException) -> bool:
     text = str(error)
     if 'Original Traceback' in text:  # a data loading worker's
         found = re.findall(r'File "([^"]+)", line (\d+)', text)
-        return bool(found) and _is_ours(found[-1][0]) and linecache.getline(
-            found[-1][0], int(found[-1][1])).lstrip().startswith('raise ')
+        return (
+            bool(found)
+            and _is_ours(found[-1][0])
+            and linecache.getline(found[-1][0], int(found[-1][1])).lstrip().startswith('raise ')
+        )
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -151,8 +161,10 @@ def no_place(error: BaseException) -> str | None:
     """Explain that a file or folder cannot be read or written."""
     if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
         return None
-    return (f'"{error.filename}": {error.strerror}; choose another place, for example with '
-            '--work-dir, or set its rights')
+    return (
+        f'"{error.filename}": {error.strerror}; choose another place, for example with '
+        '--work-dir, or set its rights'
+    )
 
 
 def _within(error: BaseException) -> str:
@@ -176,14 +188,18 @@ def wrong_channels(error: BaseException) -> str | None:
         return None
     wanted, given = found.groups()
     repeat = ', or data_preprocessor.sizes.<student>.channels=3' if given == '1' else ''
-    return (f'a network takes images of {wanted} channel(s), the data set gives {given}: set '
-            f'in_channels={given} in the backbone of the student{repeat}')
+    return (
+        f'a network takes images of {wanted} channel(s), the data set gives {given}: set '
+        f'in_channels={given} in the backbone of the student{repeat}'
+    )
 
 
 def lonely_image(error: BaseException) -> str | None:
     """Explain that a network has no batch statistics of one image."""
     if not isinstance(error, ValueError) or 'more than 1 value per channel' not in str(error):
         return None
-    return ('a network with BatchNorm, which needs two values of each channel, is given one image '
-            'of one process: raise batch_sampler.num_labelled and num_unlabelled to two for each '
-            "process, or give the student norm_cfg=dict(type='GN', num_groups=...)")
+    return (
+        'a network with BatchNorm, which needs two values of each channel, is given one image '
+        'of one process: raise batch_sampler.num_labelled and num_unlabelled to two for each '
+        "process, or give the student norm_cfg=dict(type='GN', num_groups=...)"
+    )

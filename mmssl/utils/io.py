@@ -90,4 +90,3 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-

@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def nearest_index(
-    n_in: int, n_out: int, device: torch.device | str | None = None
-) -> Tensor:
+def nearest_index(n_in: int, n_out: int, device: torch.device | str | None = None) -> Tensor:
     """Return the source index of each output pixel on the corner-aligned nearest grid.
 
     Output `i` reads `i * (n_in - 1) / (n_out - 1)`, rounded half up, as

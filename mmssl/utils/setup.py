@@ -12,8 +12,9 @@ from mmssl.utils.config.variables import read_with_options
 
 MODULES = ('apis', 'datasets', 'engine', 'evaluation', 'models', 'visualization')
 PACKAGE = Path(__file__).resolve().parents[1]
-CONFIGS = next((d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()),
-               PACKAGE.parent / 'configs')
+CONFIGS = next(
+    (d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()), PACKAGE.parent / 'configs'
+)
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:

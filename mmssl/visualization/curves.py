@@ -28,8 +28,9 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
         FileNotFoundError: if there is no log in the folder.
     """
     work_dir = Path(work_dir)
-    files = sorted([*work_dir.glob('*/vis_data/scalars.json'),
-                    *work_dir.glob('vis_data/scalars.json')])
+    files = sorted(
+        [*work_dir.glob('*/vis_data/scalars.json'), *work_dir.glob('vis_data/scalars.json')]
+    )
     if not files:
         raise FileNotFoundError(
             f'{work_dir} has no training log (looked for */vis_data/scalars.json); give the '
@@ -52,8 +53,11 @@ def read_scalars(work_dir: str | Path) -> dict[str, Curve]:
 def group_curves(curves: Mapping[str, Curve]) -> dict[str, dict[str, Curve]]:
     """Sort curves into panels by their names; empty panels are left out."""
     panels: dict[str, dict[str, Curve]] = {
-        'Losses': {}, 'Confidences and weights': {}, 'Learning rate': {},
-        'DSC of the students (%)': {}, 'HD95 of the students': {},
+        'Losses': {},
+        'Confidences and weights': {},
+        'Learning rate': {},
+        'DSC of the students (%)': {},
+        'HD95 of the students': {},
         'Diagnostic: Dice against the truth': {},
     }
     for name, curve in sorted(curves.items()):
@@ -115,7 +119,7 @@ def plot_panels(
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, curves) in zip(grid, panels.items(), strict=False):
         _draw_panel(axes, name, curves)
-    for axes in grid[len(panels):]:
+    for axes in grid[len(panels) :]:
         axes.set_visible(False)
     if title:
         figure.suptitle(title)

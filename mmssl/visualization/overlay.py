@@ -109,9 +109,7 @@ def _resize_map(classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
-    contours, _ = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-    )
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(image, contours, -1, colour, 1)
 
 
@@ -132,8 +130,11 @@ def _text(image, text: str, origin: tuple[int, int], colour, room: int) -> int:
 
 
 def _legend(width: int, palette, class_names: Sequence[str], with_truth: bool) -> np.ndarray:
-    entries = [(name, tuple(map(int, palette[i % len(palette)])))
-               for i, name in enumerate(class_names) if i > 0]
+    entries = [
+        (name, tuple(map(int, palette[i % len(palette)])))
+        for i, name in enumerate(class_names)
+        if i > 0
+    ]
     if with_truth:
         entries.append(('truth (outline)', WHITE))
     bar = np.zeros((BAR, width, 3), np.uint8)

@@ -105,7 +105,9 @@ def test_strong_view_of_labelled_images_with_a_mask_of_its_own(config, browse, t
     cfg = Config.fromfile(config)
     hole = [dict(type='RandomCutout', prob=1.0, area=(0.3, 0.4))]
     cfg.train_dataloader.dataset.labelled_pipeline = [
-        dict(type='StrongView', transforms=hole, mask=True), dict(type='PackSemiInputs')]
+        dict(type='StrongView', transforms=hole, mask=True),
+        dict(type='PackSemiInputs'),
+    ]
     cfg.dump(config)
     assert browse('--out-dir', str(tmp_path / 'out'), '--number', '1').returncode == 0
     image = cv2.imread(str(next((tmp_path / 'out').iterdir())))[20:].astype(int)

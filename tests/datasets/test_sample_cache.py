@@ -52,8 +52,9 @@ def test_free_memory_knows_limits(tmp_path, monkeypatch):
     assert 1e6 < free_memory() < 1e15
     (tmp_path / 'max').write_text('5000000\n')
     (tmp_path / 'stat').write_text('file 9999999\nanon 4000000\n')
-    monkeypatch.setattr(cache, 'CGROUPS', (
-        (str(tmp_path / 'max'), str(tmp_path / 'stat'), r'(?m)^anon (\d+)'),))
+    monkeypatch.setattr(
+        cache, 'CGROUPS', ((str(tmp_path / 'max'), str(tmp_path / 'stat'), r'(?m)^anon (\d+)'),)
+    )
     assert free_memory() == 1e6
     (tmp_path / 'max').write_text('max\n')
     assert free_memory() > 1e6

@@ -177,9 +177,7 @@ def config(work_dir, max_iters=8, workers=0, **updates) -> Config:
                 sam=dict(type='AdamW', lr=1e-2), unet=dict(type='SGD', lr=0.1, momentum=0.9)
             ),
         ),
-        param_scheduler=dict(
-            unet=[dict(type='PolyLR', power=0.9, begin=0, end=8, by_epoch=False)]
-        ),
+        param_scheduler=dict(unet=[dict(type='PolyLR', power=0.9, begin=0, end=8, by_epoch=False)]),
         default_hooks=dict(
             runtime_info=dict(type='RuntimeInfoHook'),
             logger=dict(type='LoggerHook', interval=2),

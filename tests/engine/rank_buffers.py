@@ -42,8 +42,13 @@ class QueueToyModel(ToyModel):
 def join(rank: int, port: int) -> None:
     """Join a group of two, as a launcher would let this process."""
     torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2',
-                      MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+    )
 
 
 def by_hand(rank: int, port: int, folder: str) -> None:
@@ -78,14 +83,22 @@ def trained(rank: int, port: int, folder: str) -> None:
     runs = []
     for name, stops in (('whole', (8,)), ('parts', (4, 8))):
         for stop in stops:
-            cfg = config(Path(folder) / name, max_iters=8, **{
-                'model.type': 'QueueToyModel', 'train_cfg.max_iters': stop, 'resume': stop == 8})
+            cfg = config(
+                Path(folder) / name,
+                max_iters=8,
+                **{'model.type': 'QueueToyModel', 'train_cfg.max_iters': stop, 'resume': stop == 8},
+            )
             cfg.custom_imports = dict(imports=['rank_buffers'])
             cfg.launcher, cfg.experiment_name = 'pytorch', f'{name}_{stop}'
             runner = RUNNERS.build(cfg)
             runner.train()
         model = runner.bare_model
-        runs.append(dict(pictures=model.queue.pictures.clone(), draws=model.draws[-4:],
-                         running=model.students['sam'][1].running_mean.clone()))
+        runs.append(
+            dict(
+                pictures=model.queue.pictures.clone(),
+                draws=model.draws[-4:],
+                running=model.students['sam'][1].running_mean.clone(),
+            )
+        )
     torch.save(runs, f'{folder}/{rank}.pth')
     dist.destroy_process_group()

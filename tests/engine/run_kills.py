@@ -39,9 +39,13 @@ TIMES = ('time', 'data_time', 'memory')
 def config(folder: Path) -> Config:
     cfg = Config.fromfile(ROOT / 'configs/synfoc/lite_phantom.py')
     cfg.model = dict(
-        type='MeanTeacher', students=dict(unet=segmentor(norm=BN)), teachers=['unet'],
-        parts=[[1]], start=2,
-        data_preprocessor=dict(sizes=dict(unet=dict(image=24, label=24))))
+        type='MeanTeacher',
+        students=dict(unet=segmentor(norm=BN)),
+        teachers=['unet'],
+        parts=[[1]],
+        start=2,
+        data_preprocessor=dict(sizes=dict(unet=dict(image=24, label=24))),
+    )
     cfg.custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
     cfg.optim_wrapper.optimizers.pop('sam')
     for split in ('train', 'val', 'test'):
@@ -114,8 +118,12 @@ def check_end(code: int, folder: Path) -> None:
 
 def reached(folder: Path) -> int:
     """Return the newest iteration in the curves."""
-    steps = [json.loads(line)['step'] for file in folder.glob('*/vis_data/scalars.json')
-             for line in file.read_text().splitlines() if '"loss"' in line]
+    steps = [
+        json.loads(line)['step']
+        for file in folder.glob('*/vis_data/scalars.json')
+        for line in file.read_text().splitlines()
+        if '"loss"' in line
+    ]
     return max(steps, default=0)
 
 
@@ -140,15 +148,22 @@ def hub(checkpoint: dict, folder: Path) -> dict:
     """Return a message hub without times and without the name of its folder."""
     found = checkpoint['message_hub']
     scalars = {k: v for k, v in found['scalars'].items() if k.rpartition('/')[2] not in TIMES}
-    info = {k: v.replace(str(folder), '') if isinstance(v, str) else v
-            for k, v in found['info'].items()}
+    info = {
+        k: v.replace(str(folder), '') if isinstance(v, str) else v for k, v in found['info'].items()
+    }
     return {'scalars': scalars, 'info': info}
 
 
 def main() -> None:
     register_all_modules()
-    settings = PhantomSettings(domains=('ScannerA', 'ScannerB'), size=32, train_cases=2,
-                               train_slices=4, test_cases=1, test_slices=2)
+    settings = PhantomSettings(
+        domains=('ScannerA', 'ScannerB'),
+        size=32,
+        train_cases=2,
+        train_slices=4,
+        test_cases=1,
+        test_slices=2,
+    )
     write_phantom(FOLDER / 'data', settings)
     span = math.inf
     for name in ('warm', 'whole'):

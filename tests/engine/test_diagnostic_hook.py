@@ -33,8 +33,9 @@ class DiagnosticImages:
 
         mask = torch.zeros(1, 32, 32, dtype=torch.uint8)
         mask[0, 4 : 10 + 2 * index, 4:20] = 1
-        sample = SegDataSample(metainfo=dict(domain='AAABBB'[index], name=str(index),
-                                             img_path=f'/x/{index}.png'))
+        sample = SegDataSample(
+            metainfo=dict(domain='AAABBB'[index], name=str(index), img_path=f'/x/{index}.png')
+        )
         if self.truth:
             sample.gt_sem_seg = PixelData(data=mask)
         return dict(inputs=200 * mask, data_samples=sample)
@@ -50,18 +51,22 @@ class Teachers(torch.nn.Module):
         right = (inputs[:, 0] > 0).long()
         low = right[:, ::2, ::2]
         alpha = right.double().mean((1, 2))
-        return dict(unet=0 * right, sam=right, ensemble=low, alpha=alpha,
-                    mutual=torch.tensor(0.25))
+        return dict(unet=0 * right, sam=right, ensemble=low, alpha=alpha, mutual=torch.tensor(0.25))
 
 
 def make_runner(model, tmp_path):
     scalars, infos = {}, []
     runner = SimpleNamespace(
-        model=model, work_dir=str(tmp_path), iter=0, max_iters=20, scalars=scalars, infos=infos,
+        model=model,
+        work_dir=str(tmp_path),
+        iter=0,
+        max_iters=20,
+        scalars=scalars,
+        infos=infos,
         message_hub=MessageHub.get_current_instance(),
-        visualizer=SimpleNamespace(
-            add_scalars=lambda values, step: scalars.update({step: values})),
-        logger=SimpleNamespace(info=infos.append))
+        visualizer=SimpleNamespace(add_scalars=lambda values, step: scalars.update({step: values})),
+        logger=SimpleNamespace(info=infos.append),
+    )
     return runner
 
 
@@ -83,7 +88,8 @@ def test_quality_and_confidences_are_those_of_the_images(tmp_path):
     assert record['mean']['unet'] == pytest.approx(np.mean(1 / (sizes + 1.001)), rel=1e-4)
     assert 0.8 < record['mean']['ensemble'] < 1
     assert record['domains']['A']['unet'] == pytest.approx(
-        np.mean(1 / (sizes[:3] + 1.001)), rel=1e-4)
+        np.mean(1 / (sizes[:3] + 1.001)), rel=1e-4
+    )
     assert record['values'] == pytest.approx({'alpha': sizes.mean() / 1024, 'mutual': 0.25})
     assert runner.scalars[8]['diagnostic/sam'] == record['mean']['sam']
     assert (tmp_path / 'diagnostic/pseudo_labels.png').stat().st_size > 5000

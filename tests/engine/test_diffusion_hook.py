@@ -19,13 +19,27 @@ from mmssl.registry import HOOKS, MODELS
 def runner(tmp_path):
     init_default_scope('mmssl')
     torch.manual_seed(0)
-    unet = dict(type='GuidedDiffusionUNet', base_channels=8, image_size=16, multipliers=(1, 2),
-                attention=(8,), num_res_blocks=1, norm_groups=4, dropout=0.5)
+    unet = dict(
+        type='GuidedDiffusionUNet',
+        base_channels=8,
+        image_size=16,
+        multipliers=(1, 2),
+        attention=(8,),
+        num_res_blocks=1,
+        norm_groups=4,
+        dropout=0.5,
+    )
     model = MODELS.build(dict(type='DDPM', unet=unet)).train()
     warnings: list[str] = []
     return SimpleNamespace(
-        model=model, bare_model=model, work_dir=str(tmp_path), iter=0, max_iters=10,
-        warnings=warnings, logger=SimpleNamespace(warning=warnings.append))
+        model=model,
+        bare_model=model,
+        work_dir=str(tmp_path),
+        iter=0,
+        max_iters=10,
+        warnings=warnings,
+        logger=SimpleNamespace(warning=warnings.append),
+    )
 
 
 def run(hook, runner, *iterations):
@@ -45,8 +59,12 @@ def test_writes_at_the_interval_and_at_the_end(runner, tmp_path):
     run(hook, runner, 4, 5, 8, 9, 10)
     assert written(tmp_path) == ['iter_000004.png', 'iter_000008.png', 'iter_000010.png']
     assert read_extra(tmp_path / 'unet') == dict(
-        input_range=[-1, 1], image_size=16, num_train_timesteps=1000, prediction_type='epsilon',
-        iterations=10)
+        input_range=[-1, 1],
+        image_size=16,
+        num_train_timesteps=1000,
+        prediction_type='epsilon',
+        iterations=10,
+    )
 
 
 def test_it_is_the_average_that_is_written(runner, tmp_path):
@@ -79,8 +97,9 @@ def test_the_same_weights_give_the_same_picture(runner, tmp_path):
 
 def test_images_drawn_in_parts_are_the_same(runner):
     unet, schedule = runner.model.teachers['denoiser'].eval(), runner.model.schedule
-    whole, parts = (DiffusionHook(num=3, steps=2, batch_size=b).sample(unet, schedule)
-                    for b in (3, 2))
+    whole, parts = (
+        DiffusionHook(num=3, steps=2, batch_size=b).sample(unet, schedule) for b in (3, 2)
+    )
     assert whole.shape == (3, 1, 16, 16)
     assert torch.allclose(whole, parts, atol=1e-5)
 

@@ -16,7 +16,12 @@ pytestmark = pytest.mark.slow
 def test_at_random_moments(tmp_path, number, count, workers):
     script = Path(__file__).with_name('run_kills.py')
     command = [sys.executable, script, tmp_path, workers, count, int(number)]
-    done = subprocess.run([*map(str, command)], env=dict(os.environ, OMP_NUM_THREADS='1'),
-                          capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [*map(str, command)],
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'nothing different' in done.stdout

@@ -45,7 +45,8 @@ def test_every_phase_is_a_step_on_the_same_batch_and_terms_are_merged(tmp_path):
     # a student without a gradient rests, AdamW's momentum included
     assert seen == one + [(i, phase, n, phase == 0) for i, n in two for phase in (0, 1)]
     (loss, count), (sam, _), (unet, steps) = (
-        scalars(runner, name) for name in ('loss', 'sup_sam', 'sup_unet'))
+        scalars(runner, name) for name in ('loss', 'sup_sam', 'sup_unet')
+    )
     assert count == 4 and steps == 2
     assert loss[:2] == sam[:2]
     assert loss[2:] == pytest.approx([a + b for a, b in zip(sam[2:], unet, strict=True)])

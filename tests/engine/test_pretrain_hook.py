@@ -57,15 +57,18 @@ class Spy(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter == STAGE:
             states = {name: w.state_dict() for name, w in runner.optim_wrapper.items()}
-            buffers = {n: [s['momentum_buffer'] for s in state['state'].values()]
-                       for n, state in states.items()}
+            buffers = {
+                n: [s['momentum_buffer'] for s in state['state'].values()]
+                for n, state in states.items()
+            }
             self.seen.update(
                 weights={k: v.clone() for k, v in runner.model.state_dict().items()},
                 momentum={n: [b.clone() for b in bs] for n, bs in buffers.items()},
                 where={n: [b.data_ptr() for b in bs] for n, bs in buffers.items()},
                 lr=states['unet']['param_groups'][0]['lr'],
                 info=dict(runner.message_hub.runtime_info),
-                files={p.name for p in Path(runner.work_dir).glob('*.pth')})
+                files={p.name for p in Path(runner.work_dir).glob('*.pth')},
+            )
 
 
 def train(work_dir, monitor='sam/DSC', **options):
@@ -101,8 +104,9 @@ def test_the_second_stage_starts_from_the_best_weights_and_their_optimiser_state
         assert len(expected) == len(seen['momentum'][name]) > 0
         assert all(map(torch.equal, seen['momentum'][name], expected))
     last = read(tmp_path, 'iter_6.pth')
-    assert not torch.equal(seen['weights']['students.unet.0.weight'],
-                           last['state_dict']['students.unet.0.weight'])
+    assert not torch.equal(
+        seen['weights']['students.unet.0.weight'], last['state_dict']['students.unet.0.weight']
+    )
     assert seen['lr'] == last['optimizer']['unet']['param_groups'][0]['lr'], 'as scheduled'
     assert seen['lr'] != best['optimizer']['unet']['param_groups'][0]['lr']
 
@@ -143,8 +147,9 @@ def test_resumed_in_either_stage_and_between_them(tmp_path, last):
 
 
 def test_of_equal_scores_the_first_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(StageMetric, 'compute_metrics', lambda self, results: {
-        'unet/DSC': 50.0, 'sam/DSC': 50.0})
+    monkeypatch.setattr(
+        StageMetric, 'compute_metrics', lambda self, results: {'unet/DSC': 50.0, 'sam/DSC': 50.0}
+    )
     train(tmp_path)
     assert read(tmp_path, 'pretrained.pth')['meta']['iter'] == 2
 
@@ -152,8 +157,10 @@ def test_of_equal_scores_the_first_counts(tmp_path, monkeypatch):
 def test_without_validation_the_last_weights_are_taken(tmp_path):
     runner = train(tmp_path, **{'train_cfg.val_interval': 8, 'model.pretrained': ['unet']})
     assert not (tmp_path / 'pretrained.pth').exists()
-    assert torch.equal(Spy.seen['weights']['students.unet.0.weight'],
-                       read(tmp_path, 'iter_6.pth')['state_dict']['students.unet.0.weight'])
+    assert torch.equal(
+        Spy.seen['weights']['students.unet.0.weight'],
+        read(tmp_path, 'iter_6.pth')['state_dict']['students.unet.0.weight'],
+    )
     assert 'No validation in the 6 iterations of pre-training' in runner_log(runner)
 
 

@@ -158,8 +158,10 @@ def worker(rank, folder, model, dataset):
     run = runner(neck, dataset)
     FitProjectionHook(num_pixels=500, seed=rank).before_train(run)
     y = neck(images())
-    torch.save([neck.projection.weight, neck.projection.bias, y, len(run.logger.lines)],
-               f'{folder}/{rank}.pth')
+    torch.save(
+        [neck.projection.weight, neck.projection.bias, y, len(run.logger.lines)],
+        f'{folder}/{rank}.pth',
+    )
     dist.destroy_process_group()
 
 

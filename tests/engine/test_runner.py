@@ -137,8 +137,10 @@ def test_the_model_is_told_what_the_masks_are_before_the_first_iteration(tmp_pat
 def test_hooks_that_are_switched_off_by_their_interval_are_taken(tmp_path):
     from mmssl.engine.checkpoints.setting_rules import SettingError, check_settings
 
-    off = {'default_hooks.checkpoint.interval': -1,
-           'default_hooks.visualization': dict(type='SegVisualizationHook', interval=0)}
+    off = {
+        'default_hooks.checkpoint.interval': -1,
+        'default_hooks.visualization': dict(type='SegVisualizationHook', interval=0),
+    }
     check_settings(config(tmp_path, **off)._cfg_dict)
     for name in ('logger', 'loss_guard', 'checkpoint'):
         with pytest.raises(SettingError, match=f'{name}.interval is 0'):

@@ -54,8 +54,16 @@ def test_rates_are_those_of_the_released_code(warmup, length, power):
 
 def test_rates_by_hand():
     found = rates(14881, warmup=250, end=18600)
-    at = {0: 2e-5, 1: 2e-5, 2: 4e-5, 125: 0.0025, 250: 0.005, 251: 0.005,
-          9551: 0.005 * 0.5**0.9, 14880: 0.005 * (1 - 14629 / 18600) ** 0.9}
+    at = {
+        0: 2e-5,
+        1: 2e-5,
+        2: 4e-5,
+        125: 0.0025,
+        250: 0.005,
+        251: 0.005,
+        9551: 0.005 * 0.5**0.9,
+        14880: 0.005 * (1 - 14629 / 18600) ** 0.9,
+    }
     for t, value in at.items():
         assert found[t] == pytest.approx(value, rel=1e-12), t
 
@@ -100,9 +108,14 @@ def test_warmup_shrinks_with_the_training(tmp_path):
     assert (cfg.param_scheduler[0].warmup, cfg.param_scheduler[0].end) == (50, 200)
 
 
-@pytest.mark.parametrize('kwargs, text', [
-    (dict(by_epoch=True), 'by_epoch=False'), (dict(warmup=-1), 'warmup=-1'), (dict(end=0), 'end=0'),
-])
+@pytest.mark.parametrize(
+    'kwargs, text',
+    [
+        (dict(by_epoch=True), 'by_epoch=False'),
+        (dict(warmup=-1), 'warmup=-1'),
+        (dict(end=0), 'end=0'),
+    ],
+)
 def test_bad_options_are_named(kwargs, text):
     with pytest.raises(ValueError, match=text):
         PARAM_SCHEDULERS.build(dict(type='WarmupPolyLR', optimizer=optimizer(), **kwargs))

@@ -11,7 +11,8 @@ from mmssl.registry import MODELS
 from mmssl.utils.setup import load_config, register_all_modules
 
 SAM = SimpleNamespace(
-    backbone=SimpleNamespace(img_size=64), decode_head=SimpleNamespace(img_size=64))
+    backbone=SimpleNamespace(img_size=64), decode_head=SimpleNamespace(img_size=64)
+)
 UNET = SimpleNamespace(backbone=SimpleNamespace(), decode_head=SimpleNamespace())
 
 
@@ -27,19 +28,26 @@ def val(side):
     return [dict(inputs=torch.zeros(1, side, side))]
 
 
-@pytest.mark.parametrize('data, loader', [
-    (dict(train_dataloader=train(128), val_dataloader=val(64)), 'train_dataloader'),
-    (dict(train_dataloader=train(64), val_dataloader=val(128)), 'val_dataloader'),
-])
+@pytest.mark.parametrize(
+    'data, loader',
+    [
+        (dict(train_dataloader=train(128), val_dataloader=val(64)), 'train_dataloader'),
+        (dict(train_dataloader=train(64), val_dataloader=val(128)), 'val_dataloader'),
+    ],
+)
 def test_images_of_another_size_are_refused(data, loader):
-    with pytest.raises(ValueError, match=f'{loader} gives the student "sam" images of 128 px, but '
-                                         'its backbone is built for 64 px: set image_size'):
+    with pytest.raises(
+        ValueError,
+        match=f'{loader} gives the student "sam" images of 128 px, but '
+        'its backbone is built for 64 px: set image_size',
+    ):
         check_sizes(model(sam=SAM, unet=UNET), data)
 
 
 def test_a_head_of_another_size_is_refused():
-    odd = SimpleNamespace(backbone=SimpleNamespace(img_size=64),
-                          decode_head=SimpleNamespace(img_size=96))
+    odd = SimpleNamespace(
+        backbone=SimpleNamespace(img_size=64), decode_head=SimpleNamespace(img_size=96)
+    )
     with pytest.raises(ValueError, match='its decode_head is built for 96 px'):
         check_sizes(model(sam=odd), dict(train_dataloader=train(64)))
 

@@ -15,8 +15,14 @@ def runner(tmp_path):
     """Stand in for a runner at iteration 0, with a visualizer that remembers."""
     sent = []
     visualizer = SimpleNamespace(add_scalars=lambda scalars, step: sent.append((step, scalars)))
-    return SimpleNamespace(model=build(synfoc()), work_dir=tmp_path, iter=0, visualizer=visualizer,
-                           sent=sent, message_hub=MessageHub.get_current_instance())
+    return SimpleNamespace(
+        model=build(synfoc()),
+        work_dir=tmp_path,
+        iter=0,
+        visualizer=visualizer,
+        sent=sent,
+        message_hub=MessageHub.get_current_instance(),
+    )
 
 
 def run(hook, runner, start, stop):

@@ -12,8 +12,11 @@ from mmssl.engine import load_checkpoint_file
 from mmssl.registry import RUNNERS
 from mmssl.utils.processes.signals import Interrupted, signals
 
-OPTIONS = {'default_hooks.checkpoint.save_best': ['unet/DSC', 'sam/DSC'],
-           'default_hooks.checkpoint.max_keep_ckpts': 2, 'default_hooks.checkpoint.interval': 2}
+OPTIONS = {
+    'default_hooks.checkpoint.save_best': ['unet/DSC', 'sam/DSC'],
+    'default_hooks.checkpoint.max_keep_ckpts': 2,
+    'default_hooks.checkpoint.interval': 2,
+}
 
 
 class Ask(Hook):
@@ -60,15 +63,18 @@ def files(folder):
     return sorted(f.name for f in Path(folder).iterdir() if f.is_file() and f.suffix != '.py')
 
 
-@pytest.mark.parametrize('point, iteration, done, validations', [
-    ('before_train_iter', 0, 1, 0),
-    ('after_train_iter', 2, 3, 0),
-    ('after_train_iter', 3, 4, 0),
-    ('before_val_epoch', 4, 4, 0),
-    ('after_val_epoch', 4, 4, 1),
-    ('after_train_iter', 4, 5, 1),
-    ('before_val_epoch', 8, 8, 1),
-])
+@pytest.mark.parametrize(
+    'point, iteration, done, validations',
+    [
+        ('before_train_iter', 0, 1, 0),
+        ('after_train_iter', 2, 3, 0),
+        ('after_train_iter', 3, 4, 0),
+        ('before_val_epoch', 4, 4, 0),
+        ('after_val_epoch', 4, 4, 1),
+        ('after_train_iter', 4, 5, 1),
+        ('before_val_epoch', 8, 8, 1),
+    ],
+)
 def test_nothing_differs_after_going_on(whole, tmp_path, point, iteration, done, validations):
     asked = train(tmp_path, ask=(point, iteration))
     newest = load_checkpoint_file(tmp_path / (tmp_path / 'last_checkpoint').read_text())
@@ -84,8 +90,10 @@ def test_nothing_differs_after_going_on(whole, tmp_path, point, iteration, done,
 
 def hub(folder):
     info = load_checkpoint_file(Path(folder) / 'iter_8.pth')['message_hub']['info']
-    return {key: value.replace(str(folder), '') if isinstance(value, str) else value
-            for key, value in info.items()}
+    return {
+        key: value.replace(str(folder), '') if isinstance(value, str) else value
+        for key, value in info.items()
+    }
 
 
 def test_iteration_of_a_rewritten_checkpoint(whole):
@@ -115,7 +123,13 @@ def test_gradients_under_way_are_finished(tmp_path):
 def test_the_extra_checkpoint_counts_as_none(tmp_path):
     train(tmp_path, ask=('after_train_iter', 4))
     assert [n for n in files(tmp_path) if n.startswith('iter')] == [
-        'iter_2.pth', 'iter_4.pth', 'iter_5.pth']
+        'iter_2.pth',
+        'iter_4.pth',
+        'iter_5.pth',
+    ]
     train(tmp_path, ask=('after_train_iter', 6), validations=1, resume=True)
     assert [n for n in files(tmp_path) if n.startswith('iter')] == [
-        'iter_4.pth', 'iter_6.pth', 'iter_7.pth']
+        'iter_4.pth',
+        'iter_6.pth',
+        'iter_7.pth',
+    ]

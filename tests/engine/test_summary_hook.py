@@ -30,8 +30,12 @@ def runner(tmp_path, request):
     cfg = Config(dict(train_dataloader=dict(dataset=dict(labelled=dict(domain='BIDMC', num=20)))))
     return SimpleNamespace(
         message_hub=MessageHub.get_instance('summary' + request.node.nodeid),
-        work_dir=str(tmp_path), logger=Logger(), iter=0, cfg=cfg,
-        train_dataloader=SimpleNamespace(dataset=dataset))
+        work_dir=str(tmp_path),
+        logger=Logger(),
+        iter=0,
+        cfg=cfg,
+        train_dataloader=SimpleNamespace(dataset=dataset),
+    )
 
 
 CURVES = {'sam': [50, 60, 90, *range(70, 79)], 'unet': [10, 20, 30, *range(60, 69)]}
@@ -65,7 +69,10 @@ def test_last_mean_and_chosen_stand_side_by_side(runner, tmp_path):
     assert sam['chosen']['checkpoint'] == 'best_sam_DSC_iter_1500.pth'
     text = (tmp_path / 'summary.txt').read_text()
     assert [line.split()[:2] for line in text.splitlines()[1:4]] == [
-        ['sam', 'last'], ['sam', 'last'], ['sam', 'chosen']]
+        ['sam', 'last'],
+        ['sam', 'last'],
+        ['sam', 'chosen'],
+    ]
     assert f'{np.mean(tail):.2f} ± {np.std(tail):.2f}' in text
     assert 'TEST set' in text and 'Chosen file of sam' in text
     assert text.strip() in runner.logger.infos[-1]
@@ -144,7 +151,9 @@ def test_published_number_of_the_labelled_domain_stands_below(runner, tmp_path):
     assert runner.message_hub.get_info('labelled') == dict(domain='BIDMC', count=20)
     lines = (tmp_path / 'summary.txt').read_text().splitlines()
     assert [line.split()[1:] for line in lines if ' published ' in line] == [
-        ['published', '87.92'], ['published', '87.63']]
+        ['published', '87.92'],
+        ['published', '87.63'],
+    ]
 
 
 def test_without_evaluation_nothing_is_written(runner, tmp_path):

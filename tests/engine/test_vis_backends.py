@@ -35,8 +35,9 @@ print('went on')
 
 @pytest.mark.slow
 def test_a_full_disk_under_log_curves_and_event_files(tmp_path):
-    done = subprocess.run([sys.executable, '-c', FULL, str(tmp_path)], capture_output=True,
-                          text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, '-c', FULL, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
     text = done.stdout + done.stderr
     assert done.returncode == 0 and 'went on' in done.stdout, text
     assert 'Traceback' not in text and 'Logging error' not in text and 'ignored' not in text
@@ -71,8 +72,10 @@ def test_a_folder_that_vanishes_is_one_line(tmp_path, on_error):
             if runner.iter == 5:
                 Path(runner.work_dir).rename(tmp_path / 'moved')
 
-    options = {'default_hooks.checkpoint.on_write_error': on_error,
-               'visualizer': dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])}
+    options = {
+        'default_hooks.checkpoint.on_write_error': on_error,
+        'visualizer': dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+    }
     runner = RUNNERS.build(config(tmp_path / 'run', **options))
     runner.register_hook(Move())
     with pytest.raises(OSError, match='the folder is gone: removed, renamed or unmounted') as error:

@@ -29,8 +29,9 @@ class Dataset:
 
         rng = np.random.default_rng(index)
         image = torch.from_numpy(rng.integers(0, 256, (1, 32, 32), dtype=np.uint8))
-        sample = SegDataSample(metainfo=dict(
-            domain='AAABB'[index], name=f'0{index}/x', ori_shape=(32, 32)))
+        sample = SegDataSample(
+            metainfo=dict(domain='AAABB'[index], name=f'0{index}/x', ori_shape=(32, 32))
+        )
         if index < 4:
             truth = torch.zeros(1, 32, 32, dtype=torch.uint8)
             truth[0, 8:20, 8:20] = 1
@@ -51,10 +52,16 @@ def runner(tmp_path):
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=Dataset()))
     model = tiny.build(tiny.synfoc())
     return SimpleNamespace(
-        model=model, work_dir=str(tmp_path), iter=99, max_iters=1000, val_loop=loop,
-        test_loop=loop, message_hub=MessageHub.get_current_instance(),
+        model=model,
+        work_dir=str(tmp_path),
+        iter=99,
+        max_iters=1000,
+        val_loop=loop,
+        test_loop=loop,
+        message_hub=MessageHub.get_current_instance(),
         visualizer=SimpleNamespace(_vis_backends=dict(TensorboardVisBackend=Backend())),
-        logger=SimpleNamespace(warning=lambda text: warnings.append(text)))
+        logger=SimpleNamespace(warning=lambda text: warnings.append(text)),
+    )
 
 
 warnings: list[str] = []
@@ -68,8 +75,11 @@ def test_a_set_of_validation_images_of_every_domain_while_training(runner, tmp_p
     hook = SegVisualizationHook(interval=100, num=3, height=64)
     hook.after_train_iter(runner, 99)
     folder = tmp_path / 'vis_data' / 'vis_image'
-    assert pictures(tmp_path) == ['iter_000100_A_00%2Fx.png', 'iter_000100_A_01%2Fx.png',
-                                  'iter_000100_B_03%2Fx.png']
+    assert pictures(tmp_path) == [
+        'iter_000100_A_00%2Fx.png',
+        'iter_000100_A_01%2Fx.png',
+        'iter_000100_B_03%2Fx.png',
+    ]
     strip = cv2.imread(str(folder / 'iter_000100_A_00%2Fx.png'))
     assert strip.shape[1] == 6 * 64  # image, truth, two students, two teachers
     sent = runner.visualizer._vis_backends['TensorboardVisBackend'].images
@@ -101,8 +111,9 @@ def test_pictures_at_test_go_to_the_folder_asked_for(runner, tmp_path):
     out = tmp_path / 'show'
     dataset = runner.test_loop.dataloader.dataset
     packed = [dataset[i] for i in range(5)]
-    batch = dict(inputs=[p['inputs'] for p in packed],
-                 data_samples=[p['data_samples'] for p in packed])
+    batch = dict(
+        inputs=[p['inputs'] for p in packed], data_samples=[p['data_samples'] for p in packed]
+    )
     runner.model.eval()
     outputs = runner.model.test_step(batch)
     SegVisualizationHook().after_test_iter(runner, 0, batch, outputs)

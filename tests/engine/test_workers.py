@@ -47,9 +47,16 @@ class Tensors(Dataset):
 
 
 def loader(dataset, **options):
-    return SemiRunner.build_dataloader(dict(
-        dataset=dataset, num_workers=2, batch_size=4, collate_fn=dict(type='default_collate'),
-        sampler=dict(type='DefaultSampler', shuffle=False), **options))
+    return SemiRunner.build_dataloader(
+        dict(
+            dataset=dataset,
+            num_workers=2,
+            batch_size=4,
+            collate_fn=dict(type='default_collate'),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            **options,
+        )
+    )
 
 
 def error_of(call):
@@ -63,15 +70,17 @@ def error_of(call):
 def test_few_open_files_do_not_hang(files):
     folder = os.path.dirname(__file__)
     program = FEW_FILES.format(folder=folder, files=files)
-    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
-                          timeout=100)
+    done = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 1 and 'Traceback' not in done.stderr, done.stderr
     assert 'may not open more files: raise the limit (ulimit -n 65536)' in done.stderr
 
 
-@pytest.mark.parametrize('dataset, words', [
-    (Tensors(ends=True), 'runs out of memory'),
-    (Tensors(delay=9), 'gave no batch within 1 s')])
+@pytest.mark.parametrize(
+    'dataset, words',
+    [(Tensors(ends=True), 'runs out of memory'), (Tensors(delay=9), 'gave no batch within 1 s')],
+)
 def test_a_process_that_dies_or_hangs_is_explained(dataset, words):
     made = loader(dataset, timeout=1 if dataset.delay else 60)
     text, code = explain(error_of(lambda: next(iter(made))))
@@ -80,8 +89,10 @@ def test_a_process_that_dies_or_hangs_is_explained(dataset, words):
 
 def test_no_room_in_shared_memory_is_explained(monkeypatch):
     def fail(*args):
-        raise RuntimeError('unable to allocate shared memory(shm) for file </torch_1>: No space '
-                           'left on device (28)')
+        raise RuntimeError(
+            'unable to allocate shared memory(shm) for file </torch_1>: No space '
+            'left on device (28)'
+        )
 
     made = loader(Tensors())
     monkeypatch.setattr(torch.UntypedStorage, '_new_using_fd_cpu', fail)
@@ -104,9 +115,17 @@ def test_what_is_short_is_said_at_the_start(monkeypatch, caplog):
 
 
 def test_no_processes_need_no_limit():
-    made = SemiRunner.build_dataloader(dict(
-        dataset=Tensors(), num_workers=0, batch_size=4, timeout=7, prefetch_factor=2,
-        collate_fn=dict(type='default_collate'), sampler=dict(type='DefaultSampler')))
+    made = SemiRunner.build_dataloader(
+        dict(
+            dataset=Tensors(),
+            num_workers=0,
+            batch_size=4,
+            timeout=7,
+            prefetch_factor=2,
+            collate_fn=dict(type='default_collate'),
+            sampler=dict(type='DefaultSampler'),
+        )
+    )
     assert made.timeout == 0 and loader(Tensors()).timeout == workers.TIMEOUT
     assert len(next(iter(made))['0']) == 4
 

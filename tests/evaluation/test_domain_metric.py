@@ -36,9 +36,18 @@ def sample(gt, preds, domain, name, case='00', slice_='00', spacing=None, ori_sh
     data = SegDataSample(gt_sem_seg=PixelData(data=torch.from_numpy(gt)[None]))
     for student, pred in preds.items():
         data.set_field(PixelData(data=torch.from_numpy(pred)[None]), f'pred_{student}')
-    data.set_metainfo(dict(
-        domain=domain, case=case, slice=slice_, name=name, img_path=f'/x/{domain}/{name}.png',
-        ori_shape=ori_shape or gt.shape, spacing=spacing, students=list(preds)))
+    data.set_metainfo(
+        dict(
+            domain=domain,
+            case=case,
+            slice=slice_,
+            name=name,
+            img_path=f'/x/{domain}/{name}.png',
+            ori_shape=ori_shape or gt.shape,
+            spacing=spacing,
+            students=list(preds),
+        )
+    )
     return data.to_dict()
 
 
@@ -61,8 +70,9 @@ def run(data, size=None, **kwargs):
 
 def scores(one, student, part, spacing=None):
     classes = META['parts'][part]
-    maps = [np.isin(one[key]['data'][0].numpy(), classes)
-            for key in (f'pred_{student}', 'gt_sem_seg')]
+    maps = [
+        np.isin(one[key]['data'][0].numpy(), classes) for key in (f'pred_{student}', 'gt_sem_seg')
+    ]
     return binary_metrics(*maps, spacing)
 
 
@@ -71,9 +81,12 @@ def test_means_over_images_then_domains_then_parts():
     result = run(data)
     for student in ('sam', 'unet'):
         for key, name, scale in (('dsc', 'DSC', 100), ('hd95', 'HD95', 1), ('asd', 'ASD', 1)):
-            table = {(d, p): scale * np.mean([scores(s, student, p)[key] for s in data
-                                              if s['domain'] == d])
-                     for d in 'AB' for p in ('cup', 'disc')}
+            table = {
+                (d, p): scale
+                * np.mean([scores(s, student, p)[key] for s in data if s['domain'] == d])
+                for d in 'AB'
+                for p in ('cup', 'disc')
+            }
             assert result[f'{student}/A/cup/{name}'] == pytest.approx(table['A', 'cup'])
             assert result[f'{student}/B/disc/{name}'] == pytest.approx(table['B', 'disc'])
             # Unweighted over domains although B has more images.
@@ -144,8 +157,10 @@ def test_cases_are_stacked_by_slice_number():
     rng = np.random.default_rng(1)
     gts = [class_map(rng) for _ in range(11)]
     preds = [class_map(rng) for _ in range(11)]
-    data = [sample(gt, {'unet': pred}, 'A', f'00_{i}', '00', str(i))
-            for i, (gt, pred) in enumerate(zip(gts, preds, strict=True))]
+    data = [
+        sample(gt, {'unet': pred}, 'A', f'00_{i}', '00', str(i))
+        for i, (gt, pred) in enumerate(zip(gts, preds, strict=True))
+    ]
     result = run(data[::-1], per='case')
     volume = binary_metrics(np.stack(preds) == 1, np.stack(gts) == 1)
     assert result['unet/A/cup/DSC'] == pytest.approx(100 * volume['dsc'])
@@ -159,8 +174,10 @@ def test_mm_uses_the_spacing_at_the_evaluated_size():
     assert result['sam/A/cup/HD95'] == pytest.approx(expected)
     rng = np.random.default_rng(5)
     gts, preds = ([class_map(rng) for _ in range(4)] for _ in range(2))
-    stack = [sample(g, {'unet': p}, 'A', str(i), '0', str(i), (3.0, 0.5, 0.5), (64, 64))
-             for i, (g, p) in enumerate(zip(gts, preds, strict=True))]
+    stack = [
+        sample(g, {'unet': p}, 'A', str(i), '0', str(i), (3.0, 0.5, 0.5), (64, 64))
+        for i, (g, p) in enumerate(zip(gts, preds, strict=True))
+    ]
     volume = binary_metrics(np.stack(preds) == 1, np.stack(gts) == 1, (3.0, 1.0, 1.0))
     assert run(stack, per='case', unit='mm')['unet/A/cup/ASD'] == pytest.approx(volume['asd'])
 
@@ -192,8 +209,7 @@ def test_file_has_means_images_protocol_and_no_nan(tmp_path):
     out = tmp_path / 'sub' / 'scores.json'
     hub = MessageHub.get_current_instance()
     hub.update_info('cfg', "lr = 0.1\nwork_dir = '/a'\n")
-    run([sample(gt, {'unet': 0 * gt}, 'A', '7')], empty='nan', selection='test',
-        out_file=str(out))
+    run([sample(gt, {'unet': 0 * gt}, 'A', '7')], empty='nan', selection='test', out_file=str(out))
     content = json.loads(out.read_text())
     assert content['images'][0]['name'] == '7'
     assert content['images'][0]['scores']['unet']['cup']['HD95'] is None
@@ -210,15 +226,41 @@ def test_file_has_means_images_protocol_and_no_nan(tmp_path):
 
 def test_table_stands_beside_the_published_numbers():
     data = [dict(s, domain={'A': 'Domain1', 'B': 'Domain2'}[s['domain']]) for s in samples()]
-    items = [{'domain': s['domain'], 'scores': {
-        student: {part: {'DSC': 100 * scores(s, student, part)['dsc'], 'HD95': 1.0}
-                  for part in META['parts']} for student in ('unet', 'sam')}} for s in data]
+    items = [
+        {
+            'domain': s['domain'],
+            'scores': {
+                student: {
+                    part: {'DSC': 100 * scores(s, student, part)['dsc'], 'HD95': 1.0}
+                    for part in META['parts']
+                }
+                for student in ('unet', 'sam')
+            },
+        }
+        for s in data
+    ]
     averages = average(items, ('DSC', 'HD95'), ['Domain2', 'Domain1'])
-    published = {'sam': {'dsc': 89.37, 'parts': {'cup': 85.44, 'disc': 93.29},
-                         'labelled_domain': 'Domain1', 'labels': 20}}
+    published = {
+        'sam': {
+            'dsc': 89.37,
+            'parts': {'cup': 85.44, 'disc': 93.29},
+            'labelled_domain': 'Domain1',
+            'labels': 20,
+        }
+    }
     lines = format_table(averages, published, 'sam').splitlines()
-    assert lines[0].split() == ['student', 'part', 'Domain2', 'Domain1', '|', 'DSC', 'HD95', '|',
-                                'published', 'DSC']
+    assert lines[0].split() == [
+        'student',
+        'part',
+        'Domain2',
+        'Domain1',
+        '|',
+        'DSC',
+        'HD95',
+        '|',
+        'published',
+        'DSC',
+    ]
     assert len(lines) == 7
     assert len({line.index('|') for line in lines}) >= 1
     row = lines[-1].split()
@@ -243,8 +285,8 @@ def test_published_column_is_printed_for_the_labelled_domain(monkeypatch):
 def test_a_prediction_of_nothing_at_all_is_said(per, monkeypatch):
     said = []
     monkeypatch.setattr(
-        module, 'print_log', lambda text, logger=None, level=20: level == 30
-        and said.append(text))
+        module, 'print_log', lambda text, logger=None, level=20: level == 30 and said.append(text)
+    )
     data = samples()
     for number, one in enumerate(data):
         one['slice'] = f'{number:02d}'
@@ -267,5 +309,6 @@ def test_a_prediction_of_nothing_at_all_is_said(per, monkeypatch):
         truth = one['gt_sem_seg']['data']
         truth[truth == 1] = 2
     run(data, per=per)
-    assert said == [f'The truth of {d} has no cup in any of its {n} images.'
-                    for d, n in (('A', 3), ('B', 5))]
+    assert said == [
+        f'The truth of {d} has no cup in any of its {n} images.' for d, n in (('A', 3), ('B', 5))
+    ]

@@ -14,8 +14,10 @@ def test_means_of_the_labelled_domains_are_the_published_means(dataset, labels):
     table = load_published('synfoc', dataset, labels)
     assert set(table) == {'sam', 'unet'}
     for entry in table.values():
-        values = [np.mean(list(v.values())) if isinstance(v, dict) else v
-                  for v in entry['labelled'].values()]
+        values = [
+            np.mean(list(v.values())) if isinstance(v, dict) else v
+            for v in entry['labelled'].values()
+        ]
         assert np.mean(values) == pytest.approx(entry['mean']['DSC'], abs=0.0051)
         assert entry['labels'] == labels
 
@@ -53,8 +55,10 @@ def test_metafile_of_an_installed_package_is_found(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     (folder / 'metafile.yml').write_text(
         'Models:\n- Name: a\n  Results:\n  - {Dataset: d, Student: net, Labelled Images: 3,\n'
-        '     Metrics: {DSC: 50.0}, Labelled Domain DSC: {X: 51.5}}\n')
+        '     Metrics: {DSC: 50.0}, Labelled Domain DSC: {X: 51.5}}\n'
+    )
     monkeypatch.setattr(
-        published, '__file__', str(tmp_path / 'mmssl' / 'evaluation' / 'published.py'))
+        published, '__file__', str(tmp_path / 'mmssl' / 'evaluation' / 'published.py')
+    )
     found = published_dsc(dict(method='other', labels=3, labelled_domain='X'), 'd')
     assert found == {'net': {'dsc': 51.5, 'parts': {}, 'labelled_domain': 'X', 'labels': 3}}

@@ -1,6 +1,5 @@
 """Overlap and surface distances: MedPy's values, hand-computed values, conventions, errors."""
 
-
 import numpy as np
 import pytest
 from medpy.metric import binary as medpy

@@ -105,7 +105,8 @@ def hand_made():
 def test_volumes_of_one_name_in_two_domains_are_two():
     gt, pred = hand_made()
     data = slices(gt, pred, 'p1') + [
-        {**item, 'domain': 'other', 'img_path': '/y/p1.h5'} for item in slices(gt, gt, 'p1')]
+        {**item, 'domain': 'other', 'img_path': '/y/p1.h5'} for item in slices(gt, gt, 'p1')
+    ]
     result = run(data, dict(META, domains=['ACDC', 'other']))
     assert [result[f'unet/{domain}/rv/DSC'] for domain in ('ACDC', 'other')] == [50, 100]
 

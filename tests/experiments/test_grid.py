@@ -17,7 +17,9 @@ def test_values_are_split_at_commas_outside_brackets():
 def test_tied_keys_move_together():
     assert options('a&b.c=10,30') == [{'a': '10', 'b.c': '10'}, {'a': '30', 'b.c': '30'}]
     assert options('a&b=1&True,[2,3]&False') == [
-        {'a': '1', 'b': 'True'}, {'a': '[2,3]', 'b': 'False'}]
+        {'a': '1', 'b': 'True'},
+        {'a': '[2,3]', 'b': 'False'},
+    ]
     assert options('a=x&y') == [{'a': 'x&y'}], 'one key takes the text as it is'
 
 
@@ -71,8 +73,10 @@ def test_options_need_an_equals_sign():
 
 def test_keys_must_have_a_place_in_the_config(tmp_path):
     config = tmp_path / 'config.py'
-    config.write_text("model = dict(type='A', neck=dict(type='B', steps=(1, 2)), plain=dict(x=1))\n"
-                      "custom_hooks = [dict(type='C')]\n")
+    config.write_text(
+        "model = dict(type='A', neck=dict(type='B', steps=(1, 2)), plain=dict(x=1))\n"
+        "custom_hooks = [dict(type='C')]\n"
+    )
     good = ['model.neck.steps', 'model.neck.default_of_b', 'custom_hooks.0.rule', 'model.plain.x']
     assert check_keys(str(config), {'model.y': '1'}, good).model.y == 1
     for key, message in [

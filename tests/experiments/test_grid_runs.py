@@ -58,7 +58,7 @@ def test_a_job_is_trained_tested_and_not_done_again(job):
 
 def test_a_changed_setting_is_refused_and_nothing_is_started(job):
     go(job(x=1))
-    with pytest.raises(ValueError, match=r"a was made with.*_fake.x is 1 there and 2 here.*overw"):
+    with pytest.raises(ValueError, match=r'a was made with.*_fake.x is 1 there and 2 here.*overw'):
         go(job('b'), job(x=2))
     assert not job('b').folder.exists()
     with pytest.raises(ValueError, match='--amp is False there and True here'):
@@ -160,8 +160,11 @@ run(lambda: run_jobs(jobs, ['0', '1'], poll=0.01))
 def start_and_wait(tools, jobs):
     """Start the jobs in a process of their own, and wait until they are at work."""
     main = subprocess.Popen(
-        [sys.executable, '-c', INTERRUPTED, str(tools)], stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+        [sys.executable, '-c', INTERRUPTED, str(tools)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     until = time.monotonic() + 60
     while not all((j.folder / 'half').exists() for j in jobs) and time.monotonic() < until:
         time.sleep(0.02)
@@ -200,7 +203,8 @@ def test_a_tool_ends_with_its_killed_sweep(job, tools):
     program = (tools / 'train.py').read_text()
     (tools / 'train.py').write_text(
         'from mmssl.utils.processes.children import end_with_launcher\n'
-        'end_with_launcher()\n' + program)
+        'end_with_launcher()\n' + program
+    )
     endless = job(wait=60)
     main = start_and_wait(tools, [endless])
     main.kill()
@@ -220,8 +224,8 @@ def test_a_run_that_will_not_end_is_killed(job, monkeypatch):
     stubborn = job(wait=60)
     program = (stubborn.tools / 'train.py').read_text()
     (stubborn.tools / 'train.py').write_text(
-        'import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n'
-        + program)
+        'import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n' + program
+    )
 
     def interrupt_when_at_work(*args):
         if (stubborn.folder / 'half').exists():

@@ -17,6 +17,7 @@ from mmssl.experiments.table import (
 
 def scores(dsc, **domains):
     """Scores of a student: DSC of two parts around `dsc`, HD95 its complement, no ASD."""
+
     def one(value):
         return {'DSC': value, 'Jaccard': value / 2, 'HD95': 100 - value, 'ASD': None}
 
@@ -63,7 +64,12 @@ def test_detail_has_parts_domains_and_mean():
 def test_markdown_has_a_table_for_each_metric():
     text = markdown([row('[2,4]', 80.0, 84.0), row('a|b', 90.0, 90.0)], ['neck.blocks'])
     assert [line for line in text.splitlines() if line.startswith('###')] == [
-        '### Mean over parts and domains', '### DSC (%)', '### Jaccard (%)', '### HD95', '### ASD']
+        '### Mean over parts and domains',
+        '### DSC (%)',
+        '### Jaccard (%)',
+        '### HD95',
+        '### ASD',
+    ]
     assert '| [2,4] | 2 | <u>82.00 ± 2.83</u> |' in text
     assert r'| a\|b | 2 | **90.00 ± 0.00** |' in text
     widths = {line.replace(r'\|', '').count('|') for line in text.splitlines() if '**' in line}

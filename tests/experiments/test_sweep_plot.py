@@ -59,8 +59,10 @@ def test_values_over_decades_have_a_logarithmic_axis(axes, tmp_path):
 
 
 def test_two_keys_give_a_map_with_the_numbers_written_in(axes, tmp_path):
-    rows = [row(labels, 80.0 + i, 84.0 + i)
-            for i, labels in enumerate(itertools.product('ab', ('1', '2', '3')))]
+    rows = [
+        row(labels, 80.0 + i, 84.0 + i)
+        for i, labels in enumerate(itertools.product('ab', ('1', '2', '3')))
+    ]
     plot_sweep(rows, ['x', 'y'], 'DSC', tmp_path / 'a.png')
     assert axes[0].images[0].get_array().tolist() == [[82.0, 83.0, 84.0], [85.0, 86.0, 87.0]]
     assert [text.get_text() for text in axes[0].texts][0] == '82.00\n± 2.83'

@@ -101,17 +101,21 @@ def embedding_range(x: Tensor, b: dict) -> Tensor:
 CASES = {
     'dice_ce': lambda x, b: DiceCELoss()(x, b['label'], b['mask']),
     'dice_ce_masked_mean': lambda x, b: DiceCELoss(dice_weight=0, masked_mean=True)(
-        x, b['label'], b['mask']),
+        x, b['label'], b['mask']
+    ),
     'dice_bce': lambda x, b: DiceBCELoss()(x[:, 1:], parts(b)),
     'mse_consistency': lambda x, b: MSEConsistencyLoss()(
-        x.softmax(1), b['other'], b['mask'][:, None]),
+        x.softmax(1), b['other'], b['mask'][:, None]
+    ),
     'kl_consistency': lambda x, b: KLConsistencyLoss()(
-        x.softmax(1), b['other'], b['mask'][:, None]),
+        x.softmax(1), b['other'], b['mask'][:, None]
+    ),
     'mean_of': lambda x, b: mean_of(x[:, 0] ** 2, b['mask'], over_mask=True),
     'negative_learning': lambda x, b: NegativeLearningLoss()(b['other'], x.softmax(1)),
     'vat_distance': lambda x, b: vat.soft_dice(x.softmax(1), b['other']),
     'class_contrast': lambda x, b: contrastive.class_contrast(
-        rows(x), b['label'].flatten(), CLASSES, 0.5),
+        rows(x), b['label'].flatten(), CLASSES, 0.5
+    ),
     'pixel_contrast': pixel_contrast,
     'row_norm': row_norm,
     'urpc': urpc,

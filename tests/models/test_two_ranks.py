@@ -29,7 +29,7 @@ def worker(rank: int, port: int, folder: str) -> None:
     dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
     model = torch.nn.parallel.DistributedDataParallel(build(CFG))
     batch = raw_batch(4, 4)
-    batch['inputs'] = {k: v[2 * rank:2 * rank + 2] for k, v in batch['inputs'].items()}
+    batch['inputs'] = {k: v[2 * rank : 2 * rank + 2] for k, v in batch['inputs'].items()}
     torch.save(step(model, batch), f'{folder}/{rank}.pth')
     dist.destroy_process_group()
 

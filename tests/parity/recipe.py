@@ -40,9 +40,7 @@ def single(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     return torch.randn(shape, generator=generator, dtype=SINGLE)
 
 
-def recipe(
-    name: str, shape: tuple[int, ...], salt: str, draw: Callable = normal
-) -> torch.Tensor:
+def recipe(name: str, shape: tuple[int, ...], salt: str, draw: Callable = normal) -> torch.Tensor:
     """Return the reference tensor of the parameter or buffer `name`, in the authors' naming.
 
     Args:

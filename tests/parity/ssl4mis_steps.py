@@ -45,8 +45,11 @@ def two_steps(reference, salt: str, **cfg):
     terms, grads = [], {}
     for i in range(2):
         set_iter(START + i, ITERS)
-        data = {k.split('_', 1)[1]: torch.from_numpy(reference[k]) for k in reference
-                if k.startswith(f'in{i}_')}
+        data = {
+            k.split('_', 1)[1]: torch.from_numpy(reference[k])
+            for k in reference
+            if k.startswith(f'in{i}_')
+        }
         inputs = dict(x_w=data['x'], y=data['y'], u_w=data['u'])
         if 'us' in data:
             inputs.update(x_s=data['xs'], u_s=data['us'])

@@ -24,8 +24,10 @@ class Reference:
         self.arrays = np.load(path)
         self.cfg = json.loads(str(self.arrays['cfg']))
         self.precision = self.cfg.get('dtype', 'float32')
-        self.shapes = {k: {n: tuple(s) for n, s in v.items()}
-                       for k, v in json.loads(str(self.arrays['shapes'])).items()}
+        self.shapes = {
+            k: {n: tuple(s) for n, s in v.items()}
+            for k, v in json.loads(str(self.arrays['shapes'])).items()
+        }
 
     def tensor(self, key: str) -> torch.Tensor:
         """Return an array as a tensor."""
@@ -50,8 +52,9 @@ def model_cfg(ref: Reference) -> dict:
         embed_dims=dims,
         depth=depth,
         num_heads=dims // sam[block.format(0, 'rel_pos_h')][1],
-        global_blocks=tuple(i for i in range(depth)
-                            if sam[block.format(i, 'rel_pos_h')][0] != local),
+        global_blocks=tuple(
+            i for i in range(depth) if sam[block.format(i, 'rel_pos_h')][0] != local
+        ),
     )
     classes, grid = cfg['ncls'] + 1, cfg['img'] // 16
     base = ref.shapes['unet']['inc.double_conv.0.weight'][0]
@@ -60,17 +63,30 @@ def model_cfg(ref: Reference) -> dict:
         students=dict(
             sam=dict(
                 type='EncoderDecoder',
-                backbone=dict(type='LoRAMedSAM', arch=arch, img_size=cfg['img'], checkpoint=None,
-                              rank=sam[block.format(0, 'qkv.linear_a_q.weight')][0]),
-                decode_head=dict(type='SAMMaskHead', num_classes=classes, img_size=cfg['img'],
-                                 checkpoint=None),
+                backbone=dict(
+                    type='LoRAMedSAM',
+                    arch=arch,
+                    img_size=cfg['img'],
+                    checkpoint=None,
+                    rank=sam[block.format(0, 'qkv.linear_a_q.weight')][0],
+                ),
+                decode_head=dict(
+                    type='SAMMaskHead', num_classes=classes, img_size=cfg['img'], checkpoint=None
+                ),
             ),
             unet=dict(
                 type='EncoderDecoder',
                 backbone=dict(type='UNet', in_channels=cfg['ch'], base_channels=base),
-                decode_head=dict(type='FCNHead', num_convs=0, in_channels=base, channels=base,
-                                 concat_input=False, dropout_ratio=0, init_cfg=None,
-                                 num_classes=classes),
+                decode_head=dict(
+                    type='FCNHead',
+                    num_convs=0,
+                    in_channels=base,
+                    channels=base,
+                    concat_input=False,
+                    dropout_ratio=0,
+                    init_cfg=None,
+                    num_classes=classes,
+                ),
             ),
         ),
         teachers=['sam', 'unet'],
@@ -105,13 +121,18 @@ def build(ref: Reference):
         shared = [key for key in teacher if 'image_encoder' in key and 'linear_' not in key]
         fill(model.students[name], name, student)
         fill(model.teachers[name], name, {**teacher, **{key: student[key] for key in shared}})
-    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(
-        type='MultiOptimWrapperConstructor',
-        optim_wrapper_cfg=dict(
-            type='MultiOptimWrapper',
-            optimizers=dict(
-                sam=dict(type='AdamW', lr=0.03 / 250, betas=(0.9, 0.999), weight_decay=0.1),
-                unet=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)))))
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(
+            type='MultiOptimWrapperConstructor',
+            optim_wrapper_cfg=dict(
+                type='MultiOptimWrapper',
+                optimizers=dict(
+                    sam=dict(type='AdamW', lr=0.03 / 250, betas=(0.9, 0.999), weight_decay=0.1),
+                    unet=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4),
+                ),
+            ),
+        )
+    )
     ema = HOOKS.build(dict(type='EMATeacherHook'))
     ema.pair(model)
     HOOKS.build(dict(type='SMCEnsembleHook')).attach(model)
@@ -120,17 +141,25 @@ def build(ref: Reference):
 
 def batch_of(ref: Reference, step: int) -> dict:
     """Return the views of one step, at both networks' sizes."""
+
     def views(name: str) -> dict[str, torch.Tensor]:
-        return {'sam': ref.tensor(f'in{step}_{name}').float(),
-                'unet': ref.tensor(f'in{step}_{name}_unet').float()}
+        return {
+            'sam': ref.tensor(f'in{step}_{name}').float(),
+            'unet': ref.tensor(f'in{step}_{name}_unet').float(),
+        }
 
     y = {'sam': ref.tensor(f'in{step}_y_low').long(), 'unet': ref.tensor(f'in{step}_y_unet').long()}
     boxes = []
     for mask in ref.arrays[f'in{step}_box']:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         boxes.append([columns[0], rows[0], len(columns), len(rows)])
-    return {'x_w': views('x'), 'y': y, 'u_w': views('u'), 'u_s': views('us'),
-            'box': torch.tensor(np.array(boxes))}
+    return {
+        'x_w': views('x'),
+        'y': y,
+        'u_w': views('u'),
+        'u_s': views('us'),
+        'box': torch.tensor(np.array(boxes)),
+    }
 
 
 def record(model) -> dict:

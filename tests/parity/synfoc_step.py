@@ -34,8 +34,16 @@ from tests.parity.synfoc_reference import (
     tensors,
 )
 
-TERMS = ('sup_sam', 'sup_unet', 'unsup_sam', 'unsup_unet', 'consistent', 'discrepant', 'weight',
-         'total')
+TERMS = (
+    'sup_sam',
+    'sup_unet',
+    'unsup_sam',
+    'unsup_unet',
+    'consistent',
+    'discrepant',
+    'weight',
+    'total',
+)
 PER_IMAGE = ('self_conf', 'mutual_conf', 'alpha')
 TEACHERS = dict(teacher_sam='teacher_sam_low_logits', teacher_unet='teacher_unet_logits')
 STUDENTS = ('student_sam_x_logits', 'student_unet_x_logits')
@@ -51,18 +59,24 @@ LIMITS = dict(float32=(1e-4, 1e-3, 1e-4, 1e-3), float64=(1e-6, 1e-5, 1e-5, 1e-5)
 
 def expected(ref: Reference) -> dict:
     """Return the reference's numbers in the form of `run`."""
+
     def of(step: int, keys) -> dict:
         return {key: np.asarray(ref.arrays[f'it{step}_{key}'], float) for key in keys}
 
-    teachers = {key: torch.from_numpy(ref.arrays[f'it0_{name}']).double().softmax(1).numpy()
-                for key, name in TEACHERS.items()}
+    teachers = {
+        key: torch.from_numpy(ref.arrays[f'it0_{name}']).double().softmax(1).numpy()
+        for key, name in TEACHERS.items()
+    }
     return dict(
         terms=[of(step, TERMS) for step in range(3)],
         confidences=[of(step, PER_IMAGE) for step in range(3)],
         first=of(0, STUDENTS + TARGETS) | teachers,
         grads={name: json.loads(str(ref.arrays[f'grad_{name}'])) for name in TO_RELEASED},
-        final={f'{kind} {name}': json.loads(str(ref.arrays[f'final_{kind}_{name}']))
-               for kind, name in NETWORKS})
+        final={
+            f'{kind} {name}': json.loads(str(ref.arrays[f'final_{kind}_{name}']))
+            for kind, name in NETWORKS
+        },
+    )
 
 
 def run(ref: Reference, precision: str) -> dict:
@@ -85,14 +99,19 @@ def run(ref: Reference, precision: str) -> dict:
             found['probs'].append({key: seen[key].double() for key in ('student', 'q_f', 'q_c')})
             optim_wrapper.backward(losses['loss'])
             if step == 0:
-                found |= dict(first=first_step(seen), grads={
-                    name: gradients(model.students[name], name) for name in TO_RELEASED})
+                found |= dict(
+                    first=first_step(seen),
+                    grads={name: gradients(model.students[name], name) for name in TO_RELEASED},
+                )
             optim_wrapper.step()
             optim_wrapper.zero_grad()
             ema.update(ref.cfg['iter0'] + step)
     groups = dict(student=model.students, teacher=model.teachers)
-    return found | dict(final={f'{kind} {name}': sums_and_norms(groups[kind][name], name)
-                               for kind, name in NETWORKS})
+    return found | dict(
+        final={
+            f'{kind} {name}': sums_and_norms(groups[kind][name], name) for kind, name in NETWORKS
+        }
+    )
 
 
 def first_step(seen: dict) -> dict:
@@ -103,9 +122,12 @@ def first_step(seen: dict) -> dict:
     logits, target = (seen['batch'][key] for key in ('logits', 'target'))
     q_f = resize_bilinear(seen['q_f'], seen['q_c'].shape[-2:])
     found = dict(
-        teacher_sam=seen['q_f'], teacher_unet=seen['q_c'],
-        student_sam_x_logits=logits['sam']['x_w'], student_unet_x_logits=logits['unet']['x_w'],
-        ensemble_prob=mix(q_f, seen['q_c'], seen['alpha']))
+        teacher_sam=seen['q_f'],
+        teacher_unet=seen['q_c'],
+        student_sam_x_logits=logits['sam']['x_w'],
+        student_unet_x_logits=logits['unet']['x_w'],
+        ensemble_prob=mix(q_f, seen['q_c'], seen['alpha']),
+    )
     for name, size in (('sam', 'low'), ('unet', 'unet')):
         label, mask = target[name]
         found |= {f'pseudo_{size}': label, f'mask_{size}': mask[:, None]}
@@ -120,8 +142,11 @@ def gradients(network: torch.nn.Module, name: str) -> dict[str, float]:
 
 def sums_and_norms(network: torch.nn.Module, name: str) -> dict[str, list[float]]:
     """Return sum and norm of every tensor of a network under the released names."""
-    own = {k: v.detach().double() for k, v in tensors(network).items()
-           if not k.endswith(('trunk_fingerprint', '_index'))}
+    own = {
+        k: v.detach().double()
+        for k, v in tensors(network).items()
+        if not k.endswith(('trunk_fingerprint', '_index'))
+    }
     return {k: [v.sum().item(), v.norm().item()] for k, v in TO_RELEASED[name](own).items()}
 
 
@@ -139,14 +164,16 @@ def what_ties_may_change(probs: dict, want: dict, margin: float) -> dict[str, np
     ties = dict(
         self_conf=(tied(probs['student'], margin) | own).sum((1, 2)),
         mutual_conf=tied(probs['q_f'], margin).sum((1, 2))
-        + resize_mask(own[:, None].float(), low).sum((1, 2, 3)))
+        + resize_mask(own[:, None].float(), low).sum((1, 2, 3)),
+    )
     areas = dict(self_conf=(probs['student'], probs['q_c']), mutual_conf=(probs['q_f'],))
     allowed = {}
     for key, count in ties.items():
         total = torch.stack([(p.argmax(1) > 0).sum((1, 2)) for p in areas[key]]).sum(0)
         allowed[key] = (3 * count / (total + 1)).numpy()  # a pixel moves 2|A and B| and |A|+|B|
-    allowed['alpha'] = (allowed['self_conf'] * want['mutual_conf']
-                        + allowed['mutual_conf'] * want['self_conf'])
+    allowed['alpha'] = (
+        allowed['self_conf'] * want['mutual_conf'] + allowed['mutual_conf'] * want['self_conf']
+    )
     return allowed
 
 
@@ -174,13 +201,17 @@ def errors(want: dict, got: dict, ties: list[dict]) -> dict[str, tuple[float, in
     for key in (*TEACHERS, 'ensemble_prob'):
         found[f'{key} (probabilities)'] = np.abs(got['first'][key] - want['first'][key]).max(), 0
     for name, norms in want['grads'].items():
-        off = [max(0.0, abs(got['grads'][name].get(k, 0) - v) - 1e-7) / max(v, 1e-30)
-               for k, v in norms.items()]
+        off = [
+            max(0.0, abs(got['grads'][name].get(k, 0) - v) - 1e-7) / max(v, 1e-30)
+            for k, v in norms.items()
+        ]
         found[f'gradient norms of {name}'] = max(off), 2
     for name, values in want['final'].items():
-        off = [np.abs(np.subtract(got['final'][name][k], v)).max()
-               / (1.0 if k.endswith('k_proj.bias') else max(v[1], 1e-12))
-               for k, v in values.items()]
+        off = [
+            np.abs(np.subtract(got['final'][name][k], v)).max()
+            / (1.0 if k.endswith('k_proj.bias') else max(v[1], 1e-12))
+            for k, v in values.items()
+        ]
         found[f'final {name}'] = max(off), 3
     return found
 
@@ -220,15 +251,24 @@ def compare(ref: Reference) -> bool:
     none = [dict.fromkeys(PER_IMAGE, 0.0)] * 3
     if ref.precision == 'float32':
         single = run(ref, 'float32')
-        rounding = {k: ROUNDINGS * v for k, (v, kind) in errors(got, single, none).items()
-                    if kind in ROUNDED}
-        margins = [2 * ROUNDINGS * max((p - single['probs'][i][k]).abs().max().item()
-                                       for k, p in step.items())
-                   for i, step in enumerate(got['probs'])]
-    ties = [what_ties_may_change(got['probs'][i], want['confidences'][i], margins[i])
-            for i in range(3)]
-    rows = {k: (v, LIMITS[ref.precision][kind] + rounding.get(k, 0))
-            for k, (v, kind) in errors(want, got, ties).items()}
+        rounding = {
+            k: ROUNDINGS * v
+            for k, (v, kind) in errors(got, single, none).items()
+            if kind in ROUNDED
+        }
+        margins = [
+            2
+            * ROUNDINGS
+            * max((p - single['probs'][i][k]).abs().max().item() for k, p in step.items())
+            for i, step in enumerate(got['probs'])
+        ]
+    ties = [
+        what_ties_may_change(got['probs'][i], want['confidences'][i], margins[i]) for i in range(3)
+    ]
+    rows = {
+        k: (v, LIMITS[ref.precision][kind] + rounding.get(k, 0))
+        for k, (v, kind) in errors(want, got, ties).items()
+    }
     exact = {**wrong_pixels(want['first'], got['first'], ref.cfg['tau']), **names(want, got)}
     good = True
     for name, (error, limit) in {**rows, **{k: (v, 0) for k, v in exact.items()}}.items():

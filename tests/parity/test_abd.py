@@ -35,12 +35,16 @@ def load(form: str, salts: tuple[str, str], **options):
         backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
         decode_head=dict(type='UNetDecoderHead', num_classes=4),
     )
-    model = build(dict(students=dict.fromkeys(NAMES, network), primary='unet',
-                       parts=[[1], [2], [3]], **options))
+    model = build(
+        dict(
+            students=dict.fromkeys(NAMES, network), primary='unet', parts=[[1], [2], [3]], **options
+        )
+    )
     shapes = json.loads(str(reference['shapes']))
     for name, salt in zip(NAMES, salts, strict=True):
         model.students[name].load_state_dict(
-            {our_name(k): recipe(k, tuple(s), salt) for k, s in shapes.items()})
+            {our_name(k): recipe(k, tuple(s), salt) for k, s in shapes.items()}
+        )
     return reference, model
 
 
@@ -63,8 +67,13 @@ def sgd(model) -> torch.optim.Optimizer:
 @pytest.fixture(scope='module')
 def over_bcp():
     reference, model = load(
-        'bcp', ('abd', 'abd'), type='ABDBCP', teachers=['unet'], pretrain=0,
-        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, masked_mean=True))
+        'bcp',
+        ('abd', 'abd'),
+        type='ABDBCP',
+        teachers=['unet'],
+        pretrain=0,
+        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, masked_mean=True),
+    )
     model.start_from_pretrained()
     hook, optimizer = EMATeacherHook(0.99, warm_up=False, buffers='ema'), sgd(model)
     hook.pair(model)
@@ -83,9 +92,12 @@ def over_bcp():
 @pytest.fixture(scope='module')
 def over_cross_teaching():
     reference, model = load(
-        'cross_teaching', ('abd1', 'abd2'), type='ABDCrossTeaching',
+        'cross_teaching',
+        ('abd1', 'abd2'),
+        type='ABDCrossTeaching',
         sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
-        ramp=dict(type='GaussianRamp', scale=0.1, stairs=200))
+        ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
+    )
     optimizer, steps = sgd(model), []
     for t, move in enumerate((1.0, 0.0)):
         set_iter(int(reference['iters'][t]), 30000)

@@ -41,12 +41,22 @@ def run(reference):
         backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
         decode_head=dict(type='UNetDecoderHead', num_classes=4),
     )
-    model = build(dict(
-        type='BCP', students=dict(unet=network), teachers=['unet'], parts=[[1], [2], [3]],
-        pretrain=1 / STEPS,
-        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, mask_background=True,
-                      masked_mean=True),
-    ))
+    model = build(
+        dict(
+            type='BCP',
+            students=dict(unet=network),
+            teachers=['unet'],
+            parts=[[1], [2], [3]],
+            pretrain=1 / STEPS,
+            sup_loss=dict(
+                type='DiceCELoss',
+                ce_weight=0.5,
+                dice_weight=0.5,
+                mask_background=True,
+                masked_mean=True,
+            ),
+        )
+    )
     shapes = json.loads(str(reference['shapes']))
     unet = model.students['unet']
     unet.load_state_dict({our_name(k): recipe(k, tuple(s), 'bcp') for k, s in shapes.items()})
@@ -64,8 +74,13 @@ def run(reference):
         side = int(SIDE * 2 / 3)
         box = torch.tensor([[*reference[f'corner{t}'], side, side]])
         model.draw_box = lambda x, box=box: box_mask(box, x.shape[-1])
-        inputs = dict(zip(('x_w', 'y', 'u_w'), (interleave(reference[f'in{t}_{k}'])
-                                                for k in 'xyu'), strict=True))
+        inputs = dict(
+            zip(
+                ('x_w', 'y', 'u_w'),
+                (interleave(reference[f'in{t}_{k}']) for k in 'xyu'),
+                strict=True,
+            )
+        )
         batch = model.data_preprocessor(dict(inputs=inputs, data_samples=None), True)
         terms = model.loss(batch['inputs'])
         optimizer.zero_grad()
@@ -83,13 +98,14 @@ def test_loss_of_every_step(reference, run):
         assert dice > 0.1 and ce > 0.1, 'the reference must exercise both terms'
         assert terms['loss'] == pytest.approx(loss, rel=TERM_RTOL)
         assert sum(v for k, v in terms.items() if k.startswith(('sup', 'unsup'))) == pytest.approx(
-            (dice + ce) / 2, rel=TERM_RTOL)
+            (dice + ce) / 2, rel=TERM_RTOL
+        )
     assert 'unsup_unet' not in run[1][0][0] and 'unsup_unet' in run[1][1][0]
 
 
 def test_pseudo_labels(reference, run):
     for t in (1, 2):
-        found = torch.cat(run[2][2 * t - 2:2 * t])
+        found = torch.cat(run[2][2 * t - 2 : 2 * t])
         assert torch.equal(found, torch.from_numpy(reference[f'plab{t}']).long()), t
 
 

@@ -67,9 +67,11 @@ def build_model(reference, form: str):
 
     init_default_scope('mmssl')
     set_iter(540, 5000)
-    model = OnTensors(students={name: segmentor() for name in names},
-                      sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
-                      ramp=dict(type='ConstantRamp', scale=float(reference[f'{form}_weight'])))
+    model = OnTensors(
+        students={name: segmentor() for name in names},
+        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
+        ramp=dict(type='ConstantRamp', scale=float(reference[f'{form}_weight'])),
+    )
     layers = len(rivals[0])
     for i in range(len(rivals)):
         for layer in range(layers):
@@ -85,7 +87,8 @@ def test_step_with_a_phase_of_the_maps(reference, form):
     model, rivals = build_model(reference, form)
     flat = [[conv.weight.flatten(1) for conv in modules] for modules in rivals]
     np.testing.assert_allclose(
-        model.independence(flat).detach(), reference[f'{form}_before'], rtol=1e-4)
+        model.independence(flat).detach(), reference[f'{form}_before'], rtol=1e-4
+    )
     y = torch.from_numpy(reference[f'{form}_y']).long()
     names = list(model.students)
     blank = {name: torch.zeros(2, 1, 8, 8) for name in names}
@@ -106,9 +109,15 @@ def compare_gradients(reference, form: str, rivals: list) -> None:
     """Compare the norms of the kernels' gradients; of the decoders only the first one has any."""
     expected = json.loads(str(reference[f'{form}_grads']))
     for i, modules in enumerate(rivals):
-        norms = expected[i] if form == 'cps' else {
-            k: v for k, v in expected[0].items()
-            if any(k.startswith(b.replace('.', f'{BRANCHES[i]}.')) for b in DECODER)}
+        norms = (
+            expected[i]
+            if form == 'cps'
+            else {
+                k: v
+                for k, v in expected[0].items()
+                if any(k.startswith(b.replace('.', f'{BRANCHES[i]}.')) for b in DECODER)
+            }
+        )
         assert len(norms) == len(modules)
         for conv, (name, norm) in zip(modules, norms.items(), strict=True):
             found = 0.0 if conv.weight.grad is None else conv.weight.grad.norm().item()

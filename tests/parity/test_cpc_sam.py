@@ -28,9 +28,11 @@ UNUSED = ('projecter',)  # of their decoders
 FIRST = dict(sup_sam=dict(loss1=1))
 CROSS = dict(
     prompted_1_sam=dict(round2_ce1=0.2, round2_dice1=0.8, round2_ce1_r=0.2, round2_dice1_r=0.8),
-    cross_2_sam=dict(consistency_loss2=0.4), consistent_1_sam=dict(consistency_loss1_r=0.05),
+    cross_2_sam=dict(consistency_loss2=0.4),
+    consistent_1_sam=dict(consistency_loss1_r=0.05),
     prompted_2_sam=dict(round3_ce1=0.2, round3_dice1=0.8, round3_ce1_r=0.2, round3_dice1_r=0.8),
-    cross_1_sam=dict(consistency_loss1=0.4), consistent_2_sam=dict(consistency_loss2_r=0.05),
+    cross_1_sam=dict(consistency_loss1=0.4),
+    consistent_2_sam=dict(consistency_loss2_r=0.05),
 )
 
 
@@ -43,17 +45,24 @@ def ours(tensors: dict) -> dict:
             for theirs, own in number.items():
                 name = name.replace(theirs, own)
             renamed[name] = value
-    return {name.replace('head.mask_decoder.', 'head.decoders.'): value
-            for name, value in sam_from_released(renamed).items()}
+    return {
+        name.replace('head.mask_decoder.', 'head.decoders.'): value
+        for name, value in sam_from_released(renamed).items()
+    }
 
 
 def theirs(tensors: dict) -> dict:
     """Return tensors of a student under the released names."""
-    tensors = {name.replace('head.decoders.', 'head.mask_decoder.'): value
-               for name, value in tensors.items()}
-    return {name.replace('mask_decoder.0', 'mask_decoder1').replace(
-        'mask_decoder.1', 'mask_decoder2'): value
-        for name, value in sam_to_released(tensors).items()}
+    tensors = {
+        name.replace('head.decoders.', 'head.mask_decoder.'): value
+        for name, value in tensors.items()
+    }
+    return {
+        name.replace('mask_decoder.0', 'mask_decoder1').replace(
+            'mask_decoder.1', 'mask_decoder2'
+        ): value
+        for name, value in sam_to_released(tensors).items()
+    }
 
 
 @pytest.fixture(scope='module')
@@ -66,8 +75,9 @@ def batch_of(reference, i: int) -> dict:
     y = torch.from_numpy(reference['labels'][i])
     noise = SIDE * recipe(f'image{i}', (len(y), 1, SIDE, SIDE), SALT)
     x = (y[:, None].float() / 4 + 0.1 + 0.1 * noise).clamp(0, 1)
-    return dict(x_w={'sam': x[:LABELLED]}, y={'sam': y[:LABELLED].long()},
-                u_w={'sam': x[LABELLED:]})
+    return dict(
+        x_w={'sam': x[:LABELLED]}, y={'sam': y[:LABELLED].long()}, u_w={'sam': x[LABELLED:]}
+    )
 
 
 def norms(tensors: dict) -> dict[str, float]:
@@ -78,13 +88,26 @@ def norms(tensors: dict) -> dict[str, float]:
 def run(reference):
     """Return the prediction at the start, the steps, and the norms of the parameters at the end."""
     arch = dict(embed_dims=32, depth=3, num_heads=2, global_blocks=(1,))
-    model = build(dict(
-        type='CPCSAM', parts=[[1], [2], [3]], cross_start=1,
-        students=dict(sam=dict(
-            type='EncoderDecoder',
-            backbone=dict(type='LoRAMedSAM', arch=arch, img_size=SIDE, checkpoint=None),
-            decode_head=dict(type='CrossPromptHead', arch=arch, img_size=SIDE, checkpoint=None,
-                             num_classes=CLASSES)))))
+    model = build(
+        dict(
+            type='CPCSAM',
+            parts=[[1], [2], [3]],
+            cross_start=1,
+            students=dict(
+                sam=dict(
+                    type='EncoderDecoder',
+                    backbone=dict(type='LoRAMedSAM', arch=arch, img_size=SIDE, checkpoint=None),
+                    decode_head=dict(
+                        type='CrossPromptHead',
+                        arch=arch,
+                        img_size=SIDE,
+                        checkpoint=None,
+                        num_classes=CLASSES,
+                    ),
+                )
+            ),
+        )
+    )
     model.init_weights()
     student = model.students['sam']
     own = {**dict(student.named_parameters()), **dict(student.named_buffers())}
@@ -92,17 +115,29 @@ def run(reference):
     weights = ours({name: recipe(name, tuple(shape), SALT) for name, shape in shapes.items()})
     for name, value in weights.items():
         own[name].data.copy_(value)
-    recorded = iter(zip(*(torch.from_numpy(reference[key])
-                          for key in ('optimal', 'random', 'ids')), strict=True))
+    recorded = iter(
+        zip(
+            *(torch.from_numpy(reference[key]) for key in ('optimal', 'random', 'ids')), strict=True
+        )
+    )
     student.decode_head.make_points = lambda logits: next(recorded)
-    predicted = model.predict_logits({'sam': torch.cat(
-        [batch_of(reference, 0)[view]['sam'] for view in ('x_w', 'u_w')])}, 'sam').softmax(1)
-    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(
-        type='MultiOptimWrapperConstructor', optim_wrapper_cfg=dict(
-            type='MultiOptimWrapper', optimizers=dict(
-                sam=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.1)))))(model)
-    schedule = PARAM_SCHEDULERS.build(dict(
-        type='WarmupPolyLR', optimizer=wrapper['sam'], warmup=2, end=3, by_epoch=False))
+    predicted = model.predict_logits(
+        {'sam': torch.cat([batch_of(reference, 0)[view]['sam'] for view in ('x_w', 'u_w')])}, 'sam'
+    ).softmax(1)
+    wrapper = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(
+            type='MultiOptimWrapperConstructor',
+            optim_wrapper_cfg=dict(
+                type='MultiOptimWrapper',
+                optimizers=dict(
+                    sam=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.1)
+                ),
+            ),
+        )
+    )(model)
+    schedule = PARAM_SCHEDULERS.build(
+        dict(type='WarmupPolyLR', optimizer=wrapper['sam'], warmup=2, end=3, by_epoch=False)
+    )
     hub, steps = MessageHub.get_current_instance(), []
     for i in range(3):
         set_iter(i, 3)
@@ -112,8 +147,14 @@ def run(reference):
             wrapper.zero_grad()
             wrapper.backward(terms['loss'])
             grads = {k: p.grad for k, p in student.named_parameters() if p.grad is not None}
-            steps.append((i, wrapper.get_lr()['sam.lr'][0], norms(grads),
-                          {k: v.item() for k, v in terms.items()}))
+            steps.append(
+                (
+                    i,
+                    wrapper.get_lr()['sam.lr'][0],
+                    norms(grads),
+                    {k: v.item() for k, v in terms.items()},
+                )
+            )
             wrapper.step()
         schedule.step()
     hub.update_info('phase', 0)
@@ -144,14 +185,17 @@ def test_every_term(reference, run, i):
     table = {**FIRST, **(CROSS if i else {})}
     assert set(terms) - {'loss', 'weight'} == set(table)
     for name, parts in table.items():
-        want = sum(weight * (expected.get(part) or expected[f'loss_{part}'])[i]
-                   for part, weight in parts.items())
+        want = sum(
+            weight * (expected.get(part) or expected[f'loss_{part}'])[i]
+            for part, weight in parts.items()
+        )
         assert terms[name] == pytest.approx(want, rel=1e-4), name
 
 
 def test_gradients_of_every_step(reference, run):
     for step, (grads, (*_, found, _)) in enumerate(
-            zip(json.loads(str(reference['grads'])), run[1], strict=True)):
+        zip(json.loads(str(reference['grads'])), run[1], strict=True)
+    ):
         assert found.keys() == grads.keys()
         largest = max(grads.values())
         for name, norm in grads.items():  # k's bias in an attention has none but rounding
@@ -169,8 +213,10 @@ def test_parameters_after_seven_steps(reference, run):
 def test_points_of_their_maps(reference):
     head = build(dict(type='CrossPromptHead', num_classes=CLASSES, img_size=SIDE, checkpoint=None))
     absent = 0
-    for labels, optimal, random, ids in zip(*(torch.from_numpy(
-            reference[key]) for key in ('maps', 'optimal', 'random', 'ids')), strict=True):
+    for labels, optimal, random, ids in zip(
+        *(torch.from_numpy(reference[key]) for key in ('maps', 'optimal', 'random', 'ids')),
+        strict=True,
+    ):
         masks = class_masks(labels.long(), CLASSES)
         assert torch.equal(head.make_points(masks.float())[2], ids)
         largest = largest_component_masks(masks)

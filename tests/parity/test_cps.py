@@ -29,15 +29,20 @@ def run(reference, method: str, salt: str):
         backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
         decode_head=dict(type='UNetDecoderHead', num_classes=4),
     )
-    model = build(dict(
-        type=method, students={name: network for name in NAMES}, parts=[[1], [2], [3]],
-        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
-        ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
-    ))
+    model = build(
+        dict(
+            type=method,
+            students={name: network for name in NAMES},
+            parts=[[1], [2], [3]],
+            sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
+            ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
+        )
+    )
     shapes = json.loads(str(reference['shapes']))
     for i, name in enumerate(NAMES):
-        model.students[name].load_state_dict({
-            our_name(k): recipe(k, tuple(s), f'{salt}{i + 1}') for k, s in shapes.items()})
+        model.students[name].load_state_dict(
+            {our_name(k): recipe(k, tuple(s), f'{salt}{i + 1}') for k, s in shapes.items()}
+        )
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
     done = []
     for t in range(2):
@@ -50,12 +55,16 @@ def run(reference, method: str, salt: str):
         terms = model.loss(batch['inputs'])
         optimizer.zero_grad()
         terms['loss'].backward()
-        grads = [{k: p.grad.norm().item() for k, p in model.students[n].named_parameters()}
-                 for n in NAMES]
+        grads = [
+            {k: p.grad.norm().item() for k, p in model.students[n].named_parameters()}
+            for n in NAMES
+        ]
         optimizer.step()
         done.append(({k: v.item() for k, v in terms.items()}, grads))
-    final = [{k: v.float().norm().item() for k, v in model.students[n].state_dict().items()}
-             for n in NAMES]
+    final = [
+        {k: v.float().norm().item() for k, v in model.students[n].state_dict().items()}
+        for n in NAMES
+    ]
     return done, final
 
 

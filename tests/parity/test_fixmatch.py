@@ -17,10 +17,15 @@ DATA = Path(__file__).parent / 'data' / 'fixmatch.npz'
 def test_two_steps():
     reference = np.load(DATA)
     steps = two_steps(
-        reference, 'fixmatch', type='FixMatch', sup_loss=dict(type='DiceCELoss', eps=1e-5),
+        reference,
+        'fixmatch',
+        type='FixMatch',
+        sup_loss=dict(type='DiceCELoss', eps=1e-5),
         ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
-        threshold=dict(type='FixedThreshold', value=0.8), confidence='min_max',
-        rejected='background', negative=dict(type='NegativeLearningLoss'),
+        threshold=dict(type='FixedThreshold', value=0.8),
+        confidence='min_max',
+        rejected='background',
+        negative=dict(type='NegativeLearningLoss'),
     )
     names = ['sup_unet', 'unsup_unet', 'negative_unet', 'weight', 'loss']
     compare(reference, steps, names)

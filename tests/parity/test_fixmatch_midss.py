@@ -62,8 +62,10 @@ def run(reference):
     steps = []
     for i in range(2):
         set_iter(START + i, ITERS)
-        inputs = {view: torch.from_numpy(reference[f'in{i}_{view}'])
-                  for view in ('x_w', 'y', 'u_w', 'u_s')}
+        inputs = {
+            view: torch.from_numpy(reference[f'in{i}_{view}'])
+            for view in ('x_w', 'y', 'u_w', 'u_s')
+        }
         batch = model.data_preprocessor(dict(inputs=inputs, data_samples=None), True)
         terms = model.loss(batch['inputs'])
         optimizer.param_groups[0]['lr'] = float(reference[f'terms{i}'][4])
@@ -81,8 +83,11 @@ def test_terms(reference, run, step):
     *expected, weight, _, mask = reference[f'terms{step}']
     assert min(expected) > 0.5 and 0.1 < mask < 0.9, 'the reference must exercise every term'
     terms, found, _ = run[1][step]
-    np.testing.assert_allclose([terms[k] for k in ('sup_unet', 'unsup_unet', 'loss', 'weight')],
-                               [*expected, weight], rtol=1e-4)
+    np.testing.assert_allclose(
+        [terms[k] for k in ('sup_unet', 'unsup_unet', 'loss', 'weight')],
+        [*expected, weight],
+        rtol=1e-4,
+    )
     assert found == pytest.approx(mask, rel=1e-4)
 
 

@@ -24,13 +24,16 @@ DATA = Path(__file__).parent / 'data' / 'h_sam.npz'
 CHANNELS, CLASSES, IMAGES = 64, 9, 2
 UNUSED = re.compile(
     r'prompt_encoder2|point_embeddings\.([4-9]|10)\.|mask_decoder2\.iou_prediction_head'
-    r'|transformer2\.layers\.\d\.cross_attn_\w+\.norm')
+    r'|transformer2\.layers\.\d\.cross_attn_\w+\.norm'
+)
 RENAMED = (
     (r'mask_decoder2\.self_attn\.', 'map_attention.attn1.'),
     (r'mask_decoder2\.self_attn2\.', 'map_attention.attn2.'),
     (r'mask_decoder2\.(norm\d|mlp)\.', r'map_attention.\1.'),
     (r'mask_decoder2\.med_sel\.0\.', 'map_attention.select.'),
-    ('transformer2', 'transformer'), ('mlps2', 'mlps'))
+    ('transformer2', 'transformer'),
+    ('mlps2', 'mlps'),
+)
 
 
 @MODELS.register_module()
@@ -63,17 +66,33 @@ def run(reference, side):
     """Return what the model predicts and the two steps give."""
     salt, grid = f'hsam{side}', side // 16
     noise = dict(classes='label', resize='storage') if side == 224 else False
-    head = dict(type='HSAMHead', in_channels=CHANNELS, num_classes=CLASSES, img_size=side,
-                checkpoint=None, map_softmax='channel', map_noise=noise)
-    model = build(dict(
-        type='HSAM', parts=[[i] for i in range(1, CLASSES)],
-        students=dict(sam=dict(type='mmseg.EncoderDecoder',
-                               backbone=dict(type='EmbeddingBackbone'), decode_head=head)),
-    ))
+    head = dict(
+        type='HSAMHead',
+        in_channels=CHANNELS,
+        num_classes=CLASSES,
+        img_size=side,
+        checkpoint=None,
+        map_softmax='channel',
+        map_noise=noise,
+    )
+    model = build(
+        dict(
+            type='HSAM',
+            parts=[[i] for i in range(1, CLASSES)],
+            students=dict(
+                sam=dict(
+                    type='mmseg.EncoderDecoder',
+                    backbone=dict(type='EmbeddingBackbone'),
+                    decode_head=head,
+                )
+            ),
+        )
+    )
     head = model.students['sam'].decode_head
     shapes = json.loads(str(reference[f'{side}_shapes']))
-    head.load_state_dict({our_name(k): recipe(k, tuple(s), salt) for k, s in shapes.items()
-                          if not UNUSED.search(k)})
+    head.load_state_dict(
+        {our_name(k): recipe(k, tuple(s), salt) for k, s in shapes.items() if not UNUSED.search(k)}
+    )
     x = unit('embedding', (IMAGES, CHANNELS, grid, grid), salt).requires_grad_()
     y = torch.from_numpy(reference[f'{side}_y']).long()
     found = {}
@@ -82,8 +101,10 @@ def run(reference, side):
         found['coarse'], found['fine'] = head.forward_stages((x,))
         found['stage3'] = head((x,))
     model.train()
-    draws = {CLASSES: unit('map noise', (IMAGES, CLASSES, grid * grid), salt),
-             CHANNELS: unit('image noise', x.shape, salt)}
+    draws = {
+        CLASSES: unit('map noise', (IMAGES, CLASSES, grid * grid), salt),
+        CHANNELS: unit('image noise', x.shape, salt),
+    }
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
 
     def record(module, args):
@@ -105,10 +126,18 @@ def run(reference, side):
             x.grad = None
             terms['loss'].backward()
             w = terms['fine_weight'].item()
-            found['rows'].append([terms['sup_sam_coarse'].item() / (1 - w),
-                                  terms['sup_sam_fine'].item() / w, w, terms['loss'].item()])
-            found['grads'].append({k: p.grad.norm().item() for k, p in head.named_parameters()
-                                   if p.requires_grad} | {'embedding': x.grad.norm().item()})
+            found['rows'].append(
+                [
+                    terms['sup_sam_coarse'].item() / (1 - w),
+                    terms['sup_sam_fine'].item() / w,
+                    w,
+                    terms['loss'].item(),
+                ]
+            )
+            found['grads'].append(
+                {k: p.grad.norm().item() for k, p in head.named_parameters() if p.requires_grad}
+                | {'embedding': x.grad.norm().item()}
+            )
             optimizer.step()
     found['final'] = {k: p.detach().norm().item() for k, p in head.named_parameters()}
     return found
@@ -119,8 +148,12 @@ def test_predictions(reference, run, side, name):
     logits = run[name]
     assert logits.shape[-1] == (side // 4 if name == 'coarse' else side)
     every = logits.shape[-1] // 7 + 1
-    np.testing.assert_allclose(logits[:, :, ::every, ::every], reference[f'{side}_eval_{name}'],
-                               rtol=1e-4, atol=1e-4 * logits.std().item())
+    np.testing.assert_allclose(
+        logits[:, :, ::every, ::every],
+        reference[f'{side}_eval_{name}'],
+        rtol=1e-4,
+        atol=1e-4 * logits.std().item(),
+    )
     norm, mean = reference[f'{side}_eval_{name}_norm']
     assert logits.norm().item() == pytest.approx(norm, rel=1e-4)
     assert logits.mean().item() == pytest.approx(mean, rel=1e-4, abs=1e-4 * logits.std().item())

@@ -18,8 +18,10 @@ from tests.parity.test_unimatch import our_name as unet_name
 from tests.tiny import build, set_iter
 
 DATA = Path(__file__).parent / 'data' / 'mc_net.npz'
-NETWORKS = {'MCNet2d_v1': ('bilinear', 'transposed'),
-            'MCNet2d_v2': ('bilinear', 'transposed', 'nearest')}
+NETWORKS = {
+    'MCNet2d_v1': ('bilinear', 'transposed'),
+    'MCNet2d_v2': ('bilinear', 'transposed', 'nearest'),
+}
 
 
 def our_name(theirs: str) -> str:
@@ -44,12 +46,19 @@ def reference():
 def steps(reference, request):
     """Return the network's name, the terms of two steps, gradients, and weights afterwards."""
     network = dict(
-        type='EncoderDecoder', backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
-        decode_head=dict(type='MultiDecoderHead', num_classes=4, upsample=NETWORKS[request.param]))
-    model = build(dict(
-        type='MCNet', students=dict(unet=network), parts=[[1], [2], [3]],
-        sup_loss=dict(type='DiceCELoss', ce_weight=0, dice_weight=0.5),
-        ramp=dict(type='GaussianRamp', scale=0.1, stairs=200)))
+        type='EncoderDecoder',
+        backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
+        decode_head=dict(type='MultiDecoderHead', num_classes=4, upsample=NETWORKS[request.param]),
+    )
+    model = build(
+        dict(
+            type='MCNet',
+            students=dict(unet=network),
+            parts=[[1], [2], [3]],
+            sup_loss=dict(type='DiceCELoss', ce_weight=0, dice_weight=0.5),
+            ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
+        )
+    )
     unet = model.students['unet']
     shapes = json.loads(str(reference[f'{request.param}_shapes']))
     unet.load_state_dict({our_name(k): recipe(k, tuple(s), 'mc_net') for k, s in shapes.items()})

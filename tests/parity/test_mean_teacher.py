@@ -12,6 +12,12 @@ HALVES = dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5)
 
 def test_two_steps():
     reference = np.load(DATA)
-    steps = two_steps(reference, 'mean_teacher', type='MeanTeacher', teachers=['unet'],
-                      sup_loss=HALVES, start=1000)
+    steps = two_steps(
+        reference,
+        'mean_teacher',
+        type='MeanTeacher',
+        teachers=['unet'],
+        sup_loss=HALVES,
+        start=1000,
+    )
     compare(reference, steps, ['sup_unet', 'consistency_unet', 'weight', 'loss'])

@@ -25,8 +25,11 @@ SIDE, CLASSES, STEPS = 64, 3, 3
 
 def our_name(theirs: str) -> str:
     """Return our name of a tensor of the released network."""
-    name = re.sub(r'^fa_ti_([qv]_proj)_([AB])\.',
-                  r'mask_decoder.transformer.final_attn_token_to_image.\1.w_\2.', theirs)
+    name = re.sub(
+        r'^fa_ti_([qv]_proj)_([AB])\.',
+        r'mask_decoder.transformer.final_attn_token_to_image.\1.w_\2.',
+        theirs,
+    )
     name = re.sub(r'\.qkv\.linear_([ab])_([qv])\.', r'.\2.w_\1.', name)
     name = re.sub(r'\.w_([abAB])\.', lambda m: f'.lora_{m[1].upper()}.default.', name)
     inner = name.removeprefix('image_encoder.')
@@ -52,14 +55,25 @@ def checkpoint(reference, tmp_path_factory):
 
 
 def make(checkpoint: str, lora_rank: int | None, init: str = 'partial_load'):
-    head = dict(type='SAMMaskHead', arch=ARCH, img_size=SIDE, num_classes=CLASSES, init=init,
-                checkpoint=checkpoint, lora_rank=lora_rank)
+    head = dict(
+        type='SAMMaskHead',
+        arch=ARCH,
+        img_size=SIDE,
+        num_classes=CLASSES,
+        init=init,
+        checkpoint=checkpoint,
+        lora_rank=lora_rank,
+    )
     backbone = dict(type='LoRAMedSAM', arch=ARCH, img_size=SIDE, checkpoint=checkpoint)
     network = dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
-    model = build(dict(
-        type='SAMed', students=dict(sam=network), parts=[[1], [2]],
-        data_preprocessor=dict(sizes=dict(sam=dict(image=SIDE, label=SIDE // 4))),
-    ))
+    model = build(
+        dict(
+            type='SAMed',
+            students=dict(sam=network),
+            parts=[[1], [2]],
+            data_preprocessor=dict(sizes=dict(sam=dict(image=SIDE, label=SIDE // 4))),
+        )
+    )
     model.init_weights()
     return model
 
@@ -77,8 +91,9 @@ def case(request, reference, checkpoint):
         for key, value in fill.items():
             own[key].copy_(value)
     learning = {k: p for k, p in own.items() if p.requires_grad}
-    optimizer = torch.optim.AdamW(learning.values(), float(reference['base_lr']),
-                                  betas=(0.9, 0.999), weight_decay=0.1)
+    optimizer = torch.optim.AdamW(
+        learning.values(), float(reference['base_lr']), betas=(0.9, 0.999), weight_decay=0.1
+    )
     schedule = WarmupPolyLR(optimizer, warmup=2, end=20)
     found = dict(terms=[], rates=[], learning=set(learning), filled=set(fill))
     set_iter(0, STEPS)
@@ -103,8 +118,10 @@ def case(request, reference, checkpoint):
 
 def test_logits_and_masks(case):
     reference, name, found = case
-    for key, part in (('logits', (..., slice(None, None, 3), slice(None, None, 3))),
-                      ('masks', (..., slice(5, None, 16), slice(5, None, 16)))):
+    for key, part in (
+        ('logits', (..., slice(None, None, 3), slice(None, None, 3))),
+        ('masks', (..., slice(5, None, 16), slice(5, None, 16))),
+    ):
         expected = reference[f'{name}_{key}']
         assert np.abs(expected).max() > 0.1
         np.testing.assert_allclose(found[key][part], expected, rtol=1e-4, atol=1e-5)
@@ -138,8 +155,11 @@ def test_the_released_code_keeps_what_fits_of_the_checkpoint(reference, checkpoi
     """Their second, filtered reading starts from the first, failed one, which has filled these."""
     random = {our_name(k) for k in read(reference, 'samed_random') if 'linear_' not in k}
     last = 'decode_head.mask_decoder.iou_prediction_head.layers.2'
-    assert random == {'decode_head.mask_decoder.mask_tokens.weight', f'{last}.weight',
-                      f'{last}.bias'}
+    assert random == {
+        'decode_head.mask_decoder.mask_tokens.weight',
+        f'{last}.weight',
+        f'{last}.bias',
+    }
     file = torch.load(checkpoint, weights_only=True)
     for init, means_to in (('partial_load', False), ('reinit', True)):
         sam = make(checkpoint, None, init).students['sam']

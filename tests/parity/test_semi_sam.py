@@ -23,7 +23,10 @@ from tests.tiny import build, segmentor, set_iter
 
 DATA = Path(__file__).parent / 'data' / 'semi_sam.npz'
 PLUS = dict(
-    self_ratio=True, on_labelled=False, consistency_weight=1.0, sam_weight=0.1,
+    self_ratio=True,
+    on_labelled=False,
+    consistency_weight=1.0,
+    sam_weight=0.1,
     ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
     sam_ramp=dict(type='FallingGaussianRamp', scale=0.1, stairs=200),
     sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
@@ -45,10 +48,19 @@ class TensorsAsStudents:
 
     def __init__(self, reference, labelled: int, **options):
         sam = dict(type='PromptedSAM', arch=ARCH, img_size=64, random_trunk_seed=0)
-        self.model = build(dict(
-            type='SemiSAM', students=dict(unet=segmentor()), teachers=['unet'], sam=sam, **options))
-        volumes = {key: torch.from_numpy(reference[key]).flatten(3)
-                   for key in ('outputs', 'ema', 'sam_logits')}
+        self.model = build(
+            dict(
+                type='SemiSAM',
+                students=dict(unet=segmentor()),
+                teachers=['unet'],
+                sam=sam,
+                **options,
+            )
+        )
+        volumes = {
+            key: torch.from_numpy(reference[key]).flatten(3)
+            for key in ('outputs', 'ema', 'sam_logits')
+        }
         self.x = volumes['outputs'].requires_grad_()
         label = torch.from_numpy(reference['label']).long().flatten(2)
         l, u = slice(None, labelled), slice(labelled, None)
@@ -57,16 +69,24 @@ class TensorsAsStudents:
         self.model.noisy_teacher = lambda name, x: teacher
         self.model.sam_logits = lambda image, wanted: volumes['sam_logits'][u]
         image = torch.zeros(len(self.x), 1, *self.x.shape[2:])
-        self.batch = dict(logits={'unet': {'x_w': self.x[l], 'u_w': self.x[u]}},
-                          x_w={'unet': image[l]}, u_w={'unet': image[u]}, y={'unet': label[l]})
+        self.batch = dict(
+            logits={'unet': {'x_w': self.x[l], 'u_w': self.x[u]}},
+            x_w={'unet': image[l]},
+            u_w={'unet': image[u]},
+            y={'unet': label[l]},
+        )
 
     def terms(self, iteration: int, total: int) -> dict:
         """Return all terms and the total."""
         set_iter(iteration, total)
         sup, unsup = self.model.sup_loss(self.batch), self.model.unsup_loss(self.batch)
         weight = self.model.ramp(iteration, total)
-        return {**sup, **unsup, 'weight': weight,
-                'loss': sum(sup.values()) + weight * sum(unsup.values())}
+        return {
+            **sup,
+            **unsup,
+            'weight': weight,
+            'loss': sum(sup.values()) + weight * sum(unsup.values()),
+        }
 
 
 def test_terms_weights_and_gradients_of_semi_sam(reference):
@@ -84,8 +104,9 @@ def test_terms_weights_and_gradients_of_semi_sam(reference):
         weights = found['weight'], model.sam_ramp(int(iteration), 6000)
         np.testing.assert_allclose(weights, [w, w_sam], rtol=1e-4)
         terms = [found['sup_unet'], w * found['consistency_unet'], found['sam_unet'], found['loss']]
-        np.testing.assert_allclose([t.item() for t in terms], [ce + dice, mean, sam, total],
-                                   rtol=1e-4)
+        np.testing.assert_allclose(
+            [t.item() for t in terms], [ce + dice, mean, sam, total], rtol=1e-4
+        )
         assert students.x.grad[1:].norm().item() == pytest.approx(unlabelled, rel=1e-4)
 
 
@@ -96,8 +117,11 @@ def test_terms_weights_and_gradients_of_semi_sam_plus(reference):
         students.x.grad = None
         found = students.terms(int(iteration), 30000)
         found['loss'].backward(retain_graph=True)
-        values = [found['weight'], students.model.sam_ramp(int(iteration), 30000), *(
-            found[k].item() for k in ('sup_unet', 'consistency_unet', 'sam_unet', 'loss'))]
+        values = [
+            found['weight'],
+            students.model.sam_ramp(int(iteration), 30000),
+            *(found[k].item() for k in ('sup_unet', 'consistency_unet', 'sam_unet', 'loss')),
+        ]
         np.testing.assert_allclose(values, [w, w_sam, sup, mean, sam, total], rtol=1e-4)
         assert students.x.grad.norm().item() == pytest.approx(grad, rel=1e-4)
 
@@ -106,8 +130,9 @@ def test_every_click_that_the_code_may_make(reference):
     """Draw until every pixel that may be clicked has been: the same ones, with the same labels."""
     wanted, given = (torch.from_numpy(reference[key]) for key in ('wanted', 'given'))
     many = (4000, 1, 1)
-    for inner, pixels, labels in zip((True, False), reference['candidates'], reference['labels'],
-                                     strict=True):
+    for inner, pixels, labels in zip(
+        (True, False), reference['candidates'], reference['labels'], strict=True
+    ):
         for k in range(len(wanted)):
             xy, label = next_click(wanted[k].repeat(many), given[k].repeat(many) > 0.5, inner)
             x, y = xy.long().unbind(-1)
@@ -122,8 +147,9 @@ def test_ten_clicks(reference, monkeypatch, tmp_path):
     shapes = json.loads(str(reference['sam_shapes']))
     weights = {k: recipe(k, tuple(shape), 'semi_sam') for k, shape in shapes.items()}
     torch.save(weights, tmp_path / 'sam.pth')
-    sam = build(dict(type='PromptedSAM', arch=ARCH, img_size=128,
-                     checkpoint=str(tmp_path / 'sam.pth')))
+    sam = build(
+        dict(type='PromptedSAM', arch=ARCH, img_size=128, checkpoint=str(tmp_path / 'sam.pth'))
+    )
     sam.load_trunk()
     history, masks = [], sam.masks
 
@@ -140,8 +166,10 @@ def test_ten_clicks(reference, monkeypatch, tmp_path):
 
     monkeypatch.setattr(clicks, 'random_points', ends)
     monkeypatch.setattr(sam, 'masks', ask)
-    wanted, expected = (torch.from_numpy(np.unpackbits(reference[key])).bool().view(2, 2, 128, 128)
-                        for key in ('click_wanted', 'click_masks'))
+    wanted, expected = (
+        torch.from_numpy(np.unpackbits(reference[key])).bool().view(2, 2, 128, 128)
+        for key in ('click_wanted', 'click_masks')
+    )
     image = resize_bilinear(torch.from_numpy(reference['click_image']).double(), (128, 128))
     logits = click_masks(sam, sam.embed(image), wanted, clicks=10)
     np.testing.assert_array_equal(torch.stack(history, 2), reference['click_history'])

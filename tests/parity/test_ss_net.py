@@ -45,15 +45,21 @@ def reference():
 def steps(reference):
     """Return terms and memory of two steps, gradients of the first, the weights afterwards."""
     network = dict(
-        type='EncoderDecoder', backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
-        decode_head=dict(type='UNetDecoderHead', num_classes=4))
-    model = build(dict(
-        type='SSNet', students=dict(unet=network), parts=[[1], [2], [3]],
-        sup_loss=dict(type='DiceCELoss', ce_weight=0),
-        ramp=dict(type='GaussianRamp', scale=0.1, stairs=200)))
+        type='EncoderDecoder',
+        backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
+        decode_head=dict(type='UNetDecoderHead', num_classes=4),
+    )
+    model = build(
+        dict(
+            type='SSNet',
+            students=dict(unet=network),
+            parts=[[1], [2], [3]],
+            sup_loss=dict(type='DiceCELoss', ce_weight=0),
+            ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
+        )
+    )
     shapes = json.loads(str(reference['shapes']))
-    weights = {our_name(k): recipe(k, tuple(s), 'ss_net') for k, s in shapes.items()
-               if our_name(k)}
+    weights = {our_name(k): recipe(k, tuple(s), 'ss_net') for k, s in shapes.items() if our_name(k)}
     missing, unexpected = model.load_state_dict(weights, strict=False)
     assert set(missing) == {'contrast.unet.memory', 'contrast.unet.filled'} and not unexpected
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
@@ -68,8 +74,9 @@ def steps(reference):
         terms['loss'].backward()
         contrast = model.contrast['unet']
         memory = contrast.memory.sum(1) / contrast.filled.sum(1, keepdim=True)
-        done.append((terms, {k: p.grad.norm().item() for k, p in model.named_parameters()},
-                     memory.numpy()))
+        done.append(
+            (terms, {k: p.grad.norm().item() for k, p in model.named_parameters()}, memory.numpy())
+        )
         optimizer.step()
     return done, {k: v.float().norm().item() for k, v in model.state_dict().items()}
 

@@ -77,8 +77,10 @@ def case(request):
     done = []
     for i in range(2):
         set_iter(START + i, ITERS)
-        inputs = {key: torch.from_numpy(reference[f'in{i}_{key}'])
-                  for key in ('x_w', 'y', 'u_w', 'u_s', 'box')}
+        inputs = {
+            key: torch.from_numpy(reference[f'in{i}_{key}'])
+            for key in ('x_w', 'y', 'u_w', 'u_s', 'box')
+        }
         batch = model.data_preprocessor(dict(inputs=inputs, data_samples=None), True)['inputs']
         rho = torch.from_numpy(reference[f'rho{i}']).float()
         with pytest.MonkeyPatch.context() as patch:

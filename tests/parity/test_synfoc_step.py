@@ -12,8 +12,12 @@ REFERENCE = FOLDER / 'data/synfoc_prostate.npz'
 
 
 def run(file: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, FOLDER / 'synfoc_step.py', file],
-                          capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        [sys.executable, FOLDER / 'synfoc_step.py', file],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
 def test_three_steps_are_those_of_the_released_code():
@@ -23,8 +27,9 @@ def test_three_steps_are_those_of_the_released_code():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('key, line', [
-    ('it2_discrepant', 'step 2 discrepant'), ('it1_alpha', 'step 1 alpha')])
+@pytest.mark.parametrize(
+    'key, line', [('it2_discrepant', 'step 2 discrepant'), ('it1_alpha', 'step 1 alpha')]
+)
 def test_another_number_is_refused(key, line, tmp_path):
     arrays = dict(np.load(REFERENCE))
     arrays[key] = arrays[key] * 1.01

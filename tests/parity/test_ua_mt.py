@@ -31,16 +31,23 @@ def test_two_steps(reference):
 
 
 def test_terms_and_ramps_of_the_code_in_3d(reference):
-    preds, student, teacher = (torch.from_numpy(reference[f'la_{key}']).softmax(1).flatten(3)
-                               for key in ('preds', 'student', 'teacher'))
+    preds, student, teacher = (
+        torch.from_numpy(reference[f'la_{key}']).softmax(1).flatten(3)
+        for key in ('preds', 'student', 'teacher')
+    )
     passes = iter(preds.chunk(4))  # eight predictions of two images, two for each pass
     mean = monte_carlo_mean(lambda x: next(passes), torch.zeros(2, 1, 1, 1))
     uncertainty, threshold = entropy(mean), UncertaintyThreshold()
     ramp, loss = GaussianRamp(scale=0.1, stairs=40), MSEConsistencyLoss(channels=2)
     for iteration, weight, value, part, distance, level in reference['la']:
         mask = threshold(uncertainty, int(iteration), 6000)
-        found = [ramp(int(iteration), 6000), threshold.value(int(iteration), 6000),
-                 mask.float().mean(), loss(student, teacher, mask), uncertainty.mean()]
+        found = [
+            ramp(int(iteration), 6000),
+            threshold.value(int(iteration), 6000),
+            mask.float().mean(),
+            loss(student, teacher, mask),
+            uncertainty.mean(),
+        ]
         np.testing.assert_allclose(found, [weight, value, part, distance, level], rtol=1e-4)
 
 

@@ -47,11 +47,15 @@ def steps(reference):
         backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
         decode_head=dict(type='UNetDecoderHead', num_classes=4),
     )
-    model = build(dict(
-        type='UniMatch', students=dict(unet=network), parts=[[1], [2], [3]],
-        threshold=dict(type='FixedThreshold', value=0.4, strict=False),
-        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
-    ))
+    model = build(
+        dict(
+            type='UniMatch',
+            students=dict(unet=network),
+            parts=[[1], [2], [3]],
+            threshold=dict(type='FixedThreshold', value=0.4, strict=False),
+            sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
+        )
+    )
     shapes = json.loads(str(reference['shapes']))
     unet = model.students['unet']
     unet.load_state_dict({our_name(k): recipe(k, tuple(s), 'unimatch') for k, s in shapes.items()})
@@ -59,15 +63,23 @@ def steps(reference):
     set_iter(0, 100)
     done = []
     for i in range(2):
-        data = {k.split('_', 1)[1]: torch.from_numpy(reference[k]) for k in reference
-                if k.startswith(f'in{i}_')}
+        data = {
+            k.split('_', 1)[1]: torch.from_numpy(reference[k])
+            for k in reference
+            if k.startswith(f'in{i}_')
+        }
 
         def paired(u, partner, data=data):
             return torch.stack([data[u], data[partner]], 1).flatten(0, 1)
 
         inputs = dict(
-            x_w=data['x'], y=data['y'], u_w=paired('u_w', 'm_w'), u_s=paired('u_s1', 'm_s1'),
-            u_s2=paired('u_s2', 'm_s2'), box=paired('box1', 'box1'), box2=paired('box2', 'box2'),
+            x_w=data['x'],
+            y=data['y'],
+            u_w=paired('u_w', 'm_w'),
+            u_s=paired('u_s1', 'm_s1'),
+            u_s2=paired('u_s2', 'm_s2'),
+            box=paired('box1', 'box1'),
+            box2=paired('box2', 'box2'),
         )
         batch = model.data_preprocessor(dict(inputs=inputs, data_samples=None), True)
         torch.manual_seed(100 + i)

@@ -40,15 +40,23 @@ def reference():
 def steps(reference):
     """Return the terms of two steps, the first one's gradients, and the weights afterwards."""
     network = dict(
-        type='EncoderDecoder', backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
-        decode_head=dict(type='UNetPyramidHead', num_classes=4, noise=(None,) * 3))
-    model = build(dict(
-        type='URPC', students=dict(unet=network), parts=[[1], [2], [3]],
-        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
-        ramp=dict(type='GaussianRamp', scale=0.1, stairs=200)))
+        type='EncoderDecoder',
+        backbone=dict(type='UNetEncoder', dropout=(0,) * 5),
+        decode_head=dict(type='UNetPyramidHead', num_classes=4, noise=(None,) * 3),
+    )
+    model = build(
+        dict(
+            type='URPC',
+            students=dict(unet=network),
+            parts=[[1], [2], [3]],
+            sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
+            ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
+        )
+    )
     unet, shapes = model.students['unet'], json.loads(str(reference['shapes']))
-    unet.load_state_dict({our_name(k): recipe(k, tuple(s), 'urpc') for k, s in shapes.items()
-                          if our_name(k)})
+    unet.load_state_dict(
+        {our_name(k): recipe(k, tuple(s), 'urpc') for k, s in shapes.items() if our_name(k)}
+    )
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=1e-4)
     set_iter(24000, 30000)
     done = []

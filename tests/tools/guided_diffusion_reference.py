@@ -23,12 +23,22 @@ COMMON = dict(
     image_size=32, in_channels=1, model_channels=32, num_res_blocks=2, channel_mult=(1, 2, 2)
 )
 CASES = {
-    'effective': dict(out_channels=1, attention_resolutions=(2, 4), num_heads=4,
-                      use_scale_shift_norm=True),
-    'yaml': dict(out_channels=2, attention_resolutions=(4,), num_head_channels=32,
-                 use_scale_shift_norm=True, resblock_updown=True),
-    'plain': dict(out_channels=1, attention_resolutions=(2,), num_head_channels=16,
-                  use_new_attention_order=True),
+    'effective': dict(
+        out_channels=1, attention_resolutions=(2, 4), num_heads=4, use_scale_shift_norm=True
+    ),
+    'yaml': dict(
+        out_channels=2,
+        attention_resolutions=(4,),
+        num_head_channels=32,
+        use_scale_shift_norm=True,
+        resblock_updown=True,
+    ),
+    'plain': dict(
+        out_channels=1,
+        attention_resolutions=(2,),
+        num_head_channels=16,
+        use_new_attention_order=True,
+    ),
 }
 
 
@@ -53,7 +63,8 @@ def main() -> None:
         model.load_state_dict({k: recipe(k, tuple(s), case) for k, s in shapes[case].items()})
         for block in BLOCKS:
             model.output_blocks[block].register_forward_hook(
-                lambda m, i, x, key=f'{case}/{block}': arrays.update({key: part(x)}))
+                lambda m, i, x, key=f'{case}/{block}': arrays.update({key: part(x)})
+            )
         arrays[f'{case}/output'] = model(*inputs()).detach().numpy()
     np.savez_compressed(FILE, shapes=json.dumps(shapes), **arrays)
 

@@ -42,8 +42,18 @@ def benchmark(tool, tmp_path, monkeypatch):
 
     def call(methods, *words):
         named = [f'{name}={tmp_path / name}.py' for name in methods.split(',')]
-        tool.main(['--methods', ','.join(named), '--data', str(CONFIGS / 'sup_only/lite_acdc.py'),
-                   '--work-dir', str(tmp_path / 'out'), *words], tools=tmp_path)
+        tool.main(
+            [
+                '--methods',
+                ','.join(named),
+                '--data',
+                str(CONFIGS / 'sup_only/lite_acdc.py'),
+                '--work-dir',
+                str(tmp_path / 'out'),
+                *words,
+            ],
+            tools=tmp_path,
+        )
         return tmp_path / 'out'
 
     return call
@@ -54,7 +64,8 @@ def test_one_table_of_all_methods(benchmark, capsys):
     table = (out / 'table.md').read_text()
     assert '| good | 2 | **31.00 ± 1.41** |' in table and '| slow | 2 | <u>21.00' in table
     assert '| DSC (%) | Jaccard (%) | HD95 | ASD | ms / iteration | memory (MiB) | published' in (
-        table)
+        table
+    )
     assert '| **50.00 ± 0.00** | **512.00 ± 0.00** | - |' in table
     assert 'after 30 iterations' in table and 'peak memory on stub' in table
     rows = list(csv.DictReader((out / 'table.csv').open()))
@@ -122,13 +133,16 @@ def test_modules_beside_the_methods_and_the_datas_configs_are_found(tool, tmp_pa
         (tmp_path / name / f'module_of_{name}.py').touch()
         (tmp_path / name / f'{name}.py').write_text(
             f"_base_ = ['{CONFIGS}/sup_only/lite_acdc.py']\n"
-            f"custom_imports = dict(imports=['module_of_{name}'])\n")
+            f"custom_imports = dict(imports=['module_of_{name}'])\n"
+        )
         words += [f'--{name}', str(tmp_path / name / f'{name}.py')]
     out = tmp_path / 'out'
     words = ['--methods', f'mine={words[1]}', *words[2:], '--iters', '30', '--work-dir', str(out)]
     tool.main([*words, '--dry-run'], tools=tmp_path)
-    code = ('import sys; from mmssl.utils.setup import load_config; load_config(sys.argv[1]); '
-            'import module_of_mine, module_of_data')
+    code = (
+        'import sys; from mmssl.utils.setup import load_config; load_config(sys.argv[1]); '
+        'import module_of_mine, module_of_data'
+    )
     subprocess.run([sys.executable, '-c', code, out / 'mine/mine.py'], cwd=ROOT, check=True)
 
 
@@ -138,7 +152,9 @@ def test_published_numbers_stand_beside(tool, tmp_path, monkeypatch):
     words = ['--methods', 'mcsd,unimatch', '--data', data, '--iters', '30']
     bench = tool.Benchmark(tool.parse_args([*words, '--labels', '136']), tmp_path)
     assert [bench.row(labels, {}).notes['published DSC (%)'] for labels, _ in bench.jobs] == [
-        '89.98', '89.85']
+        '89.98',
+        '89.85',
+    ]
     several = tool.Benchmark(tool.parse_args(words), tmp_path)
     assert several.row(('unimatch',), {}).notes['published DSC (%)'] == '-', 'one of three counts'
 
@@ -155,11 +171,16 @@ def test_the_published_number_is_that_of_the_student_in_the_row(tool, tmp_path, 
 
 def test_the_number_of_a_method_is_not_that_of_its_variants(tool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ['--methods', 'fixmatch,mixed=fixmatch/fundus_cutmix', '--data',
-             str(CONFIGS / 'sup_only/lite_fundus.py')]
+    words = [
+        '--methods',
+        'fixmatch,mixed=fixmatch/fundus_cutmix',
+        '--data',
+        str(CONFIGS / 'sup_only/lite_fundus.py'),
+    ]
     bench = tool.Benchmark(tool.parse_args(words), tmp_path)
-    assert [bench.row((label,), {}).notes['published DSC (%)'] for label in ('fixmatch', 'mixed')
-            ] == ['83.39', '-'], 'the published run has no mixer'
+    assert [
+        bench.row((label,), {}).notes['published DSC (%)'] for label in ('fixmatch', 'mixed')
+    ] == ['83.39', '-'], 'the published run has no mixer'
 
 
 def test_the_config_of_the_data_is_looked_for_first(tmp_path):
@@ -179,7 +200,8 @@ def test_data_views_batch_and_network_are_those_of_the_data():
     cfg = compose(method, data, 600)
     assert cfg.train_dataloader.batch_sampler.num_unlabelled == 2, 'as many as labelled ones'
     assert compose(method, data, 600, batch=(4, 6)).train_dataloader.batch_sampler == dict(
-        type='SemiSampler', num_labelled=4, num_unlabelled=6)
+        type='SemiSampler', num_labelled=4, num_unlabelled=6
+    )
     data.train_dataloader.batch_sampler.num_unlabelled = 2
     assert cfg.train_dataloader == data.train_dataloader, 'no view is missing'
     assert cfg.test_dataloader == data.test_dataloader and cfg.image_size == 96
@@ -218,7 +240,9 @@ def test_labelled_images_alone_and_features_stay_the_methods():
     assert sup_only.train_dataloader.batch_sampler.num_unlabelled == 0
     mcsd = compose(Config.fromfile(CONFIGS / 'mcsd/lite_acdc.py'), data, 10, True)
     assert [step.type for step in mcsd.train_dataloader.dataset.head] == [
-        'LoadDiffusionFeatures', 'TrackGeometry']
+        'LoadDiffusionFeatures',
+        'TrackGeometry',
+    ]
     assert mcsd.model.students.feature_unet.backbone.in_channels == 30
 
 
@@ -227,14 +251,20 @@ def test_views_that_only_the_method_has_are_added():
     method = Config.fromfile(CONFIGS / 'fixmatch/lite_acdc.py')
     dataset = compose(method, data, 10, True).train_dataloader.dataset
     assert [step.type for step in dataset.labelled_pipeline] == [
-        'RandomRotFlipRotate', 'StrongView', 'PackSemiInputs']
+        'RandomRotFlipRotate',
+        'StrongView',
+        'PackSemiInputs',
+    ]
     assert dataset.unlabelled_pipeline == data.train_dataloader.dataset.unlabelled_pipeline
     fundus = Config.fromfile(CONFIGS / 'sup_only/lite_fundus.py')
     unimatch = Config.fromfile(CONFIGS / 'unimatch/acdc.py')
     unimatch.model.students = fundus.model.students
     added = compose(unimatch, fundus, 10).train_dataloader.dataset.unlabelled_pipeline[-3:]
     assert [(step.type, step.get('key')) for step in added] == [
-        ('StrongView', 'img_strong2'), ('RandomPasteBox', 'box2'), ('PackSemiInputs', None)]
+        ('StrongView', 'img_strong2'),
+        ('RandomPasteBox', 'box2'),
+        ('PackSemiInputs', None),
+    ]
     assert added[1].size == 96
 
 
@@ -254,10 +284,16 @@ def test_schedules_keep_their_share():
 def test_real_training_on_a_small_phantom(tool, tmp_path, capsys):
     from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 
-    settings = PhantomSettings(domains=('ScannerA', 'ScannerB'), size=32, train_cases=2,
-                               train_slices=3, test_cases=1, test_slices=2)
+    settings = PhantomSettings(
+        domains=('ScannerA', 'ScannerB'),
+        size=32,
+        train_cases=2,
+        train_slices=3,
+        test_cases=1,
+        test_slices=2,
+    )
     write_phantom(tmp_path / 'data', settings, progress=False)
-    (tmp_path / 'tiny.py').write_text(f'''
+    (tmp_path / 'tiny.py').write_text(f"""
 _base_ = [{str(CONFIGS / 'sup_only/lite_phantom.py')!r}]
 part = dict(data_root={str(tmp_path / 'data')!r}, domains=['ScannerA', 'ScannerB'])
 model = dict(students=dict(unet=dict(
@@ -266,10 +302,17 @@ train_dataloader = dict(dataset=dict(**part, labelled=dict(num=3)),
                         batch_sampler=dict(num_unlabelled=2))
 val_dataloader = dict(dataset=part)
 test_dataloader = dict(dataset=part)
-''')
-    words = ['--methods', 'sup_only/lite_phantom,fixmatch=synfoc/prostate_base-unet',
-             '--data', str(tmp_path / 'tiny.py'), '--iters', '2', '--work-dir',
-             str(tmp_path / 'out')]
+""")
+    words = [
+        '--methods',
+        'sup_only/lite_phantom,fixmatch=synfoc/prostate_base-unet',
+        '--data',
+        str(tmp_path / 'tiny.py'),
+        '--iters',
+        '2',
+        '--work-dir',
+        str(tmp_path / 'out'),
+    ]
     tool.main(words)
     results = json.loads((tmp_path / 'out/results.json').read_text())
     assert [row['labels'] for row in results['rows']] == [['sup_only/lite_phantom'], ['fixmatch']]

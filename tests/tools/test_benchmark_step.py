@@ -10,9 +10,11 @@ from mmssl.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 SMALL = ['--device', 'cpu', '--iters', '2', '--warm-up', '0', '--file-size', '48']
-OPTIONS = ['model.students.unet.backbone.base_channels=4',
-           'model.students.unet.decode_head.in_channels=4',
-           'model.students.unet.decode_head.channels=4']
+OPTIONS = [
+    'model.students.unet.backbone.base_channels=4',
+    'model.students.unet.decode_head.in_channels=4',
+    'model.students.unet.decode_head.channels=4',
+]
 
 
 @pytest.fixture(scope='module')
@@ -58,10 +60,13 @@ def test_no_weights_are_read(tool):
     assert MODELS.get(sam['backbone']['type'])
 
 
-@pytest.mark.parametrize('options, text', [
-    (['--iters', '0'], '--iters 0 must be at least 1'),
-    (['--device', 'tpu'], '--device tpu must be cpu or cuda'),
-])
+@pytest.mark.parametrize(
+    'options, text',
+    [
+        (['--iters', '0'], '--iters 0 must be at least 1'),
+        (['--device', 'tpu'], '--device tpu must be cpu or cuda'),
+    ],
+)
 def test_bad_options(tool, options, text):
     with pytest.raises(ValueError, match=text):
         tool.main([str(ROOT / 'configs/fixmatch/lite_fundus.py'), *options])

@@ -48,12 +48,14 @@ def released_unet(base: int = 4, channels: int = 1, classes: int = 2) -> dict:
 
 def run_released_unet(s: dict, x: torch.Tensor) -> torch.Tensor:
     """Compute what the released U-Net computes in eval mode, from its tensors alone."""
+
     def double(name, x):
         for i in (0, 3):
             n = f'{name}.{i + 1}'
             x = F.conv2d(x, s[f'{name}.{i}.weight'], padding=1)
-            x = F.batch_norm(x, s[f'{n}.running_mean'], s[f'{n}.running_var'], s[f'{n}.weight'],
-                             s[f'{n}.bias']).relu()
+            x = F.batch_norm(
+                x, s[f'{n}.running_mean'], s[f'{n}.running_var'], s[f'{n}.weight'], s[f'{n}.bias']
+            ).relu()
         return x
 
     skips = [double('inc.double_conv', x)]
@@ -91,15 +93,22 @@ def students(checkpoint: str):
     sam = build(
         'mmseg.EncoderDecoder',
         backbone=dict(type='LoRAMedSAM', arch=ARCH, img_size=64, checkpoint=checkpoint),
-        decode_head=dict(type='SAMMaskHead', arch=ARCH, img_size=64, num_classes=2,
-                         checkpoint=None),
+        decode_head=dict(
+            type='SAMMaskHead', arch=ARCH, img_size=64, num_classes=2, checkpoint=None
+        ),
     )
     unet = build(
         'mmseg.EncoderDecoder',
         backbone=dict(type='UNet', in_channels=1, base_channels=4),
         decode_head=dict(
-            type='mmseg.FCNHead', num_convs=0, in_channels=4, channels=4, num_classes=2,
-            concat_input=False, dropout_ratio=0, init_cfg=None,
+            type='mmseg.FCNHead',
+            num_convs=0,
+            in_channels=4,
+            channels=4,
+            num_classes=2,
+            concat_input=False,
+            dropout_ratio=0,
+            init_cfg=None,
             loss_decode=dict(type='mmseg.CrossEntropyLoss'),
         ),
     )
@@ -150,9 +159,11 @@ def test_bad_files_are_refused(tmp_path, monkeypatch, capsys):
     torch.save(released_unet(), 'unet.pth')
     torch.save(Evil(), 'evil.pth')
     torch.save({'elsewhere.weight': torch.ones(1)}, 'other.pth')
-    for lora, message in (('evil.pth', 'evil.pth is refused'),
-                          ('other.pth', '"elsewhere.weight" is not a tensor of SynFoC'),
-                          ('missing.pth', 'missing.pth')):
+    for lora, message in (
+        ('evil.pth', 'evil.pth is refused'),
+        ('other.pth', '"elsewhere.weight" is not a tensor of SynFoC'),
+        ('missing.pth', 'missing.pth'),
+    ):
         assert synfoc_to_mmssl.main(['unet.pth', lora, 'out.pth']) == 1
         assert message in capsys.readouterr().err
     assert not os.path.exists('out.pth') and not os.path.exists('evil-was-here')

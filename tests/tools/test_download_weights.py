@@ -47,10 +47,13 @@ def test_a_file_arrives_whole_and_once(server, monkeypatch, tmp_path, capsys):
     assert 'already there' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('path, sha256, message', [
-    ('a.pth', '0' * 64, 'not the published 0000'),
-    ('b.pth', '0' * 64, 'cannot reach'),
-])
+@pytest.mark.parametrize(
+    'path, sha256, message',
+    [
+        ('a.pth', '0' * 64, 'not the published 0000'),
+        ('b.pth', '0' * 64, 'cannot reach'),
+    ],
+)
 def test_a_wrong_file_is_not_kept(server, monkeypatch, tmp_path, capsys, path, sha256, message):
     assert run(monkeypatch, tmp_path, f'{server}/{path}', sha256) == 1
     assert message in capsys.readouterr().err

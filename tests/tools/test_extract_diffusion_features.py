@@ -47,8 +47,11 @@ def place(tmp_path, model):
         write_prostate(tmp_path / 'data'), prepare=PREPARE,
         head=[load, dict(type='TrackGeometry')],
     )  # fmt: skip
-    cfg = dict(default_scope='mmssl', model=dict(type='MCSD', neck=neck),
-               train_dataloader=dict(dataset=dataset))
+    cfg = dict(
+        default_scope='mmssl',
+        model=dict(type='MCSD', neck=neck),
+        train_dataloader=dict(dataset=dataset),
+    )
     Config(cfg).dump(tmp_path / 'config.py')
     return tmp_path
 
@@ -131,8 +134,10 @@ def test_amp_is_close(tool, place, monkeypatch):
     run(tool, place, monkeypatch, '--out', place / 'full')
     run(tool, place, monkeypatch, '--out', place / 'amp', '--amp')
     s = slices(place)[0]
-    one, two = (FeatureCache(place / n).read(s['domain'], s['name'], s['img']).astype(float)
-                for n in ('full', 'amp'))
+    one, two = (
+        FeatureCache(place / n).read(s['domain'], s['name'], s['img']).astype(float)
+        for n in ('full', 'amp')
+    )
     assert 0 < np.abs(one - two).mean() < 0.05 * one.std()
 
 
@@ -158,13 +163,24 @@ def test_what_stops_it_is_one_line(tool, place, monkeypatch):
     refused(r'steps \[5, 40\], not \[5, 41\]', *options, 'model.neck.steps=[5,41]')
     other = write_model(place / 'other', seed=1)
     refused('model .* not .*Change neck.cache_dir', *options, f'model.neck.model={other}')
-    refused('no diffusion model in gone', *options, 'model.neck.model=gone',
-            error=FileNotFoundError)
+    refused(
+        'no diffusion model in gone', *options, 'model.neck.model=gone', error=FileNotFoundError
+    )
     rgb = write_model(place / 'rgb', in_channels=3, out_channels=3)
-    refused('takes 3 channels, the images have 1', '--out', place / 'x', *options,
-            f'model.neck.model={rgb}')
-    refused('of 16x16 pixels', '--out', place / 'y', *options,
-            'train_dataloader.dataset.prepare.2.size=32')
+    refused(
+        'takes 3 channels, the images have 1',
+        '--out',
+        place / 'x',
+        *options,
+        f'model.neck.model={rgb}',
+    )
+    refused(
+        'of 16x16 pixels',
+        '--out',
+        place / 'y',
+        *options,
+        'train_dataloader.dataset.prepare.2.size=32',
+    )
     refused('has no DiffusionFeatureNeck', *options, 'model.neck=None')
     refused('--batch-size is 0', '--batch-size', 0)
 
@@ -179,8 +195,17 @@ def test_a_full_disk_is_seen_before(tool, place, monkeypatch):
 
 @pytest.mark.slow
 def test_two_ranks_share_the_slices(place):
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
-               str(TOOL), str(place / 'config.py'), '--launcher', 'pytorch']
+    command = [
+        sys.executable,
+        '-m',
+        'torch.distributed.run',
+        '--standalone',
+        '--nproc_per_node=2',
+        str(TOOL),
+        str(place / 'config.py'),
+        '--launcher',
+        'pytorch',
+    ]
     env = dict(os.environ, OMP_NUM_THREADS='1')
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

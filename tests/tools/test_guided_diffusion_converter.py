@@ -20,10 +20,25 @@ from mmssl.models.diffusion.unet import block_outputs, load_unet, read_extra
 SIZE = ['--base-channels', '32', '--image-size', '32', '--multipliers', '1', '2', '2']
 FLAGS = {
     'effective': SIZE,
-    'yaml': [*SIZE, '--variant', 'yaml', '--attention', '8', '--num-head-channels', '32',
-             '--learn-sigma'],
-    'plain': [*SIZE, '--attention', '16', '--num-head-channels', '16', '--no-scale-shift',
-              '--new-attention-order'],
+    'yaml': [
+        *SIZE,
+        '--variant',
+        'yaml',
+        '--attention',
+        '8',
+        '--num-head-channels',
+        '32',
+        '--learn-sigma',
+    ],
+    'plain': [
+        *SIZE,
+        '--attention',
+        '16',
+        '--num-head-channels',
+        '16',
+        '--no-scale-shift',
+        '--new-attention-order',
+    ],
 }
 REFERENCE = np.load(FILE)
 
@@ -65,19 +80,28 @@ def test_queries_are_found_in_both_orders(order, first):
     assert converter.split_qkv(rows, 2, order)['to_q'].tolist() == first
 
 
-@pytest.mark.parametrize('flags, changes, said', [
-    (['--num-heads', '4', '--attention', '8'], {}, r'no tensor "output_blocks\.5\.1\.conv'),
-    (['--attention', '32', '16', '8', '--num-head-channels', '16'], {},
-     r'no tensor "input_blocks\.1\.1\.norm\.weight"'),
-    (['--multipliers', '1', '1', '2'], {}, r'levels of \[32, 64\] channels'),
-    (['--base-channels', '64'], {},
-     r'is \(128, 32\) in the checkpoint, but the network needs \(256, 64\)'),
-    (['--learn-sigma'], {}, 'has 1; leave it out'),
-    ([], {'out.2.weight': torch.zeros(2, 32, 3, 3)}, 'add --learn-sigma'),
-    ([], {'middle_block.1.qkv.bias': None}, 'no tensor "middle_block.1.qkv.bias"'),
-    ([], {'label_emb.weight': torch.zeros(3, 128)}, 'the first is "label_emb.weight"'),
-    ([], {'input_blocks.0.0.weight': None}, 'no checkpoint of guided-diffusion'),
-])
+@pytest.mark.parametrize(
+    'flags, changes, said',
+    [
+        (['--num-heads', '4', '--attention', '8'], {}, r'no tensor "output_blocks\.5\.1\.conv'),
+        (
+            ['--attention', '32', '16', '8', '--num-head-channels', '16'],
+            {},
+            r'no tensor "input_blocks\.1\.1\.norm\.weight"',
+        ),
+        (['--multipliers', '1', '1', '2'], {}, r'levels of \[32, 64\] channels'),
+        (
+            ['--base-channels', '64'],
+            {},
+            r'is \(128, 32\) in the checkpoint, but the network needs \(256, 64\)',
+        ),
+        (['--learn-sigma'], {}, 'has 1; leave it out'),
+        ([], {'out.2.weight': torch.zeros(2, 32, 3, 3)}, 'add --learn-sigma'),
+        ([], {'middle_block.1.qkv.bias': None}, 'no tensor "middle_block.1.qkv.bias"'),
+        ([], {'label_emb.weight': torch.zeros(3, 128)}, 'the first is "label_emb.weight"'),
+        ([], {'input_blocks.0.0.weight': None}, 'no checkpoint of guided-diffusion'),
+    ],
+)
 def test_what_does_not_fit_is_said(flags, changes, said, tmp_path, capsys):
     source = checkpoint('effective', tmp_path / 'ema.pt', **changes)
     assert converter.main([str(source), str(tmp_path / 'unet'), *SIZE, *flags]) == 1

@@ -21,8 +21,15 @@ def start(*args, group=False, ignored=(), **environment):
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
 
-    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, preexec_fn=prepare, start_new_session=True)
+    return subprocess.Popen(
+        words,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,
+        start_new_session=True,
+    )
 
 
 def wait_for(process, text):
@@ -47,9 +54,15 @@ def gone(pids, seconds=10.0):
 
 
 def slowly(folder, workers):
-    return ['--work-dir', str(folder), '--cfg-options', 'log_level=INFO',
-            'train_dataloader.dataset.delay=0.2', f'train_dataloader.num_workers={workers}',
-            f'train_dataloader.persistent_workers={workers > 0}']
+    return [
+        '--work-dir',
+        str(folder),
+        '--cfg-options',
+        'log_level=INFO',
+        'train_dataloader.dataset.delay=0.2',
+        f'train_dataloader.num_workers={workers}',
+        f'train_dataloader.persistent_workers={workers > 0}',
+    ]
 
 
 def check_end(process, code, folder, how):
@@ -64,9 +77,16 @@ def check_end(process, code, folder, how):
     assert not left
 
 
-@pytest.mark.parametrize('number, code, workers', [
-    (signal.SIGTERM, 75, 0), (signal.SIGTERM, 75, 2), (signal.SIGUSR1, 75, 2),
-    (signal.SIGHUP, 75, 2), (signal.SIGINT, 130, 2)])
+@pytest.mark.parametrize(
+    'number, code, workers',
+    [
+        (signal.SIGTERM, 75, 0),
+        (signal.SIGTERM, 75, 2),
+        (signal.SIGUSR1, 75, 2),
+        (signal.SIGHUP, 75, 2),
+        (signal.SIGINT, 130, 2),
+    ],
+)
 def test_a_signal_to_all_processes_of_a_run(toy, tmp_path, number, code, workers):  # noqa: F811
     folder = tmp_path / 'work'
     process = start('tools/train.py', toy, *slowly(folder, workers))
@@ -136,8 +156,11 @@ def two_ranks(toy, tmp_path):  # noqa: F811
     options += ['train_cfg.max_iters=9999', 'env_cfg.dist_cfg.heartbeat=6']
     process = start('tools/dist_train.sh', toy, 2, *options)
     wait_for(process, ' 2/9999]')
-    ranks = [pid for pid in children(process)
-             if 'tools/train.py' in Path(f'/proc/{pid}/cmdline').read_text()]
+    ranks = [
+        pid
+        for pid in children(process)
+        if 'tools/train.py' in Path(f'/proc/{pid}/cmdline').read_text()
+    ]
     assert len(ranks) == 2
     yield process, ranks
     process.kill()

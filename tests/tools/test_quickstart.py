@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STUB = '''
+STUB = """
 import json, os, sys, time
 from pathlib import Path
 from mmssl.utils.cli import run
@@ -46,7 +46,7 @@ def main():
         Path(named['--out']).write_text(json.dumps({'students': {'sam': student, 'unet': student}}))
 
 run(main)
-'''
+"""
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def place(tmp_path):
         (tmp_path / name).write_text(STUB)
     code = (ROOT / 'tools/quickstart.py').read_text()
     assert code.count('made = [plot_training(') == 1
-    code = code.replace('made = [plot_training(work, out / \'training_curves.png\')]', 'made = []')
+    code = code.replace("made = [plot_training(work, out / 'training_curves.png')]", 'made = []')
     (tmp_path / 'tools/quickstart.py').write_text(code)
     return tmp_path
 
@@ -84,8 +84,11 @@ def calls(place):
 
 def iterations(place):
     """Return the iterations of each training that is none of the trials."""
-    return [options['train_cfg.max_iters'] for tool, words, options in calls(place)
-            if tool == 'train' and 'trial_' not in ' '.join(words)]
+    return [
+        options['train_cfg.max_iters']
+        for tool, words, options in calls(place)
+        if tool == 'train' and 'trial_' not in ' '.join(words)
+    ]
 
 
 def test_a_machine_that_is_fast_enough_does_the_whole(place):

@@ -167,8 +167,9 @@ def test_run_tests_checks_style_then_tests(checkout, ruff, tests, status):
     done = checkout.run('run_tests.sh')
     assert done.returncode == status
     assert checkout.pip == ['-m pip install --editable .[optional,tests]']
-    style, pytest_line = [line for line in done.stdout.splitlines() if line.startswith('RUN')]
-    assert style == 'RUN -m ruff check' and '-m not slow' in pytest_line
+    *style, pytest_line = [line for line in done.stdout.splitlines() if line.startswith('RUN')]
+    assert style == ['RUN -m ruff check', 'RUN -m ruff format --check --quiet']
+    assert '-m not slow' in pytest_line
     assert ('found faults' in done.stderr) == (ruff == 1 and tests == 0)
 
 

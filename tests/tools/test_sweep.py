@@ -50,8 +50,11 @@ def trainings(out):
 def test_grid_gives_folders_table_and_plot(sweep, capsys):
     out = sweep('--vary', '_fake.x=1,3', '_fake.groups=[2,4,6],[5,6]', '--seeds', '0,2')
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [
-        '_fake.x=1,_fake.groups=2-4-6', '_fake.x=1,_fake.groups=5-6',
-        '_fake.x=3,_fake.groups=2-4-6', '_fake.x=3,_fake.groups=5-6']
+        '_fake.x=1,_fake.groups=2-4-6',
+        '_fake.x=1,_fake.groups=5-6',
+        '_fake.x=3,_fake.groups=2-4-6',
+        '_fake.x=3,_fake.groups=5-6',
+    ]
     said = capsys.readouterr().out
     assert '8 runs: 0 done before' in said and '[8/8]' in said
     line = next(line for line in said.splitlines() if line.startswith('3 ') and '[' in line)
@@ -77,7 +80,7 @@ def test_a_larger_grid_keeps_what_is_done(sweep, capsys):
 
 def test_changed_settings_are_refused_or_thrown_away(sweep):
     out = sweep('--vary', '_fake.x=1')
-    with pytest.raises(ValueError, match=r"_fake.y is 0 there and 5 here.*--overwrite") as error:
+    with pytest.raises(ValueError, match=r'_fake.y is 0 there and 5 here.*--overwrite') as error:
         sweep('--vary', '_fake.x=1', '--cfg-options', '_fake.y=5')
     text, code = explain(error.value)
     assert code == 1 and '\n' not in text
@@ -95,8 +98,9 @@ def test_a_failed_run_ends_with_status_1_and_a_table_of_the_others(sweep, capsys
     warned = '--gpus "0,1": PyTorch finds no GPU here, the runs train on the CPU, 2 at' in said
     assert warned is not torch.cuda.is_available()
     assert 'error: the disk is full' in said
-    assert said.rstrip().endswith('1 of 2 runs failed; the same command tries them again:\n'
-                                  '  _fake.fail=True, seed 0')
+    assert said.rstrip().endswith(
+        '1 of 2 runs failed; the same command tries them again:\n  _fake.fail=True, seed 0'
+    )
     assert 'True        0 of 1' in said and 'False       1' in said
 
 
@@ -169,10 +173,16 @@ def test_documented_studies_fit_their_configs(tool, line, monkeypatch):
 def test_real_training_on_a_small_phantom(tool, tmp_path, capsys):
     from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 
-    settings = PhantomSettings(domains=('ScannerA', 'ScannerB'), size=32, train_cases=2,
-                               train_slices=3, test_cases=1, test_slices=2)
+    settings = PhantomSettings(
+        domains=('ScannerA', 'ScannerB'),
+        size=32,
+        train_cases=2,
+        train_slices=3,
+        test_cases=1,
+        test_slices=2,
+    )
     write_phantom(tmp_path / 'data', settings, progress=False)
-    (tmp_path / 'tiny.py').write_text(f'''
+    (tmp_path / 'tiny.py').write_text(f"""
 _base_ = [{str(ROOT / 'configs/sup_only/lite_phantom.py')!r}]
 part = dict(data_root={str(tmp_path / 'data')!r}, domains=['ScannerA', 'ScannerB'])
 model = dict(students=dict(unet=dict(
@@ -181,9 +191,14 @@ train_dataloader = dict(dataset=dict(**part, labelled=dict(num=3)))
 val_dataloader = dict(dataset=part)
 test_dataloader = dict(dataset=part)
 train_cfg = dict(max_iters=2, val_interval=2)
-''')
-    words = [str(tmp_path / 'tiny.py'), '--work-dir', str(tmp_path / 'out'),
-             '--vary', 'optim_wrapper.optimizers.unet.lr=0.1']
+""")
+    words = [
+        str(tmp_path / 'tiny.py'),
+        '--work-dir',
+        str(tmp_path / 'out'),
+        '--vary',
+        'optim_wrapper.optimizers.unet.lr=0.1',
+    ]
     tool.main(words)
     results = json.loads((tmp_path / 'out/results.json').read_text())
     runs = results['rows'][0]['runs']

@@ -75,7 +75,6 @@ def test_a_test_that_cannot_run_leaves_the_older_result(tool, toy, tmp_path, mon
 def test_show_dir_draws_every_image_unless_asked_otherwise(tool):
     words = [ROOT / 'configs/sup_only/lite_phantom.py', 'none', '--show-dir', 'x']
     for more, every in (([], 1), (['--show-every', '4'], 4)):
-        module = tool(*words, *more, '--cfg-options',
-                      'default_hooks.visualization.test_interval=7')
+        module = tool(*words, *more, '--cfg-options', 'default_hooks.visualization.test_interval=7')
         hook = module.build_config(module.parse_args()).default_hooks.visualization
         assert (hook.test_interval, hook.draw, hook.out_dir) == (every, True, 'x')

@@ -137,13 +137,16 @@ def test_nearest_option_is_named():
     assert code == 2 and text == '"ToyModel" has no option "norn"; did you mean "norm"?'
 
 
-@pytest.mark.parametrize('registry, cfg, near', [
-    (MODELS, dict(type='UAMT', students={}, consistancy={}), 'consistency'),
-    (MODELS, dict(type='UAMT', students={}, tresholds={}), 'threshold'),
-    (MODELS, dict(type='UAMT', students={}, part=[]), 'parts'),
-    (HOOKS, dict(type='CheckpointHook', intervall=3), 'interval'),
-    (HOOKS, dict(type='CheckpointHook', max_keep_ckpt=3), 'max_keep_ckpts'),
-])
+@pytest.mark.parametrize(
+    'registry, cfg, near',
+    [
+        (MODELS, dict(type='UAMT', students={}, consistancy={}), 'consistency'),
+        (MODELS, dict(type='UAMT', students={}, tresholds={}), 'threshold'),
+        (MODELS, dict(type='UAMT', students={}, part=[]), 'parts'),
+        (HOOKS, dict(type='CheckpointHook', intervall=3), 'interval'),
+        (HOOKS, dict(type='CheckpointHook', max_keep_ckpt=3), 'max_keep_ckpts'),
+    ],
+)
 def test_nearest_option_is_named_when_it_was_passed_on_to_a_base_class(registry, cfg, near):
     import mmssl.models  # noqa: F401
 
@@ -165,7 +168,8 @@ def test_images_of_other_channels_are_explained():
 def test_a_component_without_a_type_is_explained():
     text, code = explain(error_of(lambda: MODELS.build(dict(students={}))))
     assert code == 1 and text == (
-        "a component has options, {'students': {}}, but no \"type\": say what it is, type=...")
+        'a component has options, {\'students\': {}}, but no "type": say what it is, type=...'
+    )
 
 
 def test_an_entry_that_nothing_reads_is_refused(toy):
@@ -275,8 +279,15 @@ def test_no_two_configs_share_a_folder(tmp_path, monkeypatch):
     assert default_folder(own[0]) == Path('work_dirs', *own[0].with_suffix('').parts[-2:])
     (tmp_path / 'linked').symlink_to(ROOT / 'configs')
     assert default_folder('linked/ua_mt/acdc.py') == default_folder(ROOT / 'configs/ua_mt/acdc.py')
-    others = ['lite_fundus.py', 'a/lite_fundus.py', 'a/b/lite_fundus.py', '../x/a/lite_fundus.py',
-              '../y/a/lite_fundus.py', '/x/a/lite_fundus.py', tmp_path.parent / 'lite_fundus.py']
+    others = [
+        'lite_fundus.py',
+        'a/lite_fundus.py',
+        'a/b/lite_fundus.py',
+        '../x/a/lite_fundus.py',
+        '../y/a/lite_fundus.py',
+        '/x/a/lite_fundus.py',
+        tmp_path.parent / 'lite_fundus.py',
+    ]
     folders = {default_folder(path) for path in [*own, *others]}
     assert len(folders) == len(own) + len(others) and len(own) > 150
     assert all(folder.parts[0] == 'work_dirs' and '..' not in folder.parts for folder in folders)

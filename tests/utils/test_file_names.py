@@ -3,9 +3,23 @@
 from mmssl.utils.file_names import LONGEST, file_names
 
 THINGS = [
-    ('s', 'scan 1'), ('s', 'scan_1'), ('s', 'scan#1'), ('s', 'scan(1)'), ('s', 'scan%201'),
-    ('s', '../x'), ('s', 'x/y'), ('s', ''), ('s', 'A'), ('s', 'a'), ('d_a', 'b'), ('d', 'a_b'),
-    ('s', 'x' * 300), ('s', 'x' * 301), ('s', 'ü' * 150), ('straße', '1'), ('strasse', '1'),
+    ('s', 'scan 1'),
+    ('s', 'scan_1'),
+    ('s', 'scan#1'),
+    ('s', 'scan(1)'),
+    ('s', 'scan%201'),
+    ('s', '../x'),
+    ('s', 'x/y'),
+    ('s', ''),
+    ('s', 'A'),
+    ('s', 'a'),
+    ('d_a', 'b'),
+    ('d', 'a_b'),
+    ('s', 'x' * 300),
+    ('s', 'x' * 301),
+    ('s', 'ü' * 150),
+    ('straße', '1'),
+    ('strasse', '1'),
 ]
 
 

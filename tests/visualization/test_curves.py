@@ -17,13 +17,34 @@ def write_log(work_dir, stamp, steps, offset=0.0, torn=False):
     folder.mkdir(parents=True)
     lines = []
     for step in steps:
-        lines.append(json.dumps({
-            'sam.lr': 1e-4, 'unet.lr': 0.03, 'loss': 1 / step + offset, 'sup_sam': 0.5,
-            'alpha': 0.1 * step, 'self_conf': 0.5, 'weight': 0.01, 'time': 0.1, 'memory': 5,
-            'iter': step, 'step': step}))
-        lines.append(json.dumps({
-            'sam/DSC': 60.0 + step, 'unet/DSC': 50.0 + step, 'sam/A/disc/DSC': 1.0,
-            'sam/HD95': float('nan'), 'step': step}))
+        lines.append(
+            json.dumps(
+                {
+                    'sam.lr': 1e-4,
+                    'unet.lr': 0.03,
+                    'loss': 1 / step + offset,
+                    'sup_sam': 0.5,
+                    'alpha': 0.1 * step,
+                    'self_conf': 0.5,
+                    'weight': 0.01,
+                    'time': 0.1,
+                    'memory': 5,
+                    'iter': step,
+                    'step': step,
+                }
+            )
+        )
+        lines.append(
+            json.dumps(
+                {
+                    'sam/DSC': 60.0 + step,
+                    'unet/DSC': 50.0 + step,
+                    'sam/A/disc/DSC': 1.0,
+                    'sam/HD95': float('nan'),
+                    'step': step,
+                }
+            )
+        )
         lines.append(json.dumps({'diagnostic/ensemble': 0.6, 'step': step}))
     (folder / 'scalars.json').write_text('\n'.join(lines) + ('\n{"loss": 0.1, "st' * torn))
 
@@ -44,7 +65,13 @@ def test_a_clock_that_goes_back_loses_nothing(tmp_path):
     write_log(tmp_path, '20260101_000000', (3, 4, 5), offset=10)  # resumed, an earlier date
     write_log(tmp_path, '20251231_000000', (5, 6), offset=20)
     assert {k: v >= 10 for k, v in read_scalars(tmp_path)['loss'].items()} == {
-        1: False, 2: False, 3: True, 4: True, 5: True, 6: True}
+        1: False,
+        2: False,
+        3: True,
+        4: True,
+        5: True,
+        6: True,
+    }
 
 
 def test_a_run_started_anew_replaces_the_old_one(tmp_path):

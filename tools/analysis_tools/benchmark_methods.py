@@ -35,13 +35,26 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('--methods', required=True, metavar='A,B,C', help='what is compared, in this order')
-    add('--data', required=True, metavar='CONFIG', help='config of SupOnly (or any other method) '
-        'that gives data set, labels, views, batch, network and evaluation')
+    add(
+        '--data',
+        required=True,
+        metavar='CONFIG',
+        help='config of SupOnly (or any other method) '
+        'that gives data set, labels, views, batch, network and evaluation',
+    )
     add('--iters', type=int, help="iterations of every training (default: the data config's)")
-    add('--batch', metavar='L,U', help='labelled and unlabelled images of a batch (default: as in '
-        'the data config; where that has no unlabelled ones, as many as labelled)')
-    add('--labels', type=int, help='number of labelled images of the published numbers, where '
-        'a metafile has several (default: as many as the data config takes)')
+    add(
+        '--batch',
+        metavar='L,U',
+        help='labelled and unlabelled images of a batch (default: as in '
+        'the data config; where that has no unlabelled ones, as many as labelled)',
+    )
+    add(
+        '--labels',
+        type=int,
+        help='number of labelled images of the published numbers, where '
+        'a metafile has several (default: as many as the data config takes)',
+    )
     add_arguments(parser, 'work_dirs/benchmarks/METHOD/DATA_CONFIG')
     return parser.parse_args(argv)
 
@@ -72,8 +85,9 @@ class Benchmark(Grid):
         self.folder = args.work_dir or default_folder(args.data, 'benchmarks')
         self.configs = parse_methods(args.methods, args.data)
         self.devices: list[str] = []
-        earlier = {label: path for label, path in self._earlier().items()
-                   if label not in self.configs}
+        earlier = {
+            label: path for label, path in self._earlier().items() if label not in self.configs
+        }
         folders = folder_names([*earlier, *self.configs])
         self.shown: dict[str, dict[int, Job]] = {}
         for label, path in {**earlier, **self.configs}.items():
@@ -83,10 +97,15 @@ class Benchmark(Grid):
                 if label not in earlier:
                     raise
                 self.shown[label] = {}  # its config is another now
-        self.configs = {label: path for label, path in {**earlier, **self.configs}.items()
-                        if self.shown[label]}
-        self.jobs = {((label,), seed): self.shown[label][seed] for seed in self.seeds
-                     for label in self.configs if label not in earlier}
+        self.configs = {
+            label: path for label, path in {**earlier, **self.configs}.items() if self.shown[label]
+        }
+        self.jobs = {
+            ((label,), seed): self.shown[label][seed]
+            for seed in self.seeds
+            for label in self.configs
+            if label not in earlier
+        }
 
     def _earlier(self) -> dict[str, Path]:
         """Return the methods that earlier calls have compared in this folder."""
@@ -105,8 +124,13 @@ class Benchmark(Grid):
         Raises:
             ValueError: runs that lie in the folder were made with other settings.
         """
-        cfg = compose(load_config(path), self.data, self.iters,
-                      same_recipe=written_for(path, self.args.data), batch=self.batch)
+        cfg = compose(
+            load_config(path),
+            self.data,
+            self.iters,
+            same_recipe=written_for(path, self.args.data),
+            batch=self.batch,
+        )
         if cfg.get('custom_imports'):
             cfg.import_from = [str(Path(file).resolve().parent) for file in (path, self.args.data)]
         best = self.args.checkpoint == 'best'
@@ -119,9 +143,15 @@ class Benchmark(Grid):
             write_atomic(file, text)
 
         def job(seed: int) -> Job:
-            return Job(name=f'{label}, seed {seed}', folder=folder / f'seed{seed}',
-                       config=str(file), options={**self.base, 'randomness.seed': str(seed)},
-                       amp=self.args.amp, checkpoint=checkpoint, tools=tools)
+            return Job(
+                name=f'{label}, seed {seed}',
+                folder=folder / f'seed{seed}',
+                config=str(file),
+                options={**self.base, 'randomness.seed': str(seed)},
+                amp=self.args.amp,
+                checkpoint=checkpoint,
+                tools=tools,
+            )
 
         # All seeds have one config: that of runs with other settings stays, also those of a
         # command that is at work now.
@@ -139,8 +169,11 @@ class Benchmark(Grid):
         """Read the scores of all runs that are done, those of earlier calls too."""
         rows = []
         for label, jobs in self.shown.items():
-            runs = {f'seed {seed}': self.scores(job) for seed, job in jobs.items()
-                    if job.state() == 'done'}
+            runs = {
+                f'seed {seed}': self.scores(job)
+                for seed, job in jobs.items()
+                if job.state() == 'done'
+            }
             if runs or ((label,), self.seeds[0]) in self.jobs:
                 rows.append(self.row((label,), runs))
         return rows
@@ -182,21 +215,33 @@ class Benchmark(Grid):
 
     def notes(self) -> str:
         """Return what stands under the table."""
-        seeds = sorted({seed for jobs in self.shown.values() for seed, job in jobs.items()
-                        if job.state() == 'done'})
+        seeds = sorted(
+            {
+                seed
+                for jobs in self.shown.values()
+                for seed, job in jobs.items()
+                if job.state() == 'done'
+            }
+        )
         where = f' on {", ".join(self.devices)}' if self.devices else ''
         return (
             f'Mean ± standard deviation over the seeds {", ".join(map(str, seeds))} after '
             f'{self.iters} iterations on the data, views, batch and network of `{self.args.data}`; '
             f'checkpoint: {self.args.checkpoint}. {self.protocol}. Time (median of an iteration '
             f'with its loading) and peak memory{where}. Published numbers are those of the papers, '
-            'at full size and length.')
+            'at full size and length.'
+        )
 
     def content(self) -> dict:
         """Return what `results.json` says besides the scores."""
-        return {'data': self.args.data, 'iterations': self.iters, 'cfg_options': self.base,
-                'amp': self.args.amp, 'devices': self.devices,
-                'methods': {label: str(path) for label, path in self.configs.items()}}
+        return {
+            'data': self.args.data,
+            'iterations': self.iters,
+            'cfg_options': self.base,
+            'amp': self.args.amp,
+            'devices': self.devices,
+            'methods': {label: str(path) for label, path in self.configs.items()},
+        }
 
 
 def parse_batch(text: str) -> tuple[int, int]:
@@ -221,8 +266,9 @@ def parse_methods(text: str, data: str) -> dict[str, Path]:
     for word in text.split(','):
         name, sign, method = word.strip().partition('=')
         if not name or name in configs:
-            raise ValueError(f'--methods "{text}": "{name}" is empty or there twice; name each as '
-                             'in NAME=METHOD')
+            raise ValueError(
+                f'--methods "{text}": "{name}" is empty or there twice; name each as in NAME=METHOD'
+            )
         configs[name] = find_config(method if sign else name, data)
     return configs
 

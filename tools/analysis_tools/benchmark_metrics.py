@@ -47,7 +47,8 @@ def main() -> None:
     """Print a line for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--repeats', type=at_least(1), default=20, help='calls in 2D (a tenth in 3D)')
+        '--repeats', type=at_least(1), default=20, help='calls in 2D (a tenth in 3D)'
+    )
     args = parser.parse_args()
     try:
         from medpy.metric import binary as medpy

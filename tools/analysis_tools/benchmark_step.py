@@ -43,8 +43,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--amp', action='store_true', help='half precision where the device computes it well')
     add('--random-weights', action='store_true', help='do not read published weights')
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='cpu or cuda')
-    add('--file-size', type=at_least(8), default=384,
-        help='side of the generated images (default 384)')
+    add(
+        '--file-size',
+        type=at_least(8),
+        default=384,
+        help='side of the generated images (default 384)',
+    )
     add_cfg_options(parser)
     return parser.parse_args(argv)
 
@@ -91,12 +95,14 @@ def build(cfg, device: str, amp: bool) -> tuple[nn.Module, Any]:
     model = MODELS.build(cfg.model)
     model.init_weights()
     model.to(device).train()
-    return model, build_optim_wrapper(model, use_amp(cfg.optim_wrapper) if amp
-                                      else cfg.optim_wrapper)
+    return model, build_optim_wrapper(
+        model, use_amp(cfg.optim_wrapper) if amp else cfg.optim_wrapper
+    )
 
 
-def step_times(model: nn.Module, optim_wrapper, batch: dict, warm_up: int, iters: int,
-               device: str) -> Iterator[float]:
+def step_times(
+    model: nn.Module, optim_wrapper, batch: dict, warm_up: int, iters: int, device: str
+) -> Iterator[float]:
     """Give the seconds of each iteration after the warm-up, waiting for the device."""
     from mmengine.logging import MessageHub
 
@@ -133,18 +139,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     batch = generated_batch(cfg, args.file_size)
     model, optim_wrapper = build(cfg, args.device, args.amp)
     times = list(step_times(model, optim_wrapper, batch, args.warm_up, args.iters, args.device))
-    counts = [sum(p.numel() for p in model.parameters() if p.requires_grad or everything)
-              for everything in (False, True)]
+    counts = [
+        sum(p.numel() for p in model.parameters() if p.requires_grad or everything)
+        for everything in (False, True)
+    ]
     sampler = cfg.train_dataloader.batch_sampler
     memory = torch.cuda.max_memory_allocated() if args.device == 'cuda' else process_memory()
     where = torch.cuda.get_device_name() if args.device == 'cuda' else cpu_name()
     precision = optim_wrapper.precision.name if hasattr(optim_wrapper, 'precision') else 'float32'
-    print(f'{args.config}: {sampler.num_labelled} + {sampler.num_unlabelled} images, '
-          f'{precision}, {args.iters} iterations on {where}, '
-          f'{torch.get_num_threads()} threads')
-    print(f'{1e3 * statistics.median(times):.1f} ms an iteration (median; '
-          f'{1e3 * min(times):.1f} to {1e3 * max(times):.1f}), peak memory '
-          f'{memory / 2**20:.0f} MiB, {counts[0]:,} of {counts[1]:,} parameters learn')
+    print(
+        f'{args.config}: {sampler.num_labelled} + {sampler.num_unlabelled} images, '
+        f'{precision}, {args.iters} iterations on {where}, '
+        f'{torch.get_num_threads()} threads'
+    )
+    print(
+        f'{1e3 * statistics.median(times):.1f} ms an iteration (median; '
+        f'{1e3 * min(times):.1f} to {1e3 * max(times):.1f}), peak memory '
+        f'{memory / 2**20:.0f} MiB, {counts[0]:,} of {counts[1]:,} parameters learn'
+    )
 
 
 if __name__ == '__main__':

@@ -31,8 +31,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('config', help='config file')
-    add('--vary', nargs='+', action='extend', default=[], metavar='KEY=V1,V2',
-        help='values to try; several of these make a grid; none repeats the config over the seeds')
+    add(
+        '--vary',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=V1,V2',
+        help='values to try; several of these make a grid; none repeats the config over the seeds',
+    )
     add_arguments(parser, 'work_dirs/sweeps/CONFIG/VARIED_KEYS')
     return parser.parse_args(argv)
 
@@ -58,8 +64,11 @@ class Sweep(Grid):
         config = Path(args.config)
         self.names = [axis.name for axis in self.axes] or ['config']
         self.folder = args.work_dir or Path(
-            'work_dirs', 'sweeps', '_'.join([*config.parts[-2:-1], config.stem]),
-            '+'.join(axis.name for axis in self.axes) or 'seeds')
+            'work_dirs',
+            'sweeps',
+            '_'.join([*config.parts[-2:-1], config.stem]),
+            '+'.join(axis.name for axis in self.axes) or 'seeds',
+        )
         self.jobs = dict(self._jobs(checkpoint, tools))
 
     def _jobs(self, checkpoint: str, tools: Path) -> Iterator[tuple[tuple, Job]]:
@@ -73,11 +82,18 @@ class Sweep(Grid):
                 titles.append(f'{axis.name}={label}')
                 folder.append(f'{axis.name}={names[label]}')
             options['randomness.seed'] = str(seed)
-            yield (labels, seed), Job(
-                name=', '.join([*titles, f'seed {seed}']),
-                folder=self.folder / (','.join(folder) or 'runs') / f'seed{seed}',
-                config=self.args.config, options=options, amp=self.args.amp,
-                checkpoint=checkpoint, tools=tools)
+            yield (
+                (labels, seed),
+                Job(
+                    name=', '.join([*titles, f'seed {seed}']),
+                    folder=self.folder / (','.join(folder) or 'runs') / f'seed{seed}',
+                    config=self.args.config,
+                    options=options,
+                    amp=self.args.amp,
+                    checkpoint=checkpoint,
+                    tools=tools,
+                ),
+            )
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
         """Return the row of a combination; without a varied key the config gives the name."""
@@ -85,14 +101,20 @@ class Sweep(Grid):
 
     def notes(self) -> str:
         """Return what stands under the table."""
-        return (f'Mean ± standard deviation over the seeds {", ".join(map(str, self.seeds))} of '
-                f'`{self.args.config}`; student: {self.student}; checkpoint: '
-                f'{self.args.checkpoint}. {self.protocol}.')
+        return (
+            f'Mean ± standard deviation over the seeds {", ".join(map(str, self.seeds))} of '
+            f'`{self.args.config}`; student: {self.student}; checkpoint: '
+            f'{self.args.checkpoint}. {self.protocol}.'
+        )
 
     def content(self) -> dict:
         """Return what `results.json` says besides the scores."""
-        return {'config': self.args.config, 'cfg_options': self.base, 'amp': self.args.amp,
-                'grid': {axis.name: axis.values for axis in self.axes}}
+        return {
+            'config': self.args.config,
+            'cfg_options': self.base,
+            'amp': self.args.amp,
+            'grid': {axis.name: axis.values for axis in self.axes},
+        }
 
 
 def main(argv: Sequence[str] | None = None, tools: Path = TOOLS) -> None:

@@ -25,18 +25,29 @@ from mmssl.models.diffusion.unet import build_unet, guided_diffusion_config, sav
 from mmssl.models.sam.weights import load_tensors
 from mmssl.utils.cli import run
 
-RESNET = {'in_layers.0': 'norm1', 'in_layers.2': 'conv1', 'emb_layers.1': 'time_emb_proj',
-          'out_layers.0': 'norm2', 'out_layers.3': 'conv2', 'skip_connection': 'conv_shortcut'}
+RESNET = {
+    'in_layers.0': 'norm1',
+    'in_layers.2': 'conv1',
+    'emb_layers.1': 'time_emb_proj',
+    'out_layers.0': 'norm2',
+    'out_layers.3': 'conv2',
+    'skip_connection': 'conv_shortcut',
+}
 ATTENTION = {'norm': 'group_norm', 'qkv': 'qkv', 'proj_out': 'to_out.0'}
 
 
 def block_names(unet: nn.Module) -> Iterator[tuple[str, str]]:
     """Yield guided-diffusion's and diffusers' names of all residual blocks, attentions, layers."""
-    yield from {'time_embed.0': 'time_embedding.linear_1', 'time_embed.2':
-                'time_embedding.linear_2', 'input_blocks.0.0': 'conv_in',
-                'middle_block.0': 'mid_block.resnets.0', 'middle_block.1':
-                'mid_block.attentions.0', 'middle_block.2': 'mid_block.resnets.1',
-                'out.0': 'conv_norm_out', 'out.2': 'conv_out'}.items()
+    yield from {
+        'time_embed.0': 'time_embedding.linear_1',
+        'time_embed.2': 'time_embedding.linear_2',
+        'input_blocks.0.0': 'conv_in',
+        'middle_block.0': 'mid_block.resnets.0',
+        'middle_block.1': 'mid_block.attentions.0',
+        'middle_block.2': 'mid_block.resnets.1',
+        'out.0': 'conv_norm_out',
+        'out.2': 'conv_out',
+    }.items()
     number = 1
     for level, block in enumerate(unet.down_blocks):
         own = f'down_blocks.{level}'
@@ -47,8 +58,10 @@ def block_names(unet: nn.Module) -> Iterator[tuple[str, str]]:
             number += 1
         if block.downsamplers is not None:
             plain = hasattr(block.downsamplers[0], 'conv')
-            yield (f'input_blocks.{number}.0' + '.op' * plain,
-                   f'{own}.downsamplers.0' + '.conv' * plain)
+            yield (
+                f'input_blocks.{number}.0' + '.op' * plain,
+                f'{own}.downsamplers.0' + '.conv' * plain,
+            )
             number += 1
     number = 0
     for level, block in enumerate(unet.up_blocks):
@@ -60,16 +73,21 @@ def block_names(unet: nn.Module) -> Iterator[tuple[str, str]]:
             number += 1
         if block.upsamplers is not None:
             plain = hasattr(block.upsamplers[0], 'conv')
-            yield (f'output_blocks.{number - 1}.{1 + attends}' + '.conv' * plain,
-                   f'{own}.upsamplers.0' + '.conv' * plain)
+            yield (
+                f'output_blocks.{number - 1}.{1 + attends}' + '.conv' * plain,
+                f'{own}.upsamplers.0' + '.conv' * plain,
+            )
 
 
 def layer_names(unet: nn.Module) -> Iterator[tuple[str, str]]:
     """Yield guided-diffusion's name and diffusers' name of every layer with parameters."""
     for theirs, own in block_names(unet):
         module = unet.get_submodule(own)
-        inner = RESNET if hasattr(module, 'time_emb_proj') else (
-            ATTENTION if hasattr(module, 'to_q') else {'': ''})
+        inner = (
+            RESNET
+            if hasattr(module, 'time_emb_proj')
+            else (ATTENTION if hasattr(module, 'to_q') else {'': ''})
+        )
         for a, b in inner.items():
             if b != 'conv_shortcut' or module.conv_shortcut is not None:
                 yield f'{theirs}.{a}'.rstrip('.'), f'{own}.{b}'.rstrip('.')
@@ -86,10 +104,15 @@ def split_qkv(x: Tensor, head_width: int, new_order: bool) -> dict[str, Tensor]:
     """
     channels = len(x) // 3
     heads = channels // head_width
-    split = x.view(3, heads, head_width, -1) if new_order else (
-        x.view(heads, 3, head_width, -1).transpose(0, 1))
-    return {name: part.reshape(channels, *x.shape[1:2])
-            for name, part in zip(('to_q', 'to_k', 'to_v'), split, strict=True)}
+    split = (
+        x.view(3, heads, head_width, -1)
+        if new_order
+        else (x.view(heads, 3, head_width, -1).transpose(0, 1))
+    )
+    return {
+        name: part.reshape(channels, *x.shape[1:2])
+        for name, part in zip(('to_q', 'to_k', 'to_v'), split, strict=True)
+    }
 
 
 def convert(
@@ -121,29 +144,39 @@ def convert(
             else:
                 own[f'{ours}.{kind}'] = value.squeeze(-1) if ours.endswith('to_out.0') else value
     if left:
-        raise ValueError(f'{len(left)} tensors of the checkpoint have no place in the network, '
-                         f'the first is "{min(left)}"; {HINT}')
+        raise ValueError(
+            f'{len(left)} tensors of the checkpoint have no place in the network, '
+            f'the first is "{min(left)}"; {HINT}'
+        )
     needed = unet.state_dict()
     for name, value in own.items():
         if value.shape != needed[name].shape:
-            raise ValueError(f'{name} is {tuple(value.shape)} in the checkpoint, but the network '
-                             f'needs {tuple(needed[name].shape)}; {HINT}')
+            raise ValueError(
+                f'{name} is {tuple(value.shape)} in the checkpoint, but the network '
+                f'needs {tuple(needed[name].shape)}; {HINT}'
+            )
     unet.load_state_dict(own)
     return unet
 
 
-HINT = ('compare --base-channels, --multipliers, --num-res-blocks, --attention and '
-        '--resblock-updown with the flags of the training')
+HINT = (
+    'compare --base-channels, --multipliers, --num-res-blocks, --attention and '
+    '--resblock-updown with the flags of the training'
+)
 
 
 def _mean_outputs(x: Tensor, channels: int, learn_sigma: bool) -> Tensor:
     """Return the rows of the last layer that give the mean."""
     if learn_sigma and len(x) < 2 * channels:
-        raise ValueError(f'--learn-sigma needs at least {2 * channels} output channels, the '
-                         f'checkpoint has {len(x)}; leave it out')
+        raise ValueError(
+            f'--learn-sigma needs at least {2 * channels} output channels, the '
+            f'checkpoint has {len(x)}; leave it out'
+        )
     if not learn_sigma and len(x) > channels:
-        raise ValueError(f'the checkpoint has {len(x)} output channels for images of {channels}; '
-                         'if it was trained with learned variances, add --learn-sigma')
+        raise ValueError(
+            f'the checkpoint has {len(x)} output channels for images of {channels}; '
+            'if it was trained with learned variances, add --learn-sigma'
+        )
     return x[:channels]
 
 
@@ -151,15 +184,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     head, _, rest = __doc__.partition('\n\n')
     parser = argparse.ArgumentParser(
-        description=head, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=head, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add = parser.add_argument
     add('checkpoint', type=Path, metavar='CKPT', help='file of guided-diffusion, better an ema_*')
     add('out', type=Path, metavar='OUT_DIR', help='folder to write')
     add('--variant', choices=('effective', 'yaml'), default='effective')
     add('--base-channels', type=int, default=256, help='num_channels there (default: 256)')
     add('--image-size', type=int, default=256, help='pixels (default: 256)')
-    add('--multipliers', type=int, nargs='+', default=(1, 1, 2, 2, 4, 4), metavar='M',
-        help='channel_mult (default: 1 1 2 2 4 4)')
+    add(
+        '--multipliers',
+        type=int,
+        nargs='+',
+        default=(1, 1, 2, 2, 4, 4),
+        metavar='M',
+        help='channel_mult (default: 1 1 2 2 4 4)',
+    )
     add('--attention', type=int, nargs='+', metavar='PX', help='attention_resolutions in pixels')
     add('--num-res-blocks', type=int, help='residual blocks of a level (default: 2)')
     heads = parser.add_mutually_exclusive_group()
@@ -170,31 +210,57 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--scale-shift', action=flag, help='use_scale_shift_norm (default: yes)')
     add('--learn-sigma', action='store_true', help='the checkpoint has learned variances')
     add('--new-attention-order', action='store_true', help='use_new_attention_order')
-    add('--input-range', type=float, nargs=2, default=(-1.0, 1.0), metavar=('LOW', 'HIGH'),
-        help='values of black and white in its training (default: -1 1)')
+    add(
+        '--input-range',
+        type=float,
+        nargs=2,
+        default=(-1.0, 1.0),
+        metavar=('LOW', 'HIGH'),
+        help='values of black and white in its training (default: -1 1)',
+    )
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Convert a checkpoint and return the exit status."""
     args = parse_args(argv)
-    names = ('attention', 'num_res_blocks', 'num_heads', 'head_channels', 'resblock_updown',
-             'scale_shift')
+    names = (
+        'attention',
+        'num_res_blocks',
+        'num_heads',
+        'head_channels',
+        'resblock_updown',
+        'scale_shift',
+    )
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     try:
         state = load_tensors(args.checkpoint)
         if 'input_blocks.0.0.weight' not in state:
-            raise ValueError(f'{args.checkpoint} is no checkpoint of guided-diffusion: it has no '
-                             f'tensor "input_blocks.0.0.weight" (the first is "{min(state)}")')
+            raise ValueError(
+                f'{args.checkpoint} is no checkpoint of guided-diffusion: it has no '
+                f'tensor "input_blocks.0.0.weight" (the first is "{min(state)}")'
+            )
         config = guided_diffusion_config(
-            args.base_channels, args.image_size, args.multipliers, args.variant,
-            in_channels=state['input_blocks.0.0.weight'].shape[1], **options)
+            args.base_channels,
+            args.image_size,
+            args.multipliers,
+            args.variant,
+            in_channels=state['input_blocks.0.0.weight'].shape[1],
+            **options,
+        )
         with torch.no_grad():
             unet = convert(state, config, args.new_attention_order, args.learn_sigma)
-        save_unet(unet, args.out, dict(
-            input_range=list(args.input_range), image_size=args.image_size,
-            num_train_timesteps=1000, prediction_type='epsilon',
-            converted_from=args.checkpoint.name))
+        save_unet(
+            unet,
+            args.out,
+            dict(
+                input_range=list(args.input_range),
+                image_size=args.image_size,
+                num_train_timesteps=1000,
+                prediction_type='epsilon',
+                converted_from=args.checkpoint.name,
+            ),
+        )
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

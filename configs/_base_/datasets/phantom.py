@@ -4,9 +4,7 @@ data_root = 'data/phantom'
 image_size = 64
 domains = ['ScannerA', 'ScannerB', 'ScannerC', 'ScannerD']
 label_map = {0: 0, 255: 1}
-metainfo = dict(
-    dataset_name='phantom', classes=('background', 'organ'), parts=dict(organ=[1])
-)
+metainfo = dict(dataset_name='phantom', classes=('background', 'organ'), parts=dict(organ=[1]))
 
 strong_view = [
     dict(type='RandomBrightness', low=0.1, high=2.0),

@@ -97,8 +97,9 @@ def _chance(total: int, drawn: int, count: int) -> float:
 def _words_of_cases(pool: DomainNames) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield a place in the names and the word there for each case, where images agree on it."""
     # A slice has the words of its volume, whose place counts, in data that have both.
-    split = {name: re.findall(r'\d+|[^\W\d_]+', OF_SLICES.sub('', name.lower()))
-             for name in pool.names}
+    split = {
+        name: re.findall(r'\d+|[^\W\d_]+', OF_SLICES.sub('', name.lower())) for name in pool.names
+    }
     shortest = min(map(len, split.values()), default=0)
     for index in (*range(-1, -shortest - 1, -1), *range(shortest)):
         words: dict[str, set[str]] = {}

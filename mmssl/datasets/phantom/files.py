@@ -80,8 +80,11 @@ def check_own(root: Path) -> None:
 
 def _names(root: Path) -> list[str]:
     """Return everything in a folder that is no folder itself, relative to it."""
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob('*')
-                  if path.is_symlink() or not path.is_dir())
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob('*')
+        if path.is_symlink() or not path.is_dir()
+    )
 
 
 def write_once(

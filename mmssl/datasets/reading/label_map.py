@@ -57,11 +57,15 @@ class LabelMap:
         if not keys:
             raise ValueError('The label map is empty.')
         for key, item in mapping.items():
-            if isinstance(item, bool) or not isinstance(item, int | np.integer) or (
-                not 0 <= item <= LAST_CLASS
+            if (
+                isinstance(item, bool)
+                or not isinstance(item, int | np.integer)
+                or (not 0 <= item <= LAST_CLASS)
             ):
-                raise ValueError(f'The label map (label_map) gives {item!r} for {key!r}; class ids '
-                                 f'are whole numbers from 0 to {LAST_CLASS}.')
+                raise ValueError(
+                    f'The label map (label_map) gives {item!r} for {key!r}; class ids '
+                    f'are whole numbers from 0 to {LAST_CLASS}.'
+                )
         if counts not in (None, *COUNTS):
             raise ValueError(f'counts = {counts!r} is not known (known: {", ".join(COUNTS)}).')
         self.colour = len(keys[0]) == 3

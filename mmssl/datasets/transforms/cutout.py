@@ -35,8 +35,10 @@ class RandomCutout(BaseTransform):
         self.ratio = check_range('ratio', ratio, 1e-3)
         smallest = self.area[0]
         if smallest >= 1 or self.ratio[0] * smallest >= 1 or self.ratio[1] <= smallest:
-            raise ValueError(f'A hole of {smallest} of the area and a ratio in {self.ratio} does '
-                             'not fit into the image: area < 1 and area < ratio < 1 / area needed.')
+            raise ValueError(
+                f'A hole of {smallest} of the area and a ratio in {self.ratio} does '
+                'not fit into the image: area < 1 and area < ratio < 1 / area needed.'
+            )
 
     def transform(self, results: dict) -> dict:
         """Draw the gate, the rectangle and its pixels."""

@@ -251,9 +251,7 @@ class RandomElastic(BaseTransform):
             return results
         height, width = results['img'].shape[:2]
         alpha = self.alpha * height * (height / self.side)
-        dx, dy = elastic_field(
-            rng, height, width, alpha, self.sigma * height, self.reduction
-        )
+        dx, dy = elastic_field(rng, height, width, alpha, self.sigma * height, self.reduction)
         columns, rows = _pixel_grid(height, width)
         dx += columns
         dy += rows

@@ -71,8 +71,9 @@ def checkpoint_candidates(work_dir: str | Path, folder: str | Path | None = None
         OSError: one of the folders or the pointer cannot be read.
     """
     folder = Path(work_dir if folder is None else folder)
-    found = {name: int(match[1]) for name in kept_files(folder)
-             if (match := NUMBERED.fullmatch(name))}
+    found = {
+        name: int(match[1]) for name in kept_files(folder) if (match := NUMBERED.fullmatch(name))
+    }
     rest = sorted(found, key=lambda name: found[name], reverse=True)
     pointed = read_pointer(work_dir)
     if pointed is not None and NUMBERED.fullmatch(pointed):

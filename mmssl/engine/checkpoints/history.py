@@ -10,9 +10,18 @@ from mmengine.logging import HistoryBuffer, MessageHub
 # Set anew at the start of every run, so a checkpoint need not carry them.
 NOT_SAVED = ('cfg', 'experiment_name', 'mmengine_version', 'dataset_meta', 'eta', 'loop_stage')
 # What the engine and its hooks keep there.
-KINDS = {'iter': int, 'max_iters': int, 'epoch': int, 'max_epochs': int, 'last_val_iter': int,
-         'phase': int, 'eval_history': list, 'diagnostic_history': list, 'labelled': dict,
-         'best_pretrained_score': float}
+KINDS = {
+    'iter': int,
+    'max_iters': int,
+    'epoch': int,
+    'max_epochs': int,
+    'last_val_iter': int,
+    'phase': int,
+    'eval_history': list,
+    'diagnostic_history': list,
+    'labelled': dict,
+    'best_pretrained_score': float,
+}
 
 
 class DeviceHistory(HistoryBuffer):
@@ -143,17 +152,22 @@ def unpack_hub(state: Any, hub: MessageHub, name: str = 'the checkpoint') -> Non
         ValueError: it is of another form.
     """
     try:
-        scalars = {str(key): ([float(v) for v in item['logs']], [float(v) for v in item['counts']])
-                   for key, item in state['scalars'].items()}
+        scalars = {
+            str(key): ([float(v) for v in item['logs']], [float(v) for v in item['counts']])
+            for key, item in state['scalars'].items()
+        }
         info = {str(key): value for key, value in state['info'].items()}
         if any(len(logs) != len(counts) for logs, counts in scalars.values()):
             raise ValueError('a curve has more values than counts')
         for key, kind in KINDS.items():
             if key in info and type(info[key]) is not kind:
                 raise ValueError(f'{key} is {info[key]!r}, not of type {kind.__name__}')
-            if kind is list and not all(isinstance(e, dict) and type(e.get('iter')) is int
-                                        and isinstance(e.get('metrics', {}), dict)
-                                        for e in info.get(key, ())):
+            if kind is list and not all(
+                isinstance(e, dict)
+                and type(e.get('iter')) is int
+                and isinstance(e.get('metrics', {}), dict)
+                for e in info.get(key, ())
+            ):
                 raise ValueError(f'{key} has an entry without an iteration or scores')
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(

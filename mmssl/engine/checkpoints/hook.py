@@ -123,7 +123,8 @@ class CheckpointHook(MMCheckpointHook):
                     continue
                 runner.logger.warning(
                     f'{name}, the best so far ({score:.4f}), is not in {folder}: the best is '
-                    'chosen anew from here on')
+                    'chosen anew from here on'
+                )
             for info in (score_key, path_key):
                 if hub.get_info(info) is not None:
                     hub.pop_info(info)
@@ -217,7 +218,7 @@ class CheckpointHook(MMCheckpointHook):
                 if (last := key.rpartition('/')[2]) not in known:
                     raise ValueError(
                         f'save_best has "{key}", and whether more or less of it is better is not '
-                        f"known; {did_you_mean(last, ('DSC', 'Jaccard', 'HD95', 'ASD'))} For a "
+                        f'known; {did_you_mean(last, ("DSC", "Jaccard", "HD95", "ASD"))} For a '
                         "score of your own give rule='greater' or 'less'"
                     ) from None
             raise

@@ -67,9 +67,7 @@ def check_sound(file: BinaryIO, name: str) -> None:
                 raise
             fault = 'its table of contents is damaged'
         if fault:
-            raise IncompleteCheckpointError(
-                f'Checkpoint "{name}" is damaged or cut short: {fault}'
-            )
+            raise IncompleteCheckpointError(f'Checkpoint "{name}" is damaged or cut short: {fault}')
     file.seek(0)
 
 

@@ -87,8 +87,16 @@ def _read(file: BinaryIO, name: str, map_location: Any) -> Any:
         if error.errno not in (None, errno.EINVAL):
             raise
         raise _not_a_checkpoint(name, error) from None
-    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError,
-            MemoryError, AssertionError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        MemoryError,
+        AssertionError,
+    ) as error:
         raise _not_a_checkpoint(name, error) from None
     check_sizes(content, size, name)
     return content
@@ -111,7 +119,7 @@ def _explain(name: str, text: str, plain_pickle: bool) -> ValueError:
     return RefusedCheckpointError(
         f'Checkpoint "{name}" is refused: it asks for {what}, and mmssl reads only tensors and '
         'plain values, so that no file can run code. Nothing of it was executed. If you trust its '
-        "source, save its weights again with torch.save(model.state_dict(), FILE) where it "
+        'source, save its weights again with torch.save(model.state_dict(), FILE) where it '
         'was made'
     )
 

@@ -63,8 +63,10 @@ def find_newest(
             '--work-dir'
         )
     if best:
-        warn(f'{folder} has {best[0]}, which has no optimiser state to go on from, and no other '
-             'checkpoint: starting from the beginning')
+        warn(
+            f'{folder} has {best[0]}, which has no optimiser state to go on from, and no other '
+            'checkpoint: starting from the beginning'
+        )
     return None
 
 

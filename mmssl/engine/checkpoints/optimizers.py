@@ -65,8 +65,10 @@ def _changes(label: str, groups: list[dict], state: Mapping) -> list[str]:
     words = {}
     for group, old in zip(groups, there, strict=False):
         for key in _options(group):
-            if not key.startswith('initial_') and key in old and _base(old, key) != _base(
-                group, key
+            if (
+                not key.startswith('initial_')
+                and key in old
+                and _base(old, key) != _base(group, key)
             ):
                 where = f'{label}.{key}'.strip('.')
                 words[where] = f'{where} is {_base(old, key)} there and {_base(group, key)} here'
@@ -127,8 +129,9 @@ def resume_schedules(
     """
     lists = _lists(schedules)
     states = _lists(saved)
-    pairs = {name: list(zip(own, states.get(name) or [], strict=False))
-             for name, own in lists.items()}
+    pairs = {
+        name: list(zip(own, states.get(name) or [], strict=False)) for name, own in lists.items()
+    }
     same = lists.keys() == states.keys() and all(
         len(lists[name]) == len(states[name]) and all(_same(*pair) for pair in pairs[name])
         for name in lists

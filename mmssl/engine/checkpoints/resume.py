@@ -97,7 +97,8 @@ class CheckpointMixin:
     def _check_folder(self) -> None:
         folder, source = self.checkpoint_folder, self._load_from
         goes_on = self._resume and (
-            source is None or Path(source).absolute().parent == folder.absolute())
+            source is None or Path(source).absolute().parent == folder.absolute()
+        )
         if goes_on or not holds_a_run(self.work_dir, folder):
             return
         if not self.cfg.get('overwrite', False):
@@ -110,8 +111,11 @@ class CheckpointMixin:
 
         def newest() -> str | None:
             found = find_newest(
-                self.work_dir, self.checkpoint_folder,
-                lambda path: _load_checkpoint(path, map_location='cpu'), self.logger.warning)
+                self.work_dir,
+                self.checkpoint_folder,
+                lambda path: _load_checkpoint(path, map_location='cpu'),
+                self.logger.warning,
+            )
             if found is None:
                 return None
             content['read'] = found[1]
@@ -167,7 +171,8 @@ class CheckpointMixin:
                 self.logger.warning(f'Taken over: {"; ".join(words)}')
             if schedulers:
                 self._resume_schedules(
-                    checkpoint, options, bool(words) or 'param_scheduler' in changed)
+                    checkpoint, options, bool(words) or 'param_scheduler' in changed
+                )
         self.resumed_from = Path(name).absolute().parent
         self.logger.info(f'Resumed from {name} at iteration {self.iter}')
 
@@ -192,7 +197,8 @@ class CheckpointMixin:
         there = plain_settings(meta.get('settings'))
         if there is None:
             self.logger.warning(
-                f'{name} does not say with which settings it was trained: they are not compared')
+                f'{name} does not say with which settings it was trained: they are not compared'
+            )
             return ''
         fixed, free = compare(there, self.settings)
         if fixed:
@@ -216,7 +222,7 @@ class CheckpointMixin:
         for key in sorted(set(own) & set(saved)):
             if own[key] != saved[key]:
                 self.logger.warning(
-                    f'The data set\'s {key} is {own[key]}, in the checkpoint it was {saved[key]}'
+                    f"The data set's {key} is {own[key]}, in the checkpoint it was {saved[key]}"
                 )
 
     @master_only

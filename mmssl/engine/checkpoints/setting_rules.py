@@ -50,8 +50,15 @@ class Rule:
 
     def __str__(self) -> str:
         """Return the rule in words."""
-        words = {Integral: 'a whole number', Real: 'a number', bool: 'True or False', str: 'text',
-                 Mapping: 'a dict', Sequence: 'a list', os.PathLike: 'a path'}
+        words = {
+            Integral: 'a whole number',
+            Real: 'a number',
+            bool: 'True or False',
+            str: 'text',
+            Mapping: 'a dict',
+            Sequence: 'a list',
+            os.PathLike: 'a path',
+        }
         said = ['one of ' + ', '.join(self.choices)] if self.choices else []
         for kind in self.kinds:
             if kind is str and self.choices:
@@ -116,10 +123,17 @@ RULES = {
     'launcher': one_of('none', 'pytorch', 'slurm', 'mpi'),
     'scale_to_world': FLAG,
     'find_unused_parameters': FLAG,
-    'log_level': Rule((str, Integral), 0, 100, choices=(
-        'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL', 'WARN', 'FATAL', 'NOTSET')),
-    **{f'{split}_dataloader{key}': rule for key, rule in LOADER.items()
-       for split in ('train', 'val', 'test')},
+    'log_level': Rule(
+        (str, Integral),
+        0,
+        100,
+        choices=('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL', 'WARN', 'FATAL', 'NOTSET'),
+    ),
+    **{
+        f'{split}_dataloader{key}': rule
+        for key, rule in LOADER.items()
+        for split in ('train', 'val', 'test')
+    },
     'train_cfg': DICT_OR_NONE,
     'train_cfg.max_iters': whole(1),
     'train_cfg.max_epochs': whole(1),
@@ -136,13 +150,25 @@ RULES = {
     'optim_wrapper.optimizer': DICT,
     'optim_wrapper.optimizers': DICT,
     'optim_wrapper.optimizers.*': DICT,
-    **{f'optim_wrapper.{name}.{key}': RATE for key in ('lr', 'weight_decay', 'eps')
-       for name in ('optimizer', 'optimizers.*')},
-    **{f'optim_wrapper.{name}.momentum': Rule((Real,), 0, 1)
-       for name in ('optimizer', 'optimizers.*')},
+    **{
+        f'optim_wrapper.{name}.{key}': RATE
+        for key in ('lr', 'weight_decay', 'eps')
+        for name in ('optimizer', 'optimizers.*')
+    },
+    **{
+        f'optim_wrapper.{name}.momentum': Rule((Real,), 0, 1)
+        for name in ('optimizer', 'optimizers.*')
+    },
     'param_scheduler': DICTS,
-    **{f'param_scheduler.{where}{key}': rule for where in ('', '*.', '*.*.') for key, rule in {
-        'begin': whole(0), 'end': whole(1, FOREVER, 'max_iters'), 'by_epoch': FLAG}.items()},
+    **{
+        f'param_scheduler.{where}{key}': rule
+        for where in ('', '*.', '*.*.')
+        for key, rule in {
+            'begin': whole(0),
+            'end': whole(1, FOREVER, 'max_iters'),
+            'by_epoch': FLAG,
+        }.items()
+    },
     'default_hooks': DICT_OR_NONE,
     'default_hooks.*': DICT_OR_NONE,
     'custom_hooks': Rule((Sequence,), also=(None,)),
@@ -181,9 +207,11 @@ ENTRIES = {
     'env_cfg': ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
     'env_cfg.mp_cfg': ('mp_start_method', 'opencv_num_threads'),
 }
-TOGETHER = (('train_dataloader', 'train_cfg', 'optim_wrapper'),
-            ('val_dataloader', 'val_cfg', 'val_evaluator'),
-            ('test_dataloader', 'test_cfg', 'test_evaluator'))
+TOGETHER = (
+    ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    ('test_dataloader', 'test_cfg', 'test_evaluator'),
+)
 
 
 def check_settings(cfg: Mapping[str, Any]) -> None:
@@ -194,8 +222,11 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
     Raises:
         SettingError: a setting does not fit; named are the value and what it may be.
     """
-    found = {name: (value, rule) for key, rule in RULES.items()  # the last, exact rule counts
-             for name, value in _find(cfg, key.split('.'))}
+    found = {
+        name: (value, rule)
+        for key, rule in RULES.items()  # the last, exact rule counts
+        for name, value in _find(cfg, key.split('.'))
+    }
     for name, (value, rule) in found.items():
         if not rule.allows(value):
             raise SettingError(f'{name} is {shown(value)}; it must be {rule}')
@@ -203,8 +234,10 @@ def check_settings(cfg: Mapping[str, Any]) -> None:
         for _, node in _find(cfg, key.split('.')):
             _check_entries(key, node, known)
     if cfg.get('model') is None:
-        raise SettingError('the config has no model; set model=dict(type=...) or name a base '
-                           'config of configs/_base_/models in _base_')
+        raise SettingError(
+            'the config has no model; set model=dict(type=...) or name a base '
+            'config of configs/_base_/models in _base_'
+        )
     if cfg.get('work_dir') is None:
         raise SettingError('the config has no work_dir; set work_dir="..." or --work-dir')
     if 'seed' not in cfg.get('randomness', ('seed',)):
@@ -249,13 +282,16 @@ def _check_together(cfg: Mapping[str, Any]) -> None:
         there = [name for name in group if cfg.get(name) is not None]
         if there and len(there) < len(group):
             lost = ' and '.join(name for name in group if name not in there)
-            raise SettingError(f'the config has {" and ".join(there)} but no {lost}: set all of '
-                               f'{", ".join(group)}, or all of them to None')
+            raise SettingError(
+                f'the config has {" and ".join(there)} but no {lost}: set all of '
+                f'{", ".join(group)}, or all of them to None'
+            )
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None and loader.get('dataset') is None:
-            raise SettingError(f'{split}_dataloader has no dataset; set '
-                               f'{split}_dataloader.dataset=dict(type=...)')
+            raise SettingError(
+                f'{split}_dataloader has no dataset; set {split}_dataloader.dataset=dict(type=...)'
+            )
 
 
 def _check_schedulers(node: Any, name: str) -> None:
@@ -267,8 +303,9 @@ def _check_schedulers(node: Any, name: str) -> None:
         for key, item in node.items():
             _check_schedulers(item, f'{name}.{key}')
     elif isinstance(node, Mapping) and 'type' not in node or isinstance(node, (str, Real)):
-        raise SettingError(f'{name} is {shown(node)}, which is no scheduler; write '
-                           f"dict(type='PolyLR', ...)")
+        raise SettingError(
+            f"{name} is {shown(node)}, which is no scheduler; write dict(type='PolyLR', ...)"
+        )
 
 
 def _check_numbers(node: Any, name: str) -> None:
@@ -287,8 +324,10 @@ def _check_evaluators(cfg: Mapping[str, Any]) -> None:
     for split in ('val', 'test'):
         evaluator = cfg.get(f'{split}_evaluator')
         if evaluator is not None and not evaluator:
-            raise SettingError(f'{split}_evaluator is empty; name a metric, for example '
-                               f"{split}_evaluator=dict(type='DomainMetric')")
+            raise SettingError(
+                f'{split}_evaluator is empty; name a metric, for example '
+                f"{split}_evaluator=dict(type='DomainMetric')"
+            )
 
 
 def make_work_dir(folder: str | os.PathLike) -> Path:
@@ -303,9 +342,13 @@ def make_work_dir(folder: str | os.PathLike) -> Path:
         writable = os.access(path, os.W_OK | os.X_OK)
     except (OSError, ValueError) as error:
         why = getattr(error, 'strerror', None) or str(error)
-        raise SettingError(f'the work folder "{folder}" cannot be made ({why}); choose another '
-                           'place with --work-dir') from None
+        raise SettingError(
+            f'the work folder "{folder}" cannot be made ({why}); choose another '
+            'place with --work-dir'
+        ) from None
     if not writable:
-        raise SettingError(f'nothing can be written into the work folder "{folder}"; choose '
-                           'another place with --work-dir, or set its rights')
+        raise SettingError(
+            f'nothing can be written into the work folder "{folder}"; choose '
+            'another place with --work-dir, or set its rights'
+        )
     return path

@@ -44,8 +44,11 @@ def load_weights(
     if strict:
         _load_strictly(model, state, name)
         return f'Loaded all {len(own)} tensors of {name}'
-    sizes = [key for key in shared if state[key].is_floating_point()
-             and state[key].shape != own[key].shape]
+    sizes = [
+        key
+        for key in shared
+        if state[key].is_floating_point() and state[key].shape != own[key].shape
+    ]
     if sizes and not skip_mismatched:
         raise ValueError(
             f'Checkpoint "{name}" does not fit the model: {_sizes(sizes[0], state, own)}'
@@ -85,8 +88,9 @@ def parameters_by_name(
     if not isinstance(checkpoint, Mapping):
         kind = type(checkpoint).__name__
         raise ValueError(f'Checkpoint "{name}" holds a {kind}, not parameters by name')
-    state = next((checkpoint[key] for key in HOLDERS if isinstance(checkpoint.get(key), Mapping)),
-                 checkpoint)
+    state = next(
+        (checkpoint[key] for key in HOLDERS if isinstance(checkpoint.get(key), Mapping)), checkpoint
+    )
     found = OrderedDict()
     for key, value in state.items():
         if isinstance(key, str) and isinstance(value, Tensor):
@@ -98,9 +102,7 @@ def parameters_by_name(
                 f'Checkpoint "{name}" has "{key}" as a {type(value).__name__}, not as a tensor'
             )
     if not found:
-        raise ValueError(
-            f'Checkpoint "{name}" holds no parameters by name; it has {_some(state)}'
-        )
+        raise ValueError(f'Checkpoint "{name}" holds no parameters by name; it has {_some(state)}')
     found._metadata = getattr(state, '_metadata', {})
     return found
 
@@ -113,8 +115,11 @@ def _check_values(state: Mapping[str, Tensor], own: Mapping[str, Tensor], name: 
                 f'Checkpoint "{name}" does not fit the model: {key} is {value.dtype} there and '
                 f'{own[key].dtype} here'
             )
-    broken = [key for key, value in state.items()
-              if value.is_floating_point() and not torch.isfinite(value).all()]
+    broken = [
+        key
+        for key, value in state.items()
+        if value.is_floating_point() and not torch.isfinite(value).all()
+    ]
     if broken:
         raise ValueError(
             f'Checkpoint "{name}" holds NaN or infinite values in {len(broken)} tensors '

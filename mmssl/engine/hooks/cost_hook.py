@@ -62,7 +62,7 @@ class CostHook(Hook):
         cuda = torch.cuda.is_available()
         sittings[str(self.begin)] = {
             'iterations': len(self.times),
-            'time': 1e3 * statistics.median(self.times[self.warm_up:] or self.times),
+            'time': 1e3 * statistics.median(self.times[self.warm_up :] or self.times),
             'memory': (torch.cuda.max_memory_allocated() if cuda else process_memory()) / 2**20,
             'device': torch.cuda.get_device_name() if cuda else 'CPU',
         }

@@ -76,13 +76,14 @@ class DiagnosticHook(Hook):
         for sample in self._samples:
             if 'gt_sem_seg' not in sample['data_samples']:
                 path = sample['data_samples'].metainfo.get('img_path')
-                raise ValueError(f'Diagnostic image {path} has no truth; give a data set in mode '
-                                 '"val" or "test".')
+                raise ValueError(
+                    f'Diagnostic image {path} has no truth; give a data set in mode '
+                    '"val" or "test".'
+                )
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Measure every `interval` iterations and at the last."""
-        if not (self.every_n_train_iters(runner, self.interval)
-                or self.is_last_train_iter(runner)):
+        if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return
         # On every rank: layers that talk to the other ranks would wait for them.
         record = {'iter': runner.iter + 1, **self.measure(bare_model(runner))}
@@ -139,8 +140,10 @@ class DiagnosticHook(Hook):
     def _report(self, folder: Path, history: list[dict]) -> None:
         images = [s['data_samples'].metainfo.get('name') for s in self._samples]
         write_json(folder / 'pseudo_labels.json', {'images': images, 'history': history})
-        panels = {'Dice of the pseudo-labels against the truth': _curves(history, 'mean'),
-                  'Confidences': _curves(history, 'values')}
+        panels = {
+            'Dice of the pseudo-labels against the truth': _curves(history, 'mean'),
+            'Confidences': _curves(history, 'values'),
+        }
         panels = {title: lines for title, lines in panels.items() if lines}
         plot_panels(panels, folder / 'pseudo_labels.png', title='Who leads early, who late?')
 

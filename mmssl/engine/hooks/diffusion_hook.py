@@ -77,13 +77,17 @@ class DiffusionHook(Hook):
     def _save(self, runner, model: nn.Module, unet: nn.Module) -> None:
         from mmssl.models.diffusion.unet import save_unet
 
-        save_unet(unet, Path(runner.work_dir) / self.folder, dict(
-            input_range=list(model.input_range),
-            image_size=unet.config.sample_size,
-            num_train_timesteps=model.num_train_timesteps,
-            prediction_type='epsilon',
-            iterations=runner.iter + 1,
-        ))
+        save_unet(
+            unet,
+            Path(runner.work_dir) / self.folder,
+            dict(
+                input_range=list(model.input_range),
+                image_size=unet.config.sample_size,
+                num_train_timesteps=model.num_train_timesteps,
+                prediction_type='epsilon',
+                iterations=runner.iter + 1,
+            ),
+        )
 
     def _draw(self, runner, model: nn.Module, unet: nn.Module) -> None:
         from mmssl.engine.looking import untouched
@@ -101,10 +105,13 @@ class DiffusionHook(Hook):
         from mmssl.models.diffusion.sampling import ddim_sample
 
         side, channels = unet.config.sample_size, unet.config.in_channels
-        noise = torch.randn(self.num, channels, side, side,
-                            generator=torch.Generator().manual_seed(self.seed))
-        parts = [ddim_sample(unet, part.to(unet.device), schedule, self.steps).cpu()
-                 for part in noise.split(self.batch_size)]
+        noise = torch.randn(
+            self.num, channels, side, side, generator=torch.Generator().manual_seed(self.seed)
+        )
+        parts = [
+            ddim_sample(unet, part.to(unet.device), schedule, self.steps).cpu()
+            for part in noise.split(self.batch_size)
+        ]
         return torch.cat(parts)
 
 

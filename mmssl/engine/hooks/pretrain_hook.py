@@ -49,8 +49,10 @@ class PretrainHook(Hook):
             ValueError: it has not.
         """
         if not hasattr(runner.bare_model, 'pretrain_iters'):
-            raise ValueError(f'PretrainHook needs a model with a pre-training, such as BCP; '
-                             f'{type(runner.bare_model).__name__} has none: remove the hook')
+            raise ValueError(
+                f'PretrainHook needs a model with a pre-training, such as BCP; '
+                f'{type(runner.bare_model).__name__} has none: remove the hook'
+            )
         if is_main_process() and runner.message_hub.get_info(BEST) is not None:
             bring(self.filename, getattr(runner, 'resumed_from', None), runner.work_dir)
 
@@ -65,17 +67,25 @@ class PretrainHook(Hook):
             return
         key = self.monitor or f'{model.primary}/DSC'
         if key not in (metrics or {}):
-            raise KeyError(f'PretrainHook.monitor is "{key}", which the validation does not give; '
-                           f'it gives {sorted(metrics or {})}')
+            raise KeyError(
+                f'PretrainHook.monitor is "{key}", which the validation does not give; '
+                f'it gives {sorted(metrics or {})}'
+            )
         if not metrics[key] > runner.message_hub.get_info(BEST, float('-inf')):
             return
         runner.message_hub.update_info(BEST, float(metrics[key]))
         runner.call_hook('before_checkpoint')
         runner.save_checkpoint(
-            runner.work_dir, self.filename, save_param_scheduler=False, by_epoch=False,
-            meta=dict(epoch=runner.epoch, iter=runner.iter))
-        runner.logger.info(f'Best pre-trained {key} so far: {metrics[key]:.4f} at {runner.iter}, '
-                           f'kept as {self.filename}')
+            runner.work_dir,
+            self.filename,
+            save_param_scheduler=False,
+            by_epoch=False,
+            meta=dict(epoch=runner.epoch, iter=runner.iter),
+        )
+        runner.logger.info(
+            f'Best pre-trained {key} so far: {metrics[key]:.4f} at {runner.iter}, '
+            f'kept as {self.filename}'
+        )
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Start the second stage when the first one is over.
@@ -91,7 +101,8 @@ class PretrainHook(Hook):
         if runner.message_hub.get_info(BEST) is None:
             runner.logger.warning(
                 f'No validation in the {model.pretrain_iters} iterations of pre-training '
-                '(train_cfg.val_interval is longer): going on from the last weights')
+                '(train_cfg.val_interval is longer): going on from the last weights'
+            )
             saved = runner.optim_wrapper.state_dict()
         else:
             saved = runner.load_checkpoint(path, strict=True)['optimizer']

@@ -54,13 +54,17 @@ class FitProjectionHook(Hook):
         neck = getattr(bare_model(runner), self.neck, None)
         projection = getattr(neck, 'projection', None)
         if projection is None:
-            raise ValueError(f'FitProjectionHook finds no DiffusionFeatureNeck at model.'
-                             f'{self.neck}: leave the hook out, or set its option neck.')
+            raise ValueError(
+                f'FitProjectionHook finds no DiffusionFeatureNeck at model.'
+                f'{self.neck}: leave the hook out, or set its option neck.'
+            )
         if projection.kind != 'pca' or projection.is_ready:
             return
         if neck.spec is None:
-            raise ValueError(f'There is nothing to fit the principal components on: neither the '
-                             f'diffusion model {neck.model} nor a feature cache is there.')
+            raise ValueError(
+                f'There is nothing to fit the principal components on: neither the '
+                f'diffusion model {neck.model} nor a feature cache is there.'
+            )
         if is_main_process():
             samples = self.samples(neck, PreparedSlices(runner.train_dataloader.dataset))
             projection.fit(samples)

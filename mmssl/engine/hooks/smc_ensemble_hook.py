@@ -101,8 +101,10 @@ class SMCEnsembleHook(Hook):
         self._write()
         from mmssl.visualization.curves import plot_panels
 
-        curves = {key: {point['iter']: point[key] for point in self.history if key in point}
-                  for key in CURVES}
+        curves = {
+            key: {point['iter']: point[key] for point in self.history if key in point}
+            for key in CURVES
+        }
         title = f'Mean weight and confidences, rule {type(self.rule).__name__}'
         plot_panels({title: curves}, self.path.with_suffix('.png'))
 

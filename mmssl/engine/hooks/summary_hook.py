@@ -150,8 +150,10 @@ class SummaryHook(Hook):
                     'mean': {m: float(np.mean(v)) for m, v in values.items()},
                     'std': {m: float(np.std(v)) for m, v in values.items()},
                 },
-                'chosen': {**_entry(chosen, student, names),
-                           'checkpoint': self._checkpoint(hub, student)},
+                'chosen': {
+                    **_entry(chosen, student, names),
+                    'checkpoint': self._checkpoint(hub, student),
+                },
                 'published': published.get(student),
             }
         return {'selection': self.selection, 'metric': self.metric, 'students': result}
@@ -175,8 +177,10 @@ class SummaryHook(Hook):
         for student, entry in students.items():
             tail = entry['last_k']
             iters = tail['iters']
-            spread = [f'{tail["mean"][m]:.2f} ± {tail["std"][m]:.2f}' if m in tail['mean'] else '-'
-                      for m in names]
+            spread = [
+                f'{tail["mean"][m]:.2f} ± {tail["std"][m]:.2f}' if m in tail['mean'] else '-'
+                for m in names
+            ]
             rows += [
                 [student, 'last', entry['last']['iter'], *_values(entry['last'], names)],
                 [student, f'last {len(iters)}', f'{iters[0]}-{iters[-1]}', *spread],
@@ -223,8 +227,10 @@ def note_labelled(runner, count: int | None = None) -> None:
 
 def _entry(evaluation: dict, student: str, names: list[str]) -> dict:
     values = evaluation['metrics']
-    return {'iter': evaluation['iter'],
-            'metrics': {m: values.get(f'{student}/{m}', float('nan')) for m in names}}
+    return {
+        'iter': evaluation['iter'],
+        'metrics': {m: values.get(f'{student}/{m}', float('nan')) for m in names},
+    }
 
 
 def _values(entry: dict, names: list[str]) -> list[str]:

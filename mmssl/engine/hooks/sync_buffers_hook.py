@@ -82,8 +82,11 @@ def differing_buffers(model: nn.Module) -> dict[str, list[torch.Tensor]]:
     """
     if not _several():
         return {}
-    saved = {n: (b.detach().cpu(), kind) for n, b, kind, kept in buffer_kinds(model)
-             if kept and kind != MEAN}
+    saved = {
+        n: (b.detach().cpu(), kind)
+        for n, b, kind, kept in buffer_kinds(model)
+        if kept and kind != MEAN
+    }
     digests: list = [None] * dist.get_world_size()
     dist.all_gather_object(digests, {name: _digest(buffer) for name, (buffer, _) in saved.items()})
     names = [name for name in saved if len({one[name] for one in digests}) > 1]

@@ -81,9 +81,7 @@ class SegVisualizationHook(Hook):
         """Count the images from the first one again."""
         self._tested = 0
 
-    def after_test_iter(
-        self, runner, batch_idx: int, data_batch: dict, outputs: Sequence
-    ) -> None:
+    def after_test_iter(self, runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
         """Draw the images of a test batch."""
         if not self.draw:
             return
@@ -92,8 +90,10 @@ class SegVisualizationHook(Hook):
             self._tested += 1
             if (self._tested - 1) % self.test_interval:
                 continue
-            maps = {f'{name} student': _array(sample.get(f'pred_{name}'))
-                    for name in sample.metainfo['students']}
+            maps = {
+                f'{name} student': _array(sample.get(f'pred_{name}'))
+                for name in sample.metainfo['students']
+            }
             if self.teachers:
                 packed = dict(inputs=image, data_samples=sample)
                 with untouched(model):
@@ -107,8 +107,13 @@ class SegVisualizationHook(Hook):
         name = '_'.join(_called(meta))
         truth = _array(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
         strip = overlay_strip(
-            image.cpu().numpy().transpose(1, 2, 0), maps, info['palette'],
-            info.get('classes', ()), truth, name, self.height,
+            image.cpu().numpy().transpose(1, 2, 0),
+            maps,
+            info['palette'],
+            info.get('classes', ()),
+            truth,
+            name,
+            self.height,
         )
         return strip, self._file_name(dataset, meta)
 

@@ -83,8 +83,10 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
 
     def image_views(self, image: Tensor) -> dict[str, Tensor]:
         """Return the image (N, C, H, W) scaled and at each student's size."""
-        views = {n: (self._resize(image, n, 'image').float() - self.mean) / self.std
-                 for n in self.students}
+        views = {
+            n: (self._resize(image, n, 'image').float() - self.mean) / self.std
+            for n in self.students
+        }
         for name, size in self.sizes.items():
             if views[name].shape[1] == 1:
                 views[name] = views[name].expand(-1, size.get('channels', 1), -1, -1)

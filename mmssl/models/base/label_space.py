@@ -23,8 +23,10 @@ def part_table(parts: Sequence[Sequence[int]], num_classes: int) -> Tensor:
         [[0, 1, 0], [0, 1, 1]]
     """
     if not parts:
-        raise ValueError('parts is empty, so nothing is segmented; name the classes of each part, '
-                         'for example parts=[[1]]')
+        raise ValueError(
+            'parts is empty, so nothing is segmented; name the classes of each part, '
+            'for example parts=[[1]]'
+        )
     table = torch.zeros(len(parts), num_classes, dtype=torch.bool, device='cpu')
     for row, ids in zip(table, parts, strict=True):
         if not ids or min(ids) < 1 or max(ids) >= num_classes:
@@ -52,8 +54,10 @@ class LabelSpace(nn.Module):
         self.given = parts is not None
         parts = self.usual_parts(num_channels) if parts is None else parts
         if not len(parts):
-            raise ValueError(f'parts={list(parts)} has no part: set parts=None, and the model '
-                             'takes those of the data set, or name some, [[1]]')
+            raise ValueError(
+                f'parts={list(parts)} has no part: set parts=None, and the model '
+                'takes those of the data set, or name some, [[1]]'
+            )
         table = part_table(parts, self.count_classes(parts, num_channels))
         self.register_buffer('table', table, persistent=False)
 
@@ -71,15 +75,19 @@ class LabelSpace(nn.Module):
         found, known = metainfo.get('num_classes', 0), self.table.shape[1]
         names = tuple(metainfo.get('classes', ()))
         if found > known:
-            raise ValueError(f'The masks have {found} classes ({", ".join(names[:found])}), but '
-                             f'the networks know {known}: set num_classes in the heads of the '
-                             'students and `parts`, or map classes together in the label_map of '
-                             'the data set')
+            raise ValueError(
+                f'The masks have {found} classes ({", ".join(names[:found])}), but '
+                f'the networks know {known}: set num_classes in the heads of the '
+                'students and `parts`, or map classes together in the label_map of '
+                'the data set'
+            )
         if found and known > max(found, len(names)):
-            raise ValueError(f'The networks know {known} classes, but the data set has '
-                             f'{max(found, len(names))} ({", ".join(names)}): set num_classes in '
-                             'the heads of the students and `parts`, or name the classes in the '
-                             'metainfo of the data set')
+            raise ValueError(
+                f'The networks know {known} classes, but the data set has '
+                f'{max(found, len(names))} ({", ".join(names)}): set num_classes in '
+                'the heads of the students and `parts`, or name the classes in the '
+                'metainfo of the data set'
+            )
         scored = [list(ids) for ids in (metainfo.get('parts') or {}).values() if max(ids) < known]
         if not scored or not compare_parts:
             return
@@ -89,10 +97,12 @@ class LabelSpace(nn.Module):
             self.given = True
         own = [row.nonzero().flatten().tolist() for row in self.table.cpu()]
         if {*map(frozenset, own)} != {*map(frozenset, scored)}:
-            raise ValueError(f'The model has parts={own}, but the data set scores {scored} '
-                             f'({", ".join(metainfo["parts"])}): set parts=None in the model, and '
-                             'it takes them from the data, or change `parts` in the metainfo of '
-                             'the data set')
+            raise ValueError(
+                f'The model has parts={own}, but the data set scores {scored} '
+                f'({", ".join(metainfo["parts"])}): set parts=None in the model, and '
+                'it takes them from the data, or change `parts` in the metainfo of '
+                'the data set'
+            )
 
     @torch.no_grad()
     def harden(self, logits: Tensor) -> Tensor:
@@ -167,8 +177,10 @@ class OverlappingParts(LabelSpace):
     def usual_parts(num_channels: int) -> list[list[int]]:
         """Return the one part; several channels do not say what they mean."""
         if num_channels > 1:
-            raise ValueError(f'OverlappingParts with {num_channels} channels needs `parts`: write '
-                             'the class ids of each channel, as in parts=[[1], [1, 2]]')
+            raise ValueError(
+                f'OverlappingParts with {num_channels} channels needs `parts`: write '
+                'the class ids of each channel, as in parts=[[1], [1, 2]]'
+            )
         return [[1]]
 
     @staticmethod

@@ -82,8 +82,9 @@ class SemiSegmentor(BaseModel):
             built = {name: MODELS.build(cfg) for name, cfg in students.items()}
         self.students = nn.ModuleDict(built)
         self._check_names('teachers', teachers)
-        self.teachers = nn.ModuleDict({name: copy.deepcopy(self.students[name])
-                                       for name in teachers})
+        self.teachers = nn.ModuleDict(
+            {name: copy.deepcopy(self.students[name]) for name in teachers}
+        )
         self.teachers.requires_grad_(False)
         self.register_load_state_dict_pre_hook(_teachers_from_students)
         self.primary = primary or next(iter(self.students))
@@ -97,18 +98,23 @@ class SemiSegmentor(BaseModel):
     def _check_names(self, option: str, names: Sequence[str]) -> None:
         unknown = [name for name in names if name not in self.students]
         if unknown:
-            raise ValueError(f'{option} names {unknown}, but the students are '
-                             f'{list(self.students)}')
+            raise ValueError(
+                f'{option} names {unknown}, but the students are {list(self.students)}'
+            )
 
     def _check_students(self) -> int:
         channels = {name: student.out_channels for name, student in self.students.items()}
         if len(set(channels.values())) > 1:
-            raise ValueError(f'The students have logits of different channels, {channels}: set '
-                             'num_classes in the heads of all to one number')
+            raise ValueError(
+                f'The students have logits of different channels, {channels}: set '
+                'num_classes in the heads of all to one number'
+            )
         idle = [name for name, s in self.students.items() if s.with_auxiliary_head]
         if idle and not self.several_heads:
-            raise ValueError(f'{type(self).__name__} trains the decode head of a student alone, '
-                             f'but {idle} have an auxiliary_head: set auxiliary_head=None there')
+            raise ValueError(
+                f'{type(self).__name__} trains the decode head of a student alone, '
+                f'but {idle} have an auxiliary_head: set auxiliary_head=None there'
+            )
         return channels[self.primary]
 
     def check_data(self, metainfo: Mapping) -> None:
@@ -155,8 +161,10 @@ class SemiSegmentor(BaseModel):
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
-            return {name: self.students[name](inputs[name], mode='tensor')
-                    for name in self.image_students}
+            return {
+                name: self.students[name](inputs[name], mode='tensor')
+                for name in self.image_students
+            }
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', found {mode!r}")
 
     def loss(self, inputs: dict, data_samples=None) -> dict[str, Tensor]:
@@ -170,7 +178,8 @@ class SemiSegmentor(BaseModel):
         views = {'x_w': batch['x_w'], **self.student_views(batch)}
         batch['logits'] = {
             name: self.forward_views(name, {v: x[name] for v, x in views.items() if name in x})
-            for name in self.students}
+            for name in self.students
+        }
         sup = self.sup_loss(batch)
         unsup = self.unsup_loss(batch)
         weight = self.ramp(self.iter, self.max_iters)
@@ -189,8 +198,11 @@ class SemiSegmentor(BaseModel):
 
     def sup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return the supervised term of every student that sees `x_w`, `sup_<name>`."""
-        return {f'sup_{name}': self.criterion(logits['x_w'], self.label_space.encode(
-            batch['y'][name])) for name, logits in batch['logits'].items() if 'x_w' in logits}
+        return {
+            f'sup_{name}': self.criterion(logits['x_w'], self.label_space.encode(batch['y'][name]))
+            for name, logits in batch['logits'].items()
+            if 'x_w' in logits
+        }
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return the unsupervised terms; by default none."""
@@ -273,8 +285,10 @@ class SemiSegmentor(BaseModel):
 
     def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of every teacher, for diagnosis."""
-        return {name: self.predict_logits(inputs, name, teacher=True).argmax(1)
-                for name in self.teachers}
+        return {
+            name: self.predict_logits(inputs, name, teacher=True).argmax(1)
+            for name in self.teachers
+        }
 
 
 def _teachers_from_students(model: SemiSegmentor, state_dict: dict, prefix: str, *args) -> None:

@@ -31,8 +31,12 @@ def mutual_distance(p: list[Tensor], sharp: list[Tensor]) -> Tensor:
         >>> round(mutual_distance(p, s).item(), 4)  # (0.5 - 1)^2 + 0.7^2
         0.74
     """
-    return sum(((p_i - s_j) ** 2).mean()
-               for i, p_i in enumerate(p) for j, s_j in enumerate(sharp) if i != j)
+    return sum(
+        ((p_i - s_j) ** 2).mean()
+        for i, p_i in enumerate(p)
+        for j, s_j in enumerate(sharp)
+        if i != j
+    )
 
 
 class SeveralHeads(SemiSegmentor):
@@ -59,7 +63,8 @@ class SeveralHeads(SemiSegmentor):
         if len(heads) < 2:
             raise ValueError(
                 f'{type(self).__name__} compares the heads of a student, but "{name}" has one: '
-                'give it MultiDecoderHead, UNetPyramidHead, or an auxiliary_head')
+                'give it MultiDecoderHead, UNetPyramidHead, or an auxiliary_head'
+            )
         counts = [len(x) for x in views.values()]
         parts = [self.to_label_size(name, logits, x).split(counts) for logits in heads]
         return dict(zip(views, map(list, zip(*parts, strict=True)), strict=True))

@@ -85,7 +85,7 @@ class FeatureCache:
         if text := differences(self.key, wanted):
             raise ValueError(
                 f'The feature cache {self.folder} holds other features than configured: {text}. '
-                f'Change neck.cache_dir or the neck\'s options, or extract with {TOOL} --out into '
+                f"Change neck.cache_dir or the neck's options, or extract with {TOOL} --out into "
                 'another folder.'
             )
 
@@ -160,4 +160,4 @@ def image_crc32(image: np.ndarray) -> str:
 
 
 def _file_name(name: str) -> str:
-    return quote(name, safe=" ()+,=@")
+    return quote(name, safe=' ()+,=@')

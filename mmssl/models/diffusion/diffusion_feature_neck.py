@@ -72,8 +72,13 @@ class DiffusionFeatureNeck(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.model, self.cache_dir = model, cache_dir
-        self.options = dict(steps=tuple(steps), blocks=tuple(blocks), noise_seed=noise_seed,
-                            image_size=image_size, input_range=_pair(input_range))
+        self.options = dict(
+            steps=tuple(steps),
+            blocks=tuple(blocks),
+            noise_seed=noise_seed,
+            image_size=image_size,
+            input_range=_pair(input_range),
+        )
         self.projection = Projection(out_dim, projection, seed)
         self.spec: FeatureSpec | None = None
         self.denoiser: FrozenDenoiser | None = None
@@ -90,9 +95,11 @@ class DiffusionFeatureNeck(BaseModule):
             return f"projection='{self.projection.kind}' is not trained; set the optimiser to None"
         if self.spec is not None:
             return None
-        return (f'DiffusionFeatureNeck has neither its model ({self.model}) nor its feature cache '
-                f'({self.cache_dir}); train a diffusion model (configs/mcsd/ddpm_*.py) and set '
-                'model.neck.model to its folder "unet"')
+        return (
+            f'DiffusionFeatureNeck has neither its model ({self.model}) nor its feature cache '
+            f'({self.cache_dir}); train a diffusion model (configs/mcsd/ddpm_*.py) and set '
+            'model.neck.model to its folder "unet"'
+        )
 
     def _describe(self) -> None:
         """Learn the features' shapes from the cache, or else from the model, if one is there."""
@@ -122,7 +129,7 @@ class DiffusionFeatureNeck(BaseModule):
         if text := differences(self._key, key):
             raise ValueError(
                 'The diffusion features of the checkpoint or cache are not those of '
-                f'{self.model or self.cache_dir}: {text}. Set the neck\'s model, cache_dir and '
+                f"{self.model or self.cache_dir}: {text}. Set the neck's model, cache_dir and "
                 'options to what they were made with.'
             )
         self.spec = spec
@@ -161,8 +168,10 @@ class DiffusionFeatureNeck(BaseModule):
         """
         if self.denoiser is None:
             if self.model is None:
-                raise ValueError('DiffusionFeatureNeck has model=None, so it computes no features '
-                                 'from images: set model to the folder of a diffusion model.')
+                raise ValueError(
+                    'DiffusionFeatureNeck has model=None, so it computes no features '
+                    'from images: set model to the folder of a diffusion model.'
+                )
             spec = self._model_spec()
             denoiser = FrozenDenoiser(self.model, spec)
             self._take(spec, denoiser.sha256)
@@ -204,8 +213,10 @@ class DiffusionFeatureNeck(BaseModule):
         """
         self._check_cache()
         if self.spec is None:
-            raise RuntimeError(f'DiffusionFeatureNeck cannot read cached maps: there is no feature '
-                               f'cache in cache_dir={self.cache_dir}.')
+            raise RuntimeError(
+                f'DiffusionFeatureNeck cannot read cached maps: there is no feature '
+                f'cache in cache_dir={self.cache_dir}.'
+            )
         features = self.projection(self.spec.split(maps), self.spec.image_size)
         if grid is None:
             return features
@@ -221,7 +232,7 @@ class DiffusionFeatureNeck(BaseModule):
             if text := differences(stored, self._key):
                 raise ValueError(
                     f'The checkpoint was trained on other diffusion features: {text}. Set the '
-                    'neck\'s model, cache_dir and options to what it was trained with.'
+                    "neck's model, cache_dir and options to what it was trained with."
                 )
             known = {key: value for key, value in self._key.items() if value is not None}
             self._set_key({**stored, **known})

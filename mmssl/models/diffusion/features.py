@@ -80,12 +80,16 @@ class FeatureSpec:
         check_steps(steps, timesteps)
         size = image_size or extra.get('image_size') or config.get('sample_size')
         if not isinstance(size, int):
-            raise ValueError(f'{folder} does not say for which image size it was trained; '
-                             'set image_size in the neck.')
+            raise ValueError(
+                f'{folder} does not say for which image size it was trained; '
+                'set image_size in the neck.'
+            )
         unit = 2 ** (len(config['block_out_channels']) - 1)
         if size % unit:
-            raise ValueError(f'image_size={size} is not divisible by {unit}, as the '
-                             f'{len(config["block_out_channels"])} levels of {folder} need.')
+            raise ValueError(
+                f'image_size={size} is not divisible by {unit}, as the '
+                f'{len(config["block_out_channels"])} levels of {folder} need.'
+            )
         shapes = block_shapes(config, size, blocks)
         return cls(
             tuple(steps), tuple(blocks), noise_seed, size,

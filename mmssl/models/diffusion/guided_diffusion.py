@@ -91,7 +91,8 @@ def _head_width(opt: dict, channels: Sequence[int], attends: Sequence[bool]) -> 
         head = channels[-1] // opt['num_heads']
     if any(width % head for width in widths) or head < 1:
         raise ValueError(
-            f'heads of {head} channels do not divide levels of {sorted(widths)} channels')
+            f'heads of {head} channels do not divide levels of {sorted(widths)} channels'
+        )
     return head
 
 

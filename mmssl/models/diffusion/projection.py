@@ -55,8 +55,10 @@ class Projection(nn.Module):
         if self.weight is not None:
             return
         if self.kind == 'pca' and channels < self.out_dim:
-            raise ValueError(f'out_dim={self.out_dim} principal components of {channels} channels '
-                             'are not to be had: lower out_dim or take more blocks or steps.')
+            raise ValueError(
+                f'out_dim={self.out_dim} principal components of {channels} channels '
+                'are not to be had: lower out_dim or take more blocks or steps.'
+            )
         self._allocate(channels)
         if self.kind == 'pca':
             return
@@ -126,11 +128,15 @@ class Projection(nn.Module):
 
     def _why_not(self) -> str:
         if self.kind == 'pca':
-            return ('The principal components of the diffusion features were not fitted: put '
-                    "dict(type='FitProjectionHook') into custom_hooks, or load a checkpoint.")
-        return ('The projection of the diffusion features has no weights yet: the diffusion model '
-                '(neck.model) or the feature cache (neck.cache_dir) was missing when the neck was '
-                'built, and no checkpoint was loaded.')
+            return (
+                'The principal components of the diffusion features were not fitted: put '
+                "dict(type='FitProjectionHook') into custom_hooks, or load a checkpoint."
+            )
+        return (
+            'The projection of the diffusion features has no weights yet: the diffusion model '
+            '(neck.model) or the feature cache (neck.cache_dir) was missing when the neck was '
+            'built, and no checkpoint was loaded.'
+        )
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         """Take the number of channels from the checkpoint where it is not known."""
@@ -156,8 +162,10 @@ def principal_components(samples: Tensor, count: int) -> tuple[Tensor, Tensor]:
         ([2.0, 1.0], [[1.0, 0.0]])
     """
     if len(samples) <= count:
-        raise ValueError(f'{count} principal components need more than {len(samples)} samples: '
-                         'raise num_pixels of FitProjectionHook.')
+        raise ValueError(
+            f'{count} principal components need more than {len(samples)} samples: '
+            'raise num_pixels of FitProjectionHook.'
+        )
     x = samples.double()
     mean = x.mean(0)
     x = x - mean

@@ -21,9 +21,18 @@ from torch import Tensor, nn
 from mmssl.models.diffusion.guided_diffusion import build_unet, guided_diffusion_config
 
 __all__ = [
-    'block_module', 'block_outputs', 'block_shapes', 'build_unet', 'check_steps',
-    'guided_diffusion_config', 'load_unet', 'noise_schedule', 'num_blocks', 'read_extra',
-    'save_unet', 'unet_sha256',
+    'block_module',
+    'block_outputs',
+    'block_shapes',
+    'build_unet',
+    'check_steps',
+    'guided_diffusion_config',
+    'load_unet',
+    'noise_schedule',
+    'num_blocks',
+    'read_extra',
+    'save_unet',
+    'unet_sha256',
 ]
 CONFIG, WEIGHTS, EXTRA = 'config.json', 'diffusion_pytorch_model.safetensors', 'mmssl.json'
 
@@ -32,16 +41,22 @@ def noise_schedule(num_train_timesteps: int = 1000):
     """Return the linear schedule of Ho et al. (2020), betas from 1e-4 to 0.02 (DDPMScheduler)."""
     from diffusers import DDPMScheduler
 
-    return DDPMScheduler(num_train_timesteps=num_train_timesteps, beta_start=1e-4, beta_end=0.02,
-                         beta_schedule='linear', prediction_type='epsilon')
+    return DDPMScheduler(
+        num_train_timesteps=num_train_timesteps,
+        beta_start=1e-4,
+        beta_end=0.02,
+        beta_schedule='linear',
+        prediction_type='epsilon',
+    )
 
 
 def check_steps(steps: Sequence[int], num_train_timesteps: int = 1000) -> None:
     """Raise a ValueError unless all time steps are within 0 .. num_train_timesteps - 1."""
     wrong = [step for step in steps if not 0 <= step < num_train_timesteps]
     if wrong:
-        raise ValueError(f'time steps {wrong} are out of range; the schedule has 0 to '
-                         f'{num_train_timesteps - 1}')
+        raise ValueError(
+            f'time steps {wrong} are out of range; the schedule has 0 to {num_train_timesteps - 1}'
+        )
 
 
 def load_unet(path: str | Path, in_channels: int | None = None) -> nn.Module:
@@ -62,8 +77,10 @@ def load_unet(path: str | Path, in_channels: int | None = None) -> nn.Module:
     if found != 'UNet2DModel':
         raise ValueError(f'{folder / CONFIG} describes a {found}; needed is a UNet2DModel')
     if config.get('class_embed_type') or config.get('num_class_embeds'):
-        raise ValueError(f'the diffusion model in {folder} needs class labels; train or convert '
-                         'one without classes')
+        raise ValueError(
+            f'the diffusion model in {folder} needs class labels; train or convert '
+            'one without classes'
+        )
     if in_channels is not None and config.get('in_channels', 3) != in_channels:
         raise ValueError(
             f'the diffusion model in {folder} takes {config.get("in_channels", 3)} channels, but '
@@ -71,15 +88,22 @@ def load_unet(path: str | Path, in_channels: int | None = None) -> nn.Module:
         )
     try:
         unet, info = UNet2DModel.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False,
-            ignore_mismatched_sizes=True, output_loading_info=True)
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
     except (OSError, RuntimeError, ValueError) as error:
         text = ' '.join(str(error).split())[:300]
         raise ValueError(f'{folder / WEIGHTS} cannot be loaded: {text}') from error
     for kind in ('missing', 'unexpected', 'mismatched'):
         if keys := info[f'{kind}_keys']:
-            raise ValueError(f'{folder / WEIGHTS} does not fit its {CONFIG}: {len(keys)} {kind} '
-                             f'tensors, the first is {keys[0]}')
+            raise ValueError(
+                f'{folder / WEIGHTS} does not fit its {CONFIG}: {len(keys)} {kind} '
+                f'tensors, the first is {keys[0]}'
+            )
     return unet.eval().requires_grad_(False)
 
 
@@ -90,7 +114,8 @@ def _read_config(path: str | Path) -> tuple[Path, dict]:
         raise FileNotFoundError(
             f'There is no diffusion model in {folder} (a folder with {CONFIG} and {WEIGHTS}); '
             'train one with configs/mcsd/ddpm_*.py or convert one with '
-            'tools/model_converters/guided_diffusion_to_diffusers.py')
+            'tools/model_converters/guided_diffusion_to_diffusers.py'
+        )
     if not (folder / CONFIG).exists() and (folder / 'unet' / CONFIG).exists():
         folder = folder / 'unet'
     if not (folder / CONFIG).exists():
@@ -100,7 +125,8 @@ def _read_config(path: str | Path) -> tuple[Path, dict]:
         if pickled:
             raise ValueError(
                 f'{folder} has its weights only as pickle ({pickled[0]}), which can run code when '
-                f'loaded; save them as {WEIGHTS} (unet.save_pretrained(folder))')
+                f'loaded; save them as {WEIGHTS} (unet.save_pretrained(folder))'
+            )
         raise FileNotFoundError(f'{folder} has no {WEIGHTS}')
     try:
         return folder, json.loads((folder / CONFIG).read_text())
@@ -165,16 +191,19 @@ def block_module(unet: nn.Module, index: int) -> nn.Module:
     """
     total = num_blocks(unet)
     if not 0 <= index < total:
-        raise ValueError(f'block {index} is out of range; the model has the output blocks 0 to '
-                         f'{total - 1}')
+        raise ValueError(
+            f'block {index} is out of range; the model has the output blocks 0 to {total - 1}'
+        )
     level, layer = divmod(index, len(unet.up_blocks[0].resnets))
     block = unet.up_blocks[level]
     if layer == len(block.resnets) - 1 and getattr(block, 'upsamplers', None):
         return block.upsamplers[-1]
     attentions = getattr(block, 'attentions', None) or block.resnets
     if len(attentions) != len(block.resnets):
-        raise ValueError(f'block {index} is in a {type(block).__name__}, whose layers are not '
-                         "those of guided-diffusion's output blocks; use another block or model")
+        raise ValueError(
+            f'block {index} is in a {type(block).__name__}, whose layers are not '
+            "those of guided-diffusion's output blocks; use another block or model"
+        )
     return attentions[layer]
 
 
@@ -204,6 +233,7 @@ def block_outputs(
             kept[index] = output
             if index == last:
                 raise _Enough
+
         return hook
 
     hooks = [block_module(unet, i).register_forward_hook(keep(i)) for i in set(blocks)]

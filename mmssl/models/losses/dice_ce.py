@@ -150,13 +150,17 @@ def check_target(loss: nn.Module, logits: Tensor, target: Tensor, shape: tuple) 
     """
     if target.dim() != len(shape):
         form = 'class ids (N, H, W)' if len(shape) == 3 else 'parts (N, K, H, W)'
-        raise ValueError(f'{type(loss).__name__} compares {form}, found a target '
-                         f'{tuple(target.shape)}: take DiceBCELoss where label_space is '
-                         'OverlappingParts, else DiceCELoss.')
+        raise ValueError(
+            f'{type(loss).__name__} compares {form}, found a target '
+            f'{tuple(target.shape)}: take DiceBCELoss where label_space is '
+            'OverlappingParts, else DiceCELoss.'
+        )
     if tuple(target.shape) != shape:
-        raise ValueError(f'Logits {tuple(logits.shape)} do not fit a label '
-                         f'{tuple(target.shape)}: name the side of the labels, label=..., for '
-                         'this student in data_preprocessor.sizes.')
+        raise ValueError(
+            f'Logits {tuple(logits.shape)} do not fit a label '
+            f'{tuple(target.shape)}: name the side of the labels, label=..., for '
+            'this student in data_preprocessor.sizes.'
+        )
 
 
 def mean_of(values: Tensor, mask: Tensor | None, over_mask: bool = False) -> Tensor:

@@ -60,8 +60,9 @@ class CPCSAM(SemiSegmentor):
         super().__init__(*args, **{**defaults, **kwargs})
         self.cross_start, self.three_steps = cross_start, three_steps
         self.cross_weight, self.prompt_weight = cross_weight, prompt_weight
-        self.unsup_criterion = MODELS.build(unsup_criterion or dict(
-            type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5))
+        self.unsup_criterion = MODELS.build(
+            unsup_criterion or dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5)
+        )
         if not isinstance(self.label_space, ExclusiveClasses):
             raise ValueError(
                 f'CPCSAM makes its points from the most probable class, but label_space is '
@@ -111,8 +112,7 @@ class CPCSAM(SemiSegmentor):
             found[f'optimal_{i}'], found[f'random_{i}'] = both
         counts = [len(x) for x in views.values()]
         parts = {key: self.to_label_size(name, z, x).split(counts) for key, z in found.items()}
-        return {view: {key: part[n] for key, part in parts.items()}
-                for n, view in enumerate(views)}
+        return {view: {key: part[n] for key, part in parts.items()} for n, view in enumerate(views)}
 
     def sup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `sup_<student>` without prompts and `prompted_<i>_<student>` with them."""
@@ -120,10 +120,15 @@ class CPCSAM(SemiSegmentor):
         for name, logits in batch['logits'].items():
             x, y = logits['x_w'], self.label_space.encode(batch['y'][name])
             outputs = {'sup': ('coarse_1', 'coarse_2')} if 0 in self.steps else {}
-            outputs.update({f'prompted_{i}': (f'optimal_{i}', f'random_{i}')
-                            for i, _ in self.rounds})
-            terms.update({f'{term}_{name}': self.criterion(x[a], y) + self.criterion(x[b], y)
-                          for term, (a, b) in outputs.items()})
+            outputs.update(
+                {f'prompted_{i}': (f'optimal_{i}', f'random_{i}') for i, _ in self.rounds}
+            )
+            terms.update(
+                {
+                    f'{term}_{name}': self.criterion(x[a], y) + self.criterion(x[b], y)
+                    for term, (a, b) in outputs.items()
+                }
+            )
         return terms
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
@@ -133,8 +138,9 @@ class CPCSAM(SemiSegmentor):
             u = logits['u_w']
             for i, j in self.rounds:
                 q = self.pseudo_label(u[f'optimal_{i}'], u[f'random_{i}'])
-                cross, consistent = (self.unsup_criterion(u[key], q)
-                                     for key in (f'coarse_{j}', f'random_{i}'))
+                cross, consistent = (
+                    self.unsup_criterion(u[key], q) for key in (f'coarse_{j}', f'random_{i}')
+                )
                 terms[f'cross_{j}_{name}'] = self.cross_weight * cross
                 terms[f'consistent_{i}_{name}'] = self.prompt_weight * consistent
         return terms

@@ -55,8 +55,10 @@ class CPS(SemiSegmentor):
     ) -> None:
         super().__init__(*args, **kwargs)
         if len(self.students) < 2:
-            raise ValueError(f'{type(self).__name__} needs two students that teach each other, '
-                             f'found {list(self.students)}: add one to `model.students`')
+            raise ValueError(
+                f'{type(self).__name__} needs two students that teach each other, '
+                f'found {list(self.students)}: add one to `model.students`'
+            )
         self.cps_weight = cps_weight
         self.unsup_criterion = MODELS.build(dict(unsup_criterion or self.cross_criterion))
         self.on_labelled, self.cutmix = on_labelled, cutmix

@@ -46,8 +46,13 @@ class DDPM(BaseModel):
         if not low < high:
             raise ValueError(f'input_range must be (low, high), low < high; found {input_range}')
         scale = 255 / (high - low)
-        preprocessor = dict(type='SemiDataPreprocessor', students=['denoiser'],
-                            mean=-low * scale, std=scale, **(data_preprocessor or {}))
+        preprocessor = dict(
+            type='SemiDataPreprocessor',
+            students=['denoiser'],
+            mean=-low * scale,
+            std=scale,
+            **(data_preprocessor or {}),
+        )
         super().__init__(MODELS.build(preprocessor), init_cfg)
         denoiser = MODELS.build(unet)
         self.students = nn.ModuleDict(dict(denoiser=denoiser))
@@ -76,11 +81,15 @@ class DDPM(BaseModel):
             ValueError: if `mode` is not 'loss', or the batch has no view `u_w`.
         """
         if mode != 'loss':
-            raise ValueError(f"DDPM is only trained (mode='loss'), found mode={mode!r}; see "
-                             'DiffusionHook for its samples')
+            raise ValueError(
+                f"DDPM is only trained (mode='loss'), found mode={mode!r}; see "
+                'DiffusionHook for its samples'
+            )
         if 'u_w' not in inputs:
-            raise ValueError(f'DDPM needs the view u_w, the batch has {sorted(inputs)}; use '
-                             'labelled=dict(num=0) and SemiSampler(num_labelled=0)')
+            raise ValueError(
+                f'DDPM needs the view u_w, the batch has {sorted(inputs)}; use '
+                'labelled=dict(num=0) and SemiSampler(num_labelled=0)'
+            )
         return self.loss(inputs['u_w']['denoiser'])
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:

@@ -74,15 +74,21 @@ class FixMatch(SemiSegmentor):
             raise ValueError(f'copy_paste is the mixer CutMix, but mixer is {mixer}: give one.')
         mixer = dict(type='CutMix') if copy_paste else mixer
         if mixer and set(self.students) - set(self.teachers):
-            raise ValueError('Mixed images need labels before the students see them: name '
-                             f'{list(self.students)} in `teachers`, or drop the mixer.')
+            raise ValueError(
+                'Mixed images need labels before the students see them: name '
+                f'{list(self.students)} in `teachers`, or drop the mixer.'
+            )
         if negative and self.teachers:
-            raise ValueError('negative compares weak and strong views of a student that labels for '
-                             f'itself, but {list(self.teachers)} have teachers: set teachers=[].')
+            raise ValueError(
+                'negative compares weak and strong views of a student that labels for '
+                f'itself, but {list(self.teachers)} have teachers: set teachers=[].'
+            )
         special = negative or confidence == 'min_max' or rejected == 'background'
         if special and not isinstance(self.label_space, ExclusiveClasses):
-            raise ValueError('confidence, rejected and negative ask for exclusive classes; use '
-                             "label_space=dict(type='ExclusiveClasses') or the defaults.")
+            raise ValueError(
+                'confidence, rejected and negative ask for exclusive classes; use '
+                "label_space=dict(type='ExclusiveClasses') or the defaults."
+            )
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
         self.mixer = MIXERS.build(mixer) if mixer else None
         self.confidence, self.rejected = confidence, rejected
@@ -143,6 +149,8 @@ class FixMatch(SemiSegmentor):
         """Return the negative term of the images that have a weak and a strong view."""
         pairs = [('x_w', 'x_s'), ('u_w', 'u_s')]
         pairs = [pair for pair in pairs if all(view in logits for view in pair)]
-        weak, strong = (torch.cat([self.label_space.prob(logits[v]) for v in views])
-                        for views in zip(*pairs, strict=True))
+        weak, strong = (
+            torch.cat([self.label_space.prob(logits[v]) for v in views])
+            for views in zip(*pairs, strict=True)
+        )
         return self.negative(weak, strong)

@@ -53,12 +53,16 @@ class HSAM(SemiSegmentor):
         self.start, self.decay, self.epochs = start, decay, epochs
         for name, student in self.students.items():
             if not hasattr(student.decode_head, 'forward_stages'):
-                raise ValueError(f'HSAM needs HSAMHead, but the decode head of "{name}" is '
-                                 f'{type(student.decode_head).__name__}')
+                raise ValueError(
+                    f'HSAM needs HSAMHead, but the decode head of "{name}" is '
+                    f'{type(student.decode_head).__name__}'
+                )
         if not isinstance(self.label_space, ExclusiveClasses):
-            raise ValueError('The mask that guides H-SAM is a softmax over the classes: use '
-                             f'ExclusiveClasses as label_space, not '
-                             f'{type(self.label_space).__name__}')
+            raise ValueError(
+                'The mask that guides H-SAM is a softmax over the classes: use '
+                f'ExclusiveClasses as label_space, not '
+                f'{type(self.label_space).__name__}'
+            )
 
     @property
     def fine_weight(self) -> float:

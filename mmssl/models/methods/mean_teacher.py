@@ -43,8 +43,9 @@ class MeanTeacher(SemiSegmentor):
         start: int = 0,
         **kwargs,
     ) -> None:
-        super().__init__(*args, **{'ramp': dict(type='GaussianRamp', scale=0.1, stairs=200),
-                                   **kwargs})
+        super().__init__(
+            *args, **{'ramp': dict(type='GaussianRamp', scale=0.1, stairs=200), **kwargs}
+        )
         if alone := sorted(set(self.students) - set(self.teachers)):
             raise ValueError(f'Every student needs a teacher: name {alone} in `teachers` too.')
         self.consistency = MODELS.build(consistency or dict(type='MSEConsistencyLoss'))
@@ -62,9 +63,11 @@ class MeanTeacher(SemiSegmentor):
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `consistency_<student>`, 0 before `start`."""
         begun = float(self.iter >= self.start)
-        return {f'consistency_{name}': begun * self.consistency_loss(
-            name, self.label_space.prob(logits['u_w']), batch)
-            for name, logits in batch['logits'].items()}
+        return {
+            f'consistency_{name}': begun
+            * self.consistency_loss(name, self.label_space.prob(logits['u_w']), batch)
+            for name, logits in batch['logits'].items()
+        }
 
     def consistency_loss(self, name: str, p: Tensor, batch: dict) -> Tensor:
         """Return the distance of the student's probabilities p to its teacher's."""

@@ -62,8 +62,9 @@ class SCSSL(SemiSegmentor):
         temperature: float = 0.1,
         **kwargs,
     ) -> None:
-        super().__init__(*args, **{'ramp': dict(type='GaussianRamp', scale=0.1, stairs=200),
-                                   **kwargs})
+        super().__init__(
+            *args, **{'ramp': dict(type='GaussianRamp', scale=0.1, stairs=200), **kwargs}
+        )
         if len(self.students) != 2:
             raise ValueError(f'SCSSL needs two students, found {list(self.students)}')
         self.order = sorted(self.students)  # a written config has its keys in another order
@@ -74,9 +75,14 @@ class SCSSL(SemiSegmentor):
             ConvModule(channels, channels, 3, padding=1, **norm),
             nn.Conv2d(channels, out, 1),
         )
-        self.project = nn.ModuleDict({
-            name: nn.Conv2d(last_convolution(name, self.students[name]).in_channels, channels, 1)
-            for name in self.students})
+        self.project = nn.ModuleDict(
+            {
+                name: nn.Conv2d(
+                    last_convolution(name, self.students[name]).in_channels, channels, 1
+                )
+                for name in self.students
+            }
+        )
         self.structure_weight, self.contrast_weight = structure_weight, contrast_weight
         self.temperature = temperature
 
@@ -88,7 +94,7 @@ class SCSSL(SemiSegmentor):
         """Return the logits of x_w and u_w, and under `u_f` the features of u_w."""
         with record_input(last_convolution(name, self.students[name])) as seen:
             logits = super().forward_views(name, views)
-        return {**logits, 'u_f': seen[0][len(views['x_w']):]}
+        return {**logits, 'u_f': seen[0][len(views['x_w']) :]}
 
     def correct(self, logits: Sequence[Tensor]) -> Tensor:
         """Return the logits of g on those of the students in `order`, which get no gradient."""
@@ -118,7 +124,8 @@ class SCSSL(SemiSegmentor):
             f = self.project[name](logits['u_f']).float()
             label = resize_nearest(classes, f.shape[-2:]).flatten()
             terms[f'contrast_{name}'] = self.contrast_weight * class_contrast(
-                pixel_rows(f), label, self.label_space.table.shape[1], self.temperature)
+                pixel_rows(f), label, self.label_space.table.shape[1], self.temperature
+            )
         return terms
 
     @torch.no_grad()

@@ -94,8 +94,9 @@ class SymGD(SemiSegmentor):
         (x, u_w), (box_x, box_y), (label, mask) = images, boxes, direct
         ul = self.pseudo_label(name, paste(u_w, x, box_x))
         lu = self.pseudo_label(name, paste(x, u_w, box_x))
-        merged, confident = (paste(of_ul, of_lu, box_y)
-                             for of_ul, of_lu in zip(ul, lu, strict=True))
+        merged, confident = (
+            paste(of_ul, of_lu, box_y) for of_ul, of_lu in zip(ul, lu, strict=True)
+        )
         return merged, confident * mask * (merged == label)
 
     def mutate(self, x: Tensor, u_w: Tensor) -> Tensor:
@@ -112,6 +113,9 @@ class SymGD(SemiSegmentor):
         """Return `ul_<student>`, `lu_<student>` and `direct_<student>`, the latter with lambda."""
         weights = {'ul': 1.0, 'lu': 1.0, 'u_s': self.ramp(self.iter, self.max_iters)}
         names = {'ul': 'ul', 'lu': 'lu', 'u_s': 'direct'}
-        return {f'{names[view]}_{name}': weight * self.criterion(
-            batch['logits'][name][view], *batch['target'][name][view])
-            for name in self.students for view, weight in weights.items()}
+        return {
+            f'{names[view]}_{name}': weight
+            * self.criterion(batch['logits'][name][view], *batch['target'][name][view])
+            for name in self.students
+            for view, weight in weights.items()
+        }

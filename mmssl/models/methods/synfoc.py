@@ -63,9 +63,11 @@ class SynFoC(SemiSegmentor):
         overlapping = isinstance(self.label_space, OverlappingParts)
         if self.consistency and getattr(self.consistency, 'sigmoid', overlapping) != overlapping:
             fitting = 'sigmoid' if overlapping else 'softmax'
-            raise ValueError(f'consistency {consistency} does not fit label_space '
-                             f'{type(self.label_space).__name__}: take '
-                             f"dict(type='CDCRLoss', activation='{fitting}')")
+            raise ValueError(
+                f'consistency {consistency} does not fit label_space '
+                f'{type(self.label_space).__name__}: take '
+                f"dict(type='CDCRLoss', activation='{fitting}')"
+            )
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return u_c, the strong unlabelled view with a box of the labelled image pasted in."""
@@ -91,8 +93,11 @@ class SynFoC(SemiSegmentor):
             e = resize_bilinear(mix(q_f, q_c, alpha), sizes[name])
             confidence, label = self.label_space.decide(e)
             targets[name] = label, self.threshold(confidence).float()
-        curves = {'alpha': alphas[self.conventional], 'mask': targets[self.conventional][1],
-                  **confidences}
+        curves = {
+            'alpha': alphas[self.conventional],
+            'mask': targets[self.conventional][1],
+            **confidences,
+        }
         return targets, {key: value.mean() for key, value in curves.items()}
 
     @torch.no_grad()
@@ -117,8 +122,10 @@ class SynFoC(SemiSegmentor):
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `unsup_<student>` of both students, `consistent` and `discrepant`."""
         logits = {name: views['u_c'] for name, views in batch['logits'].items()}
-        terms = {f'unsup_{name}': self.criterion(logits[name], *batch['target'][name])
-                 for name in self.students}
+        terms = {
+            f'unsup_{name}': self.criterion(logits[name], *batch['target'][name])
+            for name in self.students
+        }
         if self.consistency is not None:
             terms.update(self.consistency(logits[self.foundation], logits[self.conventional]))
         return terms

@@ -70,12 +70,16 @@ class UniMatch(SemiSegmentor):
         views = {'u_w': {name: u for name, (u, _) in u_w.items()}}
         if not self.weights['image']:
             return views
-        batch['partner'] = {name: self.label_space.decide(self.student_prob(name, partner))
-                            for name, (_, partner) in u_w.items()}
+        batch['partner'] = {
+            name: self.label_space.decide(self.student_prob(name, partner))
+            for name, (_, partner) in u_w.items()
+        }
         for view, key in STRONG.items():
             both = pairs(batch, view, self.image_students)
-            views[view] = {name: paste(u, partner, self.inside(batch, key, u.shape[-2:]))
-                           for name, (u, partner) in both.items()}
+            views[view] = {
+                name: paste(u, partner, self.inside(batch, key, u.shape[-2:]))
+                for name, (u, partner) in both.items()
+            }
         return views
 
     def inside(self, batch: dict, key: str, size: tuple[int, int]) -> Tensor:
@@ -112,7 +116,8 @@ class UniMatch(SemiSegmentor):
         for name in self.image_students:
             logits = batch['logits'][name]
             confidence, label = self.label_space.decide(
-                self.label_space.prob(logits['u_w'].detach()))
+                self.label_space.prob(logits['u_w'].detach())
+            )
             batch['target'] = label, self.threshold(confidence).float()
             batch['curves']['mask'] = batch['target'][1].mean()
             for view, key in STRONG.items():
@@ -121,8 +126,7 @@ class UniMatch(SemiSegmentor):
                 inside = self.inside(batch, key, label.shape[-2:])
                 partner_confidence, partner_label = batch['partner'][name]
                 mask = self.threshold(paste(confidence, partner_confidence, inside)).float()
-                term = self.unsup_criterion(
-                    logits[view], paste(label, partner_label, inside), mask)
+                term = self.unsup_criterion(logits[view], paste(label, partner_label, inside), mask)
                 terms[f'image_{name}_{view}'] = self.weights['image'] * term
             terms.update(self.feature_loss(name, batch))
         return terms

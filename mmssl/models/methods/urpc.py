@@ -31,8 +31,10 @@ class URPC(SeveralHeads):
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `pyramid_<student>`."""
-        return {f'pyramid_{name}': self.consistency(logits['u_w'])
-                for name, logits in batch['logits'].items()}
+        return {
+            f'pyramid_{name}': self.consistency(logits['u_w'])
+            for name, logits in batch['logits'].items()
+        }
 
     def consistency(self, heads: list[Tensor]) -> Tensor:
         """Return the mean of C_k of logits (N, C, H, W), one for each scale."""

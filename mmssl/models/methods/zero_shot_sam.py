@@ -83,8 +83,9 @@ class ZeroShotSAM(BaseModel):
         if margin < 0 or num_points < 1:
             raise ValueError(f'margin={margin} must be at least 0, num_points={num_points} 1')
         if source != 'truth' and set(source) != {'config', 'checkpoint'}:
-            raise ValueError(f"source must be 'truth' or dict(config=..., checkpoint=...), "
-                             f'got {source!r}')
+            raise ValueError(
+                f"source must be 'truth' or dict(config=..., checkpoint=...), got {source!r}"
+            )
         self.sam = MODELS.build(sam)
         self.label_space = OverlappingParts(parts, len(parts))
         self.prompt, self.margin, self.num_points = prompt, margin, num_points
@@ -103,8 +104,10 @@ class ZeroShotSAM(BaseModel):
     def forward(self, inputs: Sequence[Tensor], data_samples=None, mode: str = 'predict') -> list:
         """Return predictions; there is no other mode."""
         if mode != 'predict':
-            raise ValueError(f"ZeroShotSAM has no mode '{mode}', it is not trained: "
-                             'run tools/test.py CONFIG none')
+            raise ValueError(
+                f"ZeroShotSAM has no mode '{mode}', it is not trained: "
+                'run tools/test.py CONFIG none'
+            )
         return self.predict(inputs, data_samples)
 
     @torch.no_grad()
@@ -118,8 +121,10 @@ class ZeroShotSAM(BaseModel):
         canvas = [fit_image(x, self.sam.img_size, self.keep_ratio) for x in inputs]
         embedding = self.sam.embed(torch.stack([x for x, _ in canvas]))
         masks = self.source_masks(inputs, data_samples)
-        asked = [self.ask(mask, size, sample) for mask, (_, size), sample
-                 in zip(masks, canvas, data_samples, strict=True)]
+        asked = [
+            self.ask(mask, size, sample)
+            for mask, (_, size), sample in zip(masks, canvas, data_samples, strict=True)
+        ]
         prompts, found = (torch.stack(x) for x in zip(*asked, strict=True))
         if self.prompt == 'box':
             logits = self.sam.masks(embedding, boxes=prompts)
@@ -129,7 +134,7 @@ class ZeroShotSAM(BaseModel):
         logits = resize_bilinear(logits.float(), (self.sam.img_size,) * 2)
         for one, there, (_, size), sample in zip(logits, found, canvas, data_samples, strict=True):
             shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
-            one = resize_bilinear(one[None, :, :size[0], :size[1]], shape[-2:])
+            one = resize_bilinear(one[None, :, : size[0], : size[1]], shape[-2:])
             one = torch.where(there[:, None, None], one, UNASKED)
             label = self.label_space.class_scores(one).argmax(1).to(torch.uint8)
             sample.pred_sam = PixelData(data=label)
@@ -142,14 +147,18 @@ class ZeroShotSAM(BaseModel):
         if self.source == 'truth':
             for sample in data_samples:
                 if 'gt_sem_seg' not in sample:
-                    raise ValueError(f'Image {sample.get("img_path")} has no truth to take a '
-                                     f'{self.prompt} from: set source=dict(config=..., '
-                                     'checkpoint=...)')
+                    raise ValueError(
+                        f'Image {sample.get("img_path")} has no truth to take a '
+                        f'{self.prompt} from: set source=dict(config=..., '
+                        'checkpoint=...)'
+                    )
             labels = [sample.gt_sem_seg.data for sample in data_samples]
         else:
             labels = [one.pred_sem_seg.data for one in self.ask_source(inputs)]
-        masks = [self.label_space.members_of_classes(
-            y.to(self.label_space.table.device).long())[:, 0] for y in labels]
+        masks = [
+            self.label_space.members_of_classes(y.to(self.label_space.table.device).long())[:, 0]
+            for y in labels
+        ]
         return [largest_component_masks(m) for m in masks] if self.largest_component else masks
 
     def ask_source(self, inputs: Sequence[Tensor]) -> list:

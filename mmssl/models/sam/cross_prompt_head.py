@@ -148,8 +148,10 @@ class CrossPromptHead(SAMMaskHead):
         optimal, found = optimal_points(F.pad(masks, (1, 1, 1, 1)))
         optimal = (optimal - 1).clamp(min=0)
         background = optimal[:, :1]
-        optimal, random = (torch.where(found[..., None], xy, background)
-                           for xy in (optimal, random_points(masks)[0]))
+        optimal, random = (
+            torch.where(found[..., None], xy, background)
+            for xy in (optimal, random_points(masks)[0])
+        )
         classes = torch.arange(logits.shape[1], device=logits.device)
         return optimal, random, torch.where(found, classes, 0)
 

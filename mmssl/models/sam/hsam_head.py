@@ -74,11 +74,14 @@ class HSAMHead(SAMMaskHead):
     ) -> None:
         super().__init__(num_classes, *args, **kwargs)
         if stage not in (2, 3):
-            raise ValueError('stage must be 2 (second decoder) or 3 (mean of both), found '
-                             f'{stage!r}')
+            raise ValueError(
+                f'stage must be 2 (second decoder) or 3 (mean of both), found {stage!r}'
+            )
         self.stage, self.cross_first, self.image_noise = stage, cross_first, image_noise
-        (h, w), (height, _) = (self.prompt_encoder.image_embedding_size,
-                               self.prompt_encoder.input_image_size)
+        (h, w), (height, _) = (
+            self.prompt_encoder.image_embedding_size,
+            self.prompt_encoder.input_image_size,
+        )
         self.map_attention = self.map_noise = None
         if map_softmax is not None:
             if h * w > max_tokens:
@@ -86,12 +89,12 @@ class HSAMHead(SAMMaskHead):
                     f'The map attention would be {h * w} positions wide (grid of {h} x {w}), the '
                     f'bound is max_tokens={max_tokens}: use a smaller img_size (now {height}), '
                     'raise max_tokens (memory grows with its square), or leave the map attention '
-                    'out with map_softmax=None')
+                    'out with map_softmax=None'
+                )
             self.map_attention = MapAttention(h * w, num_classes, map_heads, softmax=map_softmax)
             if map_noise is not False:
                 self.map_noise = ClassNoise(**({} if map_noise is True else map_noise))
-        self.mask_decoder2 = MaskGuidedDecoder(
-            self.in_channels, num_classes, height // h, dropout)
+        self.mask_decoder2 = MaskGuidedDecoder(self.in_channels, num_classes, height // h, dropout)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the class logits (N, num_classes, H, W) of `stage`, at the image's size."""
@@ -121,7 +124,8 @@ class HSAMHead(SAMMaskHead):
         if found != grid:
             raise ValueError(
                 f'HSAMHead was built for an embedding of {grid[0]} x {grid[1]}, found {found[0]} x '
-                f'{found[1]}: give head and backbone the same arch and img_size')
+                f'{found[1]}: give head and backbone the same arch and img_size'
+            )
         image, position = self.with_position(embedding)
         coarse, tokens, image, features = self.decode_coarse(image, position)
         guide = resize_bilinear(coarse, grid).softmax(1)

@@ -234,7 +234,7 @@ class LoRAMedSAM(BaseModule):
         if own != stored:
             raise ValueError(
                 f'The checkpoint was trained on {describe_fingerprint(stored)}, the model has '
-                f'{describe_fingerprint(own)}: set the backbone\'s checkpoint (or '
+                f"{describe_fingerprint(own)}: set the backbone's checkpoint (or "
                 'random_trunk_seed) to the one it was trained on.'
             )
         if not known:

@@ -50,8 +50,10 @@ class MapAttention(nn.Module):
         super().__init__()
         heads = heads or max(n for n in range(1, 9) if positions % n == 0)
         if positions % heads:
-            raise ValueError(f'map_heads={heads} does not divide the {positions} positions of the '
-                             'embedding: choose a divisor, or None')
+            raise ValueError(
+                f'map_heads={heads} does not divide the {positions} positions of the '
+                'embedding: choose a divisor, or None'
+            )
         if softmax not in SOFTMAX:
             raise ValueError(f'map_softmax must be one of {SOFTMAX}, or None, found {softmax!r}')
         self.softmax = softmax
@@ -101,8 +103,9 @@ class ClassNoise(nn.Module):
         if not len(stds):
             raise ValueError('map_noise.stds is empty: give a value, or set map_noise=False')
         if classes not in ('prediction', 'label'):
-            raise ValueError("map_noise.classes must be 'prediction' or 'label', found "
-                             f'{classes!r}')
+            raise ValueError(
+                f"map_noise.classes must be 'prediction' or 'label', found {classes!r}"
+            )
         if resize not in ('nearest', 'storage'):
             raise ValueError(f"map_noise.resize must be 'nearest' or 'storage', found {resize!r}")
         self.dropout, self.classes, self.resize = dropout, classes, resize
@@ -162,24 +165,34 @@ class MaskGuidedDecoder(nn.Module):
 
         super().__init__()
         if stride not in (4, 8, 16):
-            raise ValueError(f'the embedding has a stride of {stride} pixels, but the decoder '
-                             'scales up 4, 8 or 16 times')
+            raise ValueError(
+                f'the embedding has a stride of {stride} pixels, but the decoder '
+                'scales up 4, 8 or 16 times'
+            )
         self.dropout = dropout
         self.transformer = TwoWayTransformer(2, channels, 8, 2048, attention_downsample_rate=1)
         self.transformer.final_attn_token_to_image = Attention(channels, 8, downsample_rate=2)
         self.mask_tokens = nn.Embedding(num_classes, channels)
         widths = [channels // n for n in (1, 4, 8)]
         self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(widths[0], widths[1], 2, 2), LayerNorm2d(widths[1]), nn.GELU(),
-            nn.ConvTranspose2d(widths[1], widths[2], 2, 2), nn.GELU())
+            nn.ConvTranspose2d(widths[0], widths[1], 2, 2),
+            LayerNorm2d(widths[1]),
+            nn.GELU(),
+            nn.ConvTranspose2d(widths[1], widths[2], 2, 2),
+            nn.GELU(),
+        )
         layers, width = [], 2 * widths[2]
         for factor in (min(stride // 4, 2), max(stride // 8, 1)):
-            layers += [nn.ConvTranspose2d(width, width // 2, factor, factor),
-                       LayerNorm2d(width // 2), nn.GELU()]
+            layers += [
+                nn.ConvTranspose2d(width, width // 2, factor, factor),
+                LayerNorm2d(width // 2),
+                nn.GELU(),
+            ]
             width //= 2
         self.skip_connect = nn.Sequential(*layers)
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(channels, channels, width, 5) for _ in range(num_classes))
+            MLP(channels, channels, width, 5) for _ in range(num_classes)
+        )
 
     def forward(
         self, image: Tensor, position: Tensor, guide: Tensor, fine: Tensor, cross_first: bool
@@ -196,7 +209,8 @@ class MaskGuidedDecoder(nn.Module):
         tokens = self.mask_tokens.weight.expand(len(image), -1, -1)
         dropout = self.dropout if self.training else 0.0
         tokens, image = two_way(
-            self.transformer, image, position, tokens, cross_first, guide.flatten(2), dropout)
+            self.transformer, image, position, tokens, cross_first, guide.flatten(2), dropout
+        )
         image = self.skip_connect(torch.cat([self.output_upscaling(image), fine], 1))
         return mask_logits(self.output_hypernetworks_mlps, tokens, image)
 
@@ -236,7 +250,8 @@ def two_way(
     queries = tokens
     for layer in transformer.layers:
         queries, keys = two_way_block(
-            layer, queries, keys, tokens, key_pe, cross_first, guide, dropout)
+            layer, queries, keys, tokens, key_pe, cross_first, guide, dropout
+        )
     out = transformer.final_attn_token_to_image(queries + tokens, keys + key_pe, keys)
     queries = transformer.norm_final_attn(queries + out)
     return queries, keys.transpose(1, 2).unflatten(2, (h, w))
@@ -286,7 +301,9 @@ def attend(
     if factors is None:
         return attention(q, k, v)
     heads = attention.num_heads
-    q, k, v = (project(x).unflatten(2, (heads, -1)).transpose(1, 2) for project, x in (
-        (attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, v)))
+    q, k, v = (
+        project(x).unflatten(2, (heads, -1)).transpose(1, 2)
+        for project, x in ((attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, v))
+    )
     weights = (q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1) * factors[:, None]
     return attention.out_proj((weights @ v).transpose(1, 2).flatten(2))

@@ -53,15 +53,23 @@ class PromptedSAM(LoRAMedSAM):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(
-            arch, img_size, rank=0, checkpoint=checkpoint, random_trunk_seed=random_trunk_seed,
-            attention=attention, init_cfg=init_cfg,
+            arch,
+            img_size,
+            rank=0,
+            checkpoint=checkpoint,
+            random_trunk_seed=random_trunk_seed,
+            attention=attention,
+            init_cfg=init_cfg,
         )
         head = SAMMaskHead(MASK_TOKENS, arch, img_size, checkpoint=None)
         self.trunk.add_module('head', head.requires_grad_(False).eval())
 
     def _trunk_tensors(self, source: dict[str, Tensor]) -> dict[str, Tensor]:
-        head = {f'head.{name}': value for name, value in source.items()
-                if name.startswith(('prompt_encoder.', 'mask_decoder.'))}
+        head = {
+            f'head.{name}': value
+            for name, value in source.items()
+            if name.startswith(('prompt_encoder.', 'mask_decoder.'))
+        }
         return {**super()._trunk_tensors(source), **head}
 
     def _dump_init_info(self) -> None:
@@ -105,13 +113,14 @@ class PromptedSAM(LoRAMedSAM):
         n, k = (boxes if points is None else points[1]).shape[:2]
         sparse = self._embed_prompts(points, boxes).flatten(0, 1)
         images = embedding[:, None].expand(n, k, -1, -1, -1).flatten(0, 1)
-        dense = None if masks is None else self.trunk.head.prompt_encoder.mask_downscaling(
-            masks.flatten(0, 1)[:, None])
+        dense = (
+            None
+            if masks is None
+            else self.trunk.head.prompt_encoder.mask_downscaling(masks.flatten(0, 1)[:, None])
+        )
         return self.trunk.head.decode(images, sparse, dense)[:, 0].unflatten(0, (n, k))
 
-    def _embed_prompts(
-        self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
-    ) -> Tensor:
+    def _embed_prompts(self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> Tensor:
         """Return SAM's embeddings of prompts, (N, K, tokens, 256), without a look at a value."""
         encoder, tokens = self.trunk.head.prompt_encoder, []
         outside, inside, *corners = (e.weight[0] for e in encoder.point_embeddings)

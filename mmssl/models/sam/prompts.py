@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 2 ** 24
+CHUNK = 2**24
 """Numbers that the distance transform holds at a time (64 MiB)."""
 
 UNASKED = -1e4
@@ -92,7 +92,7 @@ def component_roots(cells: Tensor) -> Tensor:
         around = F.pad(grid, (1, 1, 1, 1), value=total)
         smallest = torch.full_like(grid, total)
         for link, (y, x) in zip(links, NEIGHBOURS, strict=True):
-            other = around[:, 1 + y:1 + y + h, 1 + x:1 + x + w]
+            other = around[:, 1 + y : 1 + y + h, 1 + x : 1 + x + w]
             other = torch.where(link & (other != grid), other, total)
             smallest = torch.minimum(smallest, other)
         hook = torch.full_like(roots, total).scatter_reduce(1, roots, smallest.flatten(1), 'amin')
@@ -111,7 +111,7 @@ def _linked(cells: Tensor, y: int, x: int) -> Tensor:
     facing = cells[..., rows[y], rows[x]].flatten(3).any(3)
     answer = F.pad(cells[..., rows[-y], rows[-x]].flatten(3).any(3), (1, 1, 1, 1))
     h, w = cells.shape[1:3]
-    return facing & answer[:, 1 + y:1 + y + h, 1 + x:1 + x + w]
+    return facing & answer[:, 1 + y : 1 + y + h, 1 + x : 1 + x + w]
 
 
 def distance_transform(masks: Tensor) -> Tensor:
@@ -169,9 +169,7 @@ def optimal_points(
     return random_points(masks & (distance == distance.amax((-2, -1), keepdim=True)), generator)
 
 
-def random_points(
-    masks: Tensor, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
+def random_points(masks: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Return a pixel of each mask, all alike likely; see `optimal_points`.
 
     Example:
@@ -212,8 +210,12 @@ def mask_boxes(masks: Tensor, margin: int | Tensor = 0) -> tuple[Tensor, Tensor]
     ends = []
     for line in (masks.any(-2), masks.any(-1)):
         place = torch.arange(line.shape[-1], device=masks.device)
-        ends.append((torch.where(line, place, line.shape[-1]).amin(-1),
-                     torch.where(line, place, -1).amax(-1)))
+        ends.append(
+            (
+                torch.where(line, place, line.shape[-1]).amin(-1),
+                torch.where(line, place, -1).amax(-1),
+            )
+        )
     (x1, x2), (y1, y2) = ends
     found = masks.any(-1).any(-1)
     boxes = torch.stack([x1 - margin, y1 - margin, x2 + margin, y2 + margin], -1).float()
@@ -259,8 +261,10 @@ def scale_boxes(
         [0.0, 2.0, 15.0, 3.0]
     """
     first, last = boxes[..., :2], boxes[..., 2:] + 1
-    corners = [_stretch(first, size, new_size) - margin,
-               _stretch(last, size, new_size) - 1 + margin]
+    corners = [
+        _stretch(first, size, new_size) - margin,
+        _stretch(last, size, new_size) - 1 + margin,
+    ]
     return _clip(torch.cat(corners, -1), new_size)
 
 

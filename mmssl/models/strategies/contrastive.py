@@ -32,7 +32,8 @@ def last_convolution(name: str, student: nn.Module) -> nn.Module:
     if getattr(head, 'conv_seg', None) is None:
         raise ValueError(
             f'The features are read before conv_seg, but the decode head of student "{name}" '
-            f'({type(head).__name__}) has none: choose another head')
+            f'({type(head).__name__}) has none: choose another head'
+        )
     return head.conv_seg
 
 
@@ -169,8 +170,9 @@ class PixelContrast(nn.Module):
         self.memory_size = memory_size
 
         def scores() -> nn.ModuleList:
-            return nn.ModuleList(RowMLP(channels, channels, 1, slope=0.2)
-                                 for _ in range(1, num_classes))
+            return nn.ModuleList(
+                RowMLP(channels, channels, 1, slope=0.2) for _ in range(1, num_classes)
+            )
 
         self.project = RowMLP(in_channels, channels, channels)
         self.predict = RowMLP(channels, channels, channels)

@@ -53,8 +53,9 @@ def mix_amplitude(
     """
     h, w = image.shape[-2:]
     b = math.floor(min(h, w) * size)
-    rows, columns = (torch.fft.fftfreq(n, 1 / n, device=image.device).abs() < b + 0.5
-                     for n in (h, w))
+    rows, columns = (
+        torch.fft.fftfreq(n, 1 / n, device=image.device).abs() < b + 0.5 for n in (h, w)
+    )
     window = rows[:, None] & columns
     spectrum = torch.fft.fft2(image.float())
     amplitude, other = spectrum.abs(), torch.fft.fft2(style.float()).abs()

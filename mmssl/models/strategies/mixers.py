@@ -66,8 +66,10 @@ class RegionMixer(ABC):
         else:
             patch = View(*(value.roll(-1, 0) for value in u))
         region = self.region(patch, box, side)
-        mixed = (paste(background, new, resize_mask(region, background.shape[-2:]))
-                 for background, new in zip(u, patch, strict=True))
+        mixed = (
+            paste(background, new, resize_mask(region, background.shape[-2:]))
+            for background, new in zip(u, patch, strict=True)
+        )
         return x, View(*mixed)
 
 
@@ -85,8 +87,10 @@ class CutMix(RegionMixer):
             ValueError: if the batch has none.
         """
         if box is None:
-            raise ValueError('CutMix needs boxes, but the batch has no "box": add RandomPasteBox '
-                             'to unlabelled_pipeline.')
+            raise ValueError(
+                'CutMix needs boxes, but the batch has no "box": add RandomPasteBox '
+                'to unlabelled_pipeline.'
+            )
         return box_mask(box, side)
 
 

@@ -52,14 +52,14 @@ def halves(x: Tensor, kind: str = 'unlabelled') -> tuple[Tensor, Tensor]:
         [[0, 2, 4], [1, 3]]
     """
     if len(x) < 2:
-        raise ValueError(f'Images are pasted into each other, but there is {len(x)} {kind} image '
-                         f'on a process: make num_{kind} two or more for each.')
+        raise ValueError(
+            f'Images are pasted into each other, but there is {len(x)} {kind} image '
+            f'on a process: make num_{kind} two or more for each.'
+        )
     return x[0::2], x[1::2]
 
 
-def pairs(
-    batch: Mapping, view: str, students: Iterable[str]
-) -> dict[str, tuple[Tensor, Tensor]]:
+def pairs(batch: Mapping, view: str, students: Iterable[str]) -> dict[str, tuple[Tensor, Tensor]]:
     """Return for every student the images u (even positions) and their partners (odd ones).
 
     Raises:
@@ -68,8 +68,10 @@ def pairs(
     images = {name: Batch(batch)[view][name] for name in students}
     count = len(next(iter(images.values())))
     if count % 2:
-        raise ValueError(f'The unlabelled images are mixed in pairs, but there are {count} on a '
-                         'process: make num_unlabelled an even number for each.')
+        raise ValueError(
+            f'The unlabelled images are mixed in pairs, but there are {count} on a '
+            'process: make num_unlabelled an even number for each.'
+        )
     return {name: halves(x) for name, x in images.items()}
 
 

@@ -63,7 +63,8 @@ def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
 
 
 def learn_from_others(
-    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor],
+    logits: Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
     criterion: Callable[[Tensor, Tensor], Tensor],
 ) -> dict[str, Tensor]:
     """Return the loss of each network on the labels of all others, `sum_{j != i} L(z_i, y_j)`.
@@ -80,8 +81,10 @@ def learn_from_others(
         >>> {name: loss.item() for name, loss in losses.items()}
         {'a': 5.0, 'b': 1.0}
     """
-    return {i: sum(criterion(z, resize_nearest(labels[j], z.shape[-2:]))
-                   for j in labels if j != i) for i, z in logits.items()}
+    return {
+        i: sum(criterion(z, resize_nearest(labels[j], z.shape[-2:])) for j in labels if j != i)
+        for i, z in logits.items()
+    }
 
 
 def sharpen_classes(p: Tensor, temperature: float) -> Tensor:

@@ -86,5 +86,6 @@ class UNetDecoderHead(BaseDecodeHead):
         if x.shape[-2:] == size:
             return x
         mode = 'bilinear' if self.upsample == 'transposed' else self.upsample  # an odd size
-        return F.interpolate(x, size=size, mode=mode,
-                             align_corners=None if mode == 'nearest' else True)
+        return F.interpolate(
+            x, size=size, mode=mode, align_corners=None if mode == 'nearest' else True
+        )

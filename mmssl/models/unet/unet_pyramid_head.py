@@ -36,8 +36,10 @@ class UNetPyramidHead(UNetDecoderHead):
         super().__init__(in_channels, **kwargs)
         widths = list(in_channels)[-2:0:-1]
         if len(noise) != len(widths):
-            raise ValueError(f'UNetPyramidHead has {len(widths)} side outputs but {len(noise)} '
-                             'entries in noise; give one for each, or None')
+            raise ValueError(
+                f'UNetPyramidHead has {len(widths)} side outputs but {len(noise)} '
+                'entries in noise; give one for each, or None'
+            )
         if unknown := {kind for kind in noise if kind is not None} - set(NOISE):
             raise ValueError(f'noise has {sorted(unknown)}; known are {list(NOISE)}')
         self.noise = [NOISE.get(kind) for kind in noise]

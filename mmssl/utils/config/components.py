@@ -68,8 +68,9 @@ def _look_up(registry: Registry, options: Mapping, kind: str) -> Callable | None
         return name
     given = {key: value for key, value in options.items() if key != '_scope_'}
     if name is None:
-        raise SettingError(f'a component has options, {given}, but no "{kind}": say what it is, '
-                           f'{kind}=...')
+        raise SettingError(
+            f'a component has options, {given}, but no "{kind}": say what it is, {kind}=...'
+        )
     if not isinstance(name, str):
         raise SettingError(f'the {kind} of a {registry.name} is {shown(name)}; give its name')
     with registry.switch_scope_and_registry(options.get('_scope_')) as there:
@@ -82,8 +83,11 @@ def _look_up(registry: Registry, options: Mapping, kind: str) -> Callable | None
         known = list(_names(there))
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     near = near or [k for k in known if k.lower() == name.lower()][:3]
-    hint = f'; did you mean {" or ".join(f"{n!r}" for n in near)}?' if near else (
-        '; if it is your own, name its module in custom_imports')
+    hint = (
+        f'; did you mean {" or ".join(f"{n!r}" for n in near)}?'
+        if near
+        else ('; if it is your own, name its module in custom_imports')
+    )
     text = f'component "{name}" is not in the registry "{registry.name}"{hint}'
     raise UnknownComponent(text.replace("'", '"'))
 
@@ -113,8 +117,9 @@ def check_types(component: Callable | None, options: Mapping[str, Any]) -> None:
             value, default = options[name], parameters[name].default
             if value is default or fits(value, hints[name]):
                 continue
-            raise SettingError(f'"{_name(component)}" has {name}={shown(value)}; it must be '
-                               f'{said(hints[name])}')
+            raise SettingError(
+                f'"{_name(component)}" has {name}={shown(value)}; it must be {said(hints[name])}'
+            )
         left -= set(parameters)
 
 
@@ -169,9 +174,18 @@ def said(hint: Any) -> str:
     >>> said(int | None)
     'a whole number or None'
     """
-    words = {int: 'a whole number', float: 'a number', bool: 'True or False', str: 'text',
-             type(None): 'None', dict: 'a dict', Mapping: 'a dict', list: 'a list',
-             Sequence: 'a list', tuple: 'a list'}
+    words = {
+        int: 'a whole number',
+        float: 'a number',
+        bool: 'True or False',
+        str: 'text',
+        type(None): 'None',
+        dict: 'a dict',
+        Mapping: 'a dict',
+        list: 'a list',
+        Sequence: 'a list',
+        tuple: 'a list',
+    }
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return ' or '.join(dict.fromkeys(said(one) for one in args))
@@ -202,9 +216,13 @@ def _name(component: Callable | None) -> str:
 
 
 def _call(component: Callable | None, options: Mapping) -> str:
-    given = ', '.join(f'{key}={shown(value)}' for key, value in options.items()
-                      if key not in ('type', '_scope_') and not callable(value)
-                      and isinstance(value, (str, Real, type(None), list, tuple)))
+    given = ', '.join(
+        f'{key}={shown(value)}'
+        for key, value in options.items()
+        if key not in ('type', '_scope_')
+        and not callable(value)
+        and isinstance(value, (str, Real, type(None), list, tuple))
+    )
     given = f'{given[:200]} ...' if len(given) > 200 else given
     return f'{_name(component)}({given})'
 
@@ -226,6 +244,10 @@ def constructors(component: Callable | None) -> list[Callable]:
 def option_names(component: Callable | None) -> list[str]:
     """Return the names that a component takes, or passes on to its bases."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    names = [p.name for make in constructors(component)
-             for p in inspect.signature(make).parameters.values() if p.kind in kinds]
+    names = [
+        p.name
+        for make in constructors(component)
+        for p in inspect.signature(make).parameters.values()
+        if p.kind in kinds
+    ]
     return [name for name in dict.fromkeys(names) if name != 'self']

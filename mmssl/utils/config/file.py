@@ -55,23 +55,26 @@ def _files(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     real = path.resolve()
     named = f'Config "{path}"' + (f', a base of "{above[-1]}",' if above else '')
     if real in above:
-        chain = ' -> '.join(file.name for file in (*above[above.index(real):], real))
-        raise SettingError(f'Config "{above[0]}" is a base of itself: {chain}; take one of these '
-                           '_base_ lines out')
+        chain = ' -> '.join(file.name for file in (*above[above.index(real) :], real))
+        raise SettingError(
+            f'Config "{above[0]}" is a base of itself: {chain}; take one of these _base_ lines out'
+        )
     if not path.exists():
         raise FileNotFoundError(f'{named} does not exist')
     if not path.is_file():
         raise SettingError(f'{named} is not a file')
     if path.suffix not in ENDINGS:
-        raise SettingError(f'{named} ends in "{path.suffix}"; a config ends in '
-                           f'{", ".join(ENDINGS)}')
+        raise SettingError(
+            f'{named} ends in "{path.suffix}"; a config ends in {", ".join(ENDINGS)}'
+        )
     _check_text(path, named)
     yield path
     try:
         bases = Config._get_base_files(str(path))
     except (Exception, SystemExit) as error:
-        raise SettingError(f'{named} cannot be read{_place(error)}: {type(error).__name__}: '
-                           f'{_words(error)}') from error
+        raise SettingError(
+            f'{named} cannot be read{_place(error)}: {type(error).__name__}: {_words(error)}'
+        ) from error
     for base in bases:
         if not isinstance(base, str):
             raise SettingError(f'{named} has {base!r} in _base_; it must be a path')
@@ -85,8 +88,9 @@ def _check_text(path: Path, named: str) -> None:
     try:
         text = path.read_bytes().decode('utf-8')
     except UnicodeDecodeError as error:
-        raise SettingError(f'{named} is no text in UTF-8 (byte {error.start}); is it a config? '
-                           'Save it as UTF-8') from None
+        raise SettingError(
+            f'{named} is no text in UTF-8 (byte {error.start}); is it a config? Save it as UTF-8'
+        ) from None
     if '\0' in text:
         raise SettingError(f'{named} is no text: it has zero bytes; is it a config?')
     if path.suffix != '.py':
@@ -100,9 +104,11 @@ def _check_data(path: Path, named: str) -> None:
     try:
         content = mmengine.load(str(path))
     except yaml.constructor.ConstructorError as error:
-        raise SettingError(f'{named} asks for an object of Python ({error.problem}, line '
-                           f'{error.problem_mark.line + 1}), but a config of YAML is data and runs '
-                           'nothing; write that entry in a config of Python') from None
+        raise SettingError(
+            f'{named} asks for an object of Python ({error.problem}, line '
+            f'{error.problem_mark.line + 1}), but a config of YAML is data and runs '
+            'nothing; write that entry in a config of Python'
+        ) from None
     except Exception as error:
         raise SettingError(f'{named} is no {path.suffix[1:].upper()}: {_words(error)}') from None
     if content is None:
@@ -120,9 +126,13 @@ def import_plug_ins(custom_imports: Any, path: Path) -> None:
     from mmengine.utils import import_modules_from_strings
 
     if not isinstance(custom_imports, dict) or not {'imports'} <= set(custom_imports) <= {
-            'imports', 'allow_failed_imports'}:
-        raise SettingError(f'custom_imports of "{path}" is {custom_imports!r}; write '
-                           "custom_imports=dict(imports=['my_module'])")
+        'imports',
+        'allow_failed_imports',
+    }:
+        raise SettingError(
+            f'custom_imports of "{path}" is {custom_imports!r}; write '
+            "custom_imports=dict(imports=['my_module'])"
+        )
     try:
         import_modules_from_strings(**custom_imports)
     except (Exception, SystemExit) as error:
@@ -134,8 +144,10 @@ def import_plug_ins(custom_imports: Any, path: Path) -> None:
                 f'custom_imports of "{path}": {error}. Put the file beside the config or into the '
                 'folder you start from, or set PYTHONPATH'
             ) from error
-        raise SettingError(f'custom_imports of "{path}" fails{_place(cause)}: '
-                           f'{type(cause).__name__}: {_words(cause)}') from error
+        raise SettingError(
+            f'custom_imports of "{path}" fails{_place(cause)}: '
+            f'{type(cause).__name__}: {_words(cause)}'
+        ) from error
 
 
 def _words(error: BaseException) -> str:
@@ -149,9 +161,12 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return f' (line {error.lineno} of {os.path.basename(error.filename or "it")})'
     ours = ('mmengine', 'mmssl', 'importlib', 'yaml')
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if not frame.filename.startswith('<')
-              and not any(f'{os.sep}{name}{os.sep}' in frame.filename for name in ours)]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith('<')
+        and not any(f'{os.sep}{name}{os.sep}' in frame.filename for name in ours)
+    ]
     if not frames:
         return ''
     return f' (line {frames[-1].lineno} of {frames[-1].filename})'

@@ -97,8 +97,9 @@ def _drop_strange_list(kept: dict, new: Mapping) -> None:
     if not isinstance(labelled, Mapping) or not isinstance(labelled.get('list'), str):
         return
     split = new.get('split')
-    other_split = isinstance(split, Mapping) and 'type' in split and (
-        labelled['list'] not in split.values())
+    other_split = (
+        isinstance(split, Mapping) and 'type' in split and (labelled['list'] not in split.values())
+    )
     other_type = 'type' in new and new['type'] != kept.get('type')
     if other_split or other_type:
         kept['labelled'] = _without(labelled, ['list'])

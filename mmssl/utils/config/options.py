@@ -28,7 +28,10 @@ class OptionsAction(argparse.Action):
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add `--cfg-options` to a command line."""
     parser.add_argument(
-        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE',
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        metavar='KEY=VALUE',
         help='override values of the config, for example train_cfg.max_iters=1000',
     )
 
@@ -64,8 +67,10 @@ def split_option(word: str) -> tuple[str, str]:
     if not equals:
         raise SettingError(f'"{word}" has no "=": write KEY=VALUE, without spaces around the "="')
     if not key.strip() or not all(part.strip() for part in key.split('.')):
-        raise SettingError(f'"{word}" names no entry before the "=": write KEY=VALUE, for example '
-                           'train_cfg.max_iters=1000')
+        raise SettingError(
+            f'"{word}" names no entry before the "=": write KEY=VALUE, for example '
+            'train_cfg.max_iters=1000'
+        )
     return key.strip(), value
 
 
@@ -168,15 +173,17 @@ def _check_path(node: Any, key: str) -> None:
         if isinstance(node, Sequence) and not isinstance(node, str):
             if not part.isdecimal() or int(part) >= len(node):
                 last = f'0 to {len(node) - 1}' if node else 'none'
-                raise SettingError(f'--cfg-options {key}: "{above}" is a list, whose entries are '
-                                   f'{last}, not "{part}"; or set the whole, {above}=[...]')
+                raise SettingError(
+                    f'--cfg-options {key}: "{above}" is a list, whose entries are '
+                    f'{last}, not "{part}"; or set the whole, {above}=[...]'
+                )
             node = node[int(part)]
         elif isinstance(node, Mapping) or depth == 0:
             if part not in node:
                 return
             node = node[part]
         else:
-            raise SettingError(f'--cfg-options {key}: "{above}" is {shown(node)}, which has no '
-                               f'entry "{part}"; set {above}=... itself')
-
-
+            raise SettingError(
+                f'--cfg-options {key}: "{above}" is {shown(node)}, which has no '
+                f'entry "{part}"; set {above}=... itself'
+            )

@@ -5,9 +5,21 @@ from collections.abc import Mapping
 from typing import Any
 
 # Options that change nothing of a result: where and how a run reports, and how it loads.
-NO_MATTER = ('work_dir', 'launcher', 'resume', 'log_level', 'vis_backends', 'visualizer',
-             'import_from', 'log_processor', 'default_hooks.logger', 'default_hooks.progress',
-             'default_hooks.visualization', 'default_hooks.timer', 'env_cfg.dist_cfg')
+NO_MATTER = (
+    'work_dir',
+    'launcher',
+    'resume',
+    'log_level',
+    'vis_backends',
+    'visualizer',
+    'import_from',
+    'log_processor',
+    'default_hooks.logger',
+    'default_hooks.progress',
+    'default_hooks.visualization',
+    'default_hooks.timer',
+    'env_cfg.dist_cfg',
+)
 NO_MATTER_ENDS = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
 
@@ -48,8 +60,10 @@ def in_words(
         >>> in_words(['iters'], {'iters': '2'}, {'iters': '4'})
         'iters is 2 there and 4 here'
     """
-    words = [f'{key} is {there.get(key, "not set")} there and {here.get(key, "not set")} here'
-             for key in keys[:most]]
+    words = [
+        f'{key} is {there.get(key, "not set")} there and {here.get(key, "not set")} here'
+        for key in keys[:most]
+    ]
     return '; '.join([*words, *[f'{len(keys) - most} more'] * (len(keys) > most)])
 
 

@@ -98,8 +98,13 @@ def sources_of(path: str | Path, set_above: frozenset[str] = frozenset()) -> Ite
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     assigned = frozenset(node.id for node in names if isinstance(node.ctx, ast.Store))
     read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
-             and isinstance(node.value, ast.Name) and node.value.id == BASE}
+    read |= {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == BASE
+    }
     yield Source(path, assigned - {BASE}, frozenset(read), set_above)
     for base in Config._get_base_files(path):
         base_path, _ = Config._get_cfg_path(base, path)
@@ -118,8 +123,11 @@ def _check_names(cfg, sources: list[Source], known: set[str]) -> None:
     A whole config, such as a run leaves in its work folder, may bear the variables of the bases
     that it was made of; there only what looks like a slip is refused, and the rest is told.
     """
-    unread = [name for name in cfg
-              if name not in known and name not in ENTRIES and not name.startswith('_')]
+    unread = [
+        name
+        for name in cfg
+        if name not in known and name not in ENTRIES and not name.startswith('_')
+    ]
     for name in unread:
         path = next((source.path for source in sources if name in source.assigned), cfg.filename)
         hint = _way_out(name, cfg, known)
@@ -128,7 +136,9 @@ def _check_names(cfg, sources: list[Source], known: set[str]) -> None:
     if unread:
         warnings.warn(
             f'Nothing reads {", ".join(unread)} of "{cfg.filename}": changing them there changes '
-            'nothing', stacklevel=3)
+            'nothing',
+            stacklevel=3,
+        )
 
 
 def _way_out(name: str, cfg, known: set[str]) -> str:
@@ -162,14 +172,17 @@ def _with_variables(cfg, path: Path, sources: list[Source], known: set[str], own
         own: options for variables.
     """
     chosen = {name.split('.')[0] for name in own}
-    places = {source.path: source.assigned & known & (source.set_above | chosen)
-              for source in sources}
+    places = {
+        source.path: source.assigned & known & (source.set_above | chosen) for source in sources
+    }
     given: dict[str, dict[str, ast.expr]] = {}
     for _ in range(ROUNDS if any(places.values()) else 0):
         wanted = copy.deepcopy(cfg)
         merge_options(wanted, own)
-        values = {file: {name: _literal(name, wanted[name]) for name in names if name in wanted}
-                  for file, names in places.items()}
+        values = {
+            file: {name: _literal(name, wanted[name]) for name in names if name in wanted}
+            for file, names in places.items()
+        }
         if _dumped(values) == _dumped(given):
             return cfg
         given = values
@@ -177,8 +190,12 @@ def _with_variables(cfg, path: Path, sources: list[Source], known: set[str], own
             with _assigning(given):
                 cfg = read_config(path)
         except SettingError as error:
-            texts = {f'{name}={ast.unparse(value)}' for names in given.values()
-                     for name, value in names.items() if name in chosen or not chosen}
+            texts = {
+                f'{name}={ast.unparse(value)}'
+                for names in given.values()
+                for name, value in names.items()
+                if name in chosen or not chosen
+            }
             raise SettingError(f'{", ".join(sorted(texts))} does not fit: {error}') from error
     if given:
         names = sorted({name for values in given.values() for name in values})
@@ -210,8 +227,10 @@ def _plain(value: Any) -> Any:
 
 
 def _dumped(values: dict[str, dict[str, ast.expr]]) -> dict:
-    return {file: {name: ast.dump(value) for name, value in names.items()}
-            for file, names in values.items()}
+    return {
+        file: {name: ast.dump(value) for name, value in names.items()}
+        for file, names in values.items()
+    }
 
 
 class _Assign(ast.NodeTransformer):
@@ -222,11 +241,19 @@ class _Assign(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.stmt) -> list[ast.stmt]:
         """Add the assignments."""
-        names = [one.id for one in ast.walk(node)
-                 if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]
-        return [node, *(
-            ast.Assign([ast.Name(name, ast.Store())], copy.deepcopy(self.values[name]))
-            for name in names if name in self.values)]
+        names = [
+            one.id
+            for one in ast.walk(node)
+            if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+        ]
+        return [
+            node,
+            *(
+                ast.Assign([ast.Name(name, ast.Store())], copy.deepcopy(self.values[name]))
+                for name in names
+                if name in self.values
+            ),
+        ]
 
     visit_AugAssign = visit_AnnAssign = visit_Assign
 

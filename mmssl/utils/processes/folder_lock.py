@@ -67,8 +67,10 @@ def check_folder(folder: str | Path) -> None:
     lock = _held.get(os.path.realpath(Path(folder) / NAME))
     if lock is not None and not lock.in_place():
         raise FileNotFoundError(
-            errno.ENOENT, 'the folder is gone: removed, renamed or unmounted during the run',
-            str(folder))
+            errno.ENOENT,
+            'the folder is gone: removed, renamed or unmounted during the run',
+            str(folder),
+        )
 
 
 @contextmanager
@@ -101,8 +103,12 @@ class _Lock:
         self.handle: int | None = None
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
-        self.record = {**_here(), 'pid': os.getpid(), 'beat': 0,
-                       'started': time.strftime('%Y-%m-%d %H:%M:%S')}
+        self.record = {
+            **_here(),
+            'pid': os.getpid(),
+            'beat': 0,
+            'started': time.strftime('%Y-%m-%d %H:%M:%S'),
+        }
 
     def acquire(self) -> None:
         while True:
@@ -131,17 +137,26 @@ class _Lock:
     def _refuse(self, other: dict) -> None:
         os.close(self.handle)
         self.handle = None
-        who = (f'process {other["pid"]} on {other["host"]}, started {other["started"]},'
-               if other else 'another process')
-        raise InUseError(f'{self.what} is in use: {who} writes to it. Wait for it or end it, or '
-                         f'choose {self.else_use}')
+        who = (
+            f'process {other["pid"]} on {other["host"]}, started {other["started"]},'
+            if other
+            else 'another process'
+        )
+        raise InUseError(
+            f'{self.what} is in use: {who} writes to it. Wait for it or end it, or '
+            f'choose {self.else_use}'
+        )
 
     def _lives(self, other: dict, decided: bool) -> bool:
         here = _here()
         if all(other[key] == here[key] for key in here):
             return not decided and other['pid'] != os.getpid() and is_alive(other['pid'])
-        print(f'{self.what} was used by process {other["pid"]} on {other["host"]}: looking for '
-              f'{WATCH:.0f} s whether it is alive', file=sys.stderr, flush=True)
+        print(
+            f'{self.what} was used by process {other["pid"]} on {other["host"]}: looking for '
+            f'{WATCH:.0f} s whether it is alive',
+            file=sys.stderr,
+            flush=True,
+        )
         until = time.monotonic() + WATCH
         while time.monotonic() < until:
             time.sleep(min(1.0, WATCH / 10))

@@ -116,13 +116,19 @@ def test_effective_batch_is_logged(monkeypatch):
 
 def test_a_batch_larger_than_what_there_is_is_said(monkeypatch):
     said = []
-    monkeypatch.setattr(semi_sampler, 'print_log',
-                        lambda text, logger=None, level=20: level == 30 and said.append(text))
+    monkeypatch.setattr(
+        semi_sampler,
+        'print_log',
+        lambda text, logger=None, level=20: level == 30 and said.append(text),
+    )
     sampler(num_labelled=10, num_unlabelled=23)
     assert not said
     sampler(num_labelled=11, num_unlabelled=24)
-    assert said == [f'num_{kind} = {n + 1}, but the data set has {n} {kind} images: images repeat '
-                    'within a batch.' for kind, n in (('labelled', 10), ('unlabelled', 23))]
+    assert said == [
+        f'num_{kind} = {n + 1}, but the data set has {n} {kind} images: images repeat '
+        'within a batch.'
+        for kind, n in (('labelled', 10), ('unlabelled', 23))
+    ]
 
 
 def test_labels_only():

@@ -165,10 +165,17 @@ def test_foreign_folder_is_never_overwritten(tmp_path):
     assert (tmp_path / 'thesis.tex').exists()
 
 
-@pytest.mark.parametrize('settings', [
-    '{"randomness.seed": "0"}', '{"seed": 1, "made_by": "hand", "files": []}', '[]', '{', '\udce4',
-    '{"made_by": "make_phantom of mmssl", "files": "all"}',
-])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        '{"randomness.seed": "0"}',
+        '{"seed": 1, "made_by": "hand", "files": []}',
+        '[]',
+        '{',
+        '\udce4',
+        '{"made_by": "make_phantom of mmssl", "files": "all"}',
+    ],
+)
 def test_a_settings_file_alone_makes_no_phantom(tmp_path, settings):
     (tmp_path / 'runs').mkdir()
     (tmp_path / 'runs/iter_4.pth').write_text('weights')

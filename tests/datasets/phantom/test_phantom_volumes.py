@@ -40,9 +40,7 @@ def test_layout_is_that_of_ssl4mis(root):
         'settings.json', 'train.list', 'train_slices.list', 'val.list', 'test.list',
     }  # fmt: skip
     lists = {p.stem: p.read_text().split() for p in root.glob('*.list')}
-    assert lists == dict(
-        train=volumes[:2], train_slices=slices, val=volumes[2:3], test=volumes[3:]
-    )
+    assert lists == dict(train=volumes[:2], train_slices=slices, val=volumes[2:3], test=volumes[3:])
     record = json.loads((root / 'settings.json').read_text())
     assert (record['layout'], record['slices'], record['classes']) == ('volumes', 5, 2)
 

@@ -48,8 +48,9 @@ def test_a_hole_that_cannot_fit_is_refused():
 
 
 def test_a_strong_view_with_a_mask_of_its_own():
-    view = TRANSFORMS.build(dict(
-        type='StrongView', mask=True, transforms=[dict(type='RandomCutout', prob=1.0)]))
+    view = TRANSFORMS.build(
+        dict(type='StrongView', mask=True, transforms=[dict(type='RandomCutout', prob=1.0)])
+    )
     given = sample()
     img, gt = given['img'], given['gt']
     out = view(given)

@@ -178,9 +178,7 @@ class FullDisk:
 
 def fail_write(monkeypatch, room):
     real = builtins.open
-    monkeypatch.setattr(
-        io, 'open', lambda *a: FullDisk(real(*a), room), raising=False
-    )
+    monkeypatch.setattr(io, 'open', lambda *a: FullDisk(real(*a), room), raising=False)
 
 
 def fail_call(monkeypatch, name):
@@ -211,16 +209,24 @@ def test_leftovers_of_dead_runs_are_removed(tmp_path):
     below = tmp_path / 'another_run'
     below.mkdir()
     # In the folder itself, which the caller has locked, nobody else can be writing.
-    own = [tmp_path / f'.{name}.{end}{TEMPORARY}' for name in ('iter_1.pth', 'last_checkpoint')
-           for end in (f'{host}.999999999', f'{host}.{os.getppid()}', 'elsewhere.1')]
+    own = [
+        tmp_path / f'.{name}.{end}{TEMPORARY}'
+        for name in ('iter_1.pth', 'last_checkpoint')
+        for end in (f'{host}.999999999', f'{host}.{os.getppid()}', 'elsewhere.1')
+    ]
     dead = below / f'.cost.json.{host}.999999999{TEMPORARY}'
-    kept = [below / f'.cost.json.{host}.{os.getppid()}{TEMPORARY}',
-            below / f'.cost.json.elsewhere.1{TEMPORARY}', tmp_path / 'iter_1.pth',
-            tmp_path / '.mine.tmp', tmp_path / 'a.tmp-mmssl']
+    kept = [
+        below / f'.cost.json.{host}.{os.getppid()}{TEMPORARY}',
+        below / f'.cost.json.elsewhere.1{TEMPORARY}',
+        tmp_path / 'iter_1.pth',
+        tmp_path / '.mine.tmp',
+        tmp_path / 'a.tmp-mmssl',
+    ]
     for file in (*own, dead, *kept):
         file.write_text('x')
     assert sorted(remove_temporaries(tmp_path, 'last_checkpoint')) == sorted(
-        f.name for f in own if 'last' in f.name)
+        f.name for f in own if 'last' in f.name
+    )
     assert len(remove_temporaries(tmp_path)) == 4
     assert sorted(f for f in tmp_path.rglob('*') if f.is_file()) == sorted(kept)
 

@@ -21,8 +21,11 @@ from mmssl.engine.checkpoints.folder import own_name, read_pointer
 from mmssl.engine.checkpoints.hook import CheckpointHook
 from mmssl.registry import RUNNERS
 
-BEST = {'default_hooks.checkpoint.save_best': 'sam/DSC', 'default_hooks.checkpoint.interval': 2,
-        'default_hooks.checkpoint.max_keep_ckpts': 1}
+BEST = {
+    'default_hooks.checkpoint.save_best': 'sam/DSC',
+    'default_hooks.checkpoint.interval': 2,
+    'default_hooks.checkpoint.max_keep_ckpts': 1,
+}
 
 
 def build(folder, **options):
@@ -91,8 +94,14 @@ def test_checkpoints_of_which_none_is_whole_stop_the_run(run, name, what):
     data = file.read_bytes()
     (run / 'iter_4.pth').unlink()
     if what != 'gone':
-        file.write_bytes({'cut': data[:-7], 'empty': b'', 'binary': bytes(range(99, 256)),
-                          'flipped': bytes([data[0] ^ 1]) + data[1:]}[what])
+        file.write_bytes(
+            {
+                'cut': data[:-7],
+                'empty': b'',
+                'binary': bytes(range(99, 256)),
+                'flipped': bytes([data[0] ^ 1]) + data[1:],
+            }[what]
+        )
     said = 'no whole checkpoint.*--overwrite'
     with pytest.raises(IncompleteCheckpointError, match=said) as error:
         train(run, resume=True, **BEST)
@@ -146,11 +155,19 @@ def test_the_best_so_far_comes_along(short, tmp_path):
     assert runner.message_hub.get_info('best_ckpt') == 'best_sam_DSC_iter_4.pth'
 
 
-@pytest.mark.parametrize('key, value', [
-    ('best_ckpt', '{victim}'), ('best_ckpt', '../thesis.pth'), ('best_ckpt', ['a']),
-    ('last_ckpt', '{victim}'), ('keep_ckpt_ids', ['../../thesis', '4/../../thesis']),
-    ('keep_ckpt_ids', '4'), ('extra_ckpt_id', '/../../thesis'), ('best_score', 'high'),
-])
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('best_ckpt', '{victim}'),
+        ('best_ckpt', '../thesis.pth'),
+        ('best_ckpt', ['a']),
+        ('last_ckpt', '{victim}'),
+        ('keep_ckpt_ids', ['../../thesis', '4/../../thesis']),
+        ('keep_ckpt_ids', '4'),
+        ('extra_ckpt_id', '/../../thesis'),
+        ('best_score', 'high'),
+    ],
+)
 def test_a_crafted_checkpoint_removes_nothing(run, tmp_path, key, value):
     victim = tmp_path / 'thesis.pth'
     victim.write_text('years')
@@ -170,11 +187,17 @@ def test_names_of_other_files_are_none_of_ours():
         CheckpointHook(filename_tmpl='../{}.pth')
 
 
-@pytest.mark.parametrize('options, said', [
-    ({'model.norm': 'gn'}, "another run: model.norm"),
-    ({'train_dataloader.dataset.noise': 'used'}, 'train_dataloader.dataset.noise'),
-    ({'optim_wrapper.optimizers.sam.type': 'Adam'}, "sam.type is 'AdamW' there and 'Adam' here"),
-])
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        ({'model.norm': 'gn'}, 'another run: model.norm'),
+        ({'train_dataloader.dataset.noise': 'used'}, 'train_dataloader.dataset.noise'),
+        (
+            {'optim_wrapper.optimizers.sam.type': 'Adam'},
+            "sam.type is 'AdamW' there and 'Adam' here",
+        ),
+    ],
+)
 def test_another_run_does_not_go_on(run, options, said):
     before = (run / 'iter_4.pth').read_bytes()
     for source in ({}, {'load_from': str(run / 'iter_4.pth')}):
@@ -184,16 +207,20 @@ def test_another_run_does_not_go_on(run, options, said):
     assert (run / 'iter_4.pth').read_bytes() == before
 
 
-@pytest.mark.parametrize('options, said', [
-    ({}, 'this very run.*--resume'),
-    ({'model.norm': 'gn'}, "model.norm is not set there and 'gn' here.*--overwrite"),
-    ({'load_from': 'here'}, 'this very run'),
-    ({'load_from': 'elsewhere', 'resume': True}, 'this very run'),
-])
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        ({}, 'this very run.*--resume'),
+        ({'model.norm': 'gn'}, "model.norm is not set there and 'gn' here.*--overwrite"),
+        ({'load_from': 'here'}, 'this very run'),
+        ({'load_from': 'elsewhere', 'resume': True}, 'this very run'),
+    ],
+)
 def test_a_used_folder_is_not_overwritten(short, run, options, said):
     where = {'here': run, 'elsewhere': short}
-    options = {k: str(where[v] / 'iter_4.pth') if k == 'load_from' else v
-               for k, v in options.items()}
+    options = {
+        k: str(where[v] / 'iter_4.pth') if k == 'load_from' else v for k, v in options.items()
+    }
     with pytest.raises(ValueError, match=said):
         train(run, **{'train_cfg.max_iters': 4}, **options, **BEST)
     assert names(run) == names(short)
@@ -225,26 +252,38 @@ def test_out_dir_has_a_folder_for_each_method_and_config(tmp_path):
     assert (tmp_path / 'one' / 'run' / 'last_checkpoint').read_text() == 'iter_8.pth'
 
 
-@pytest.mark.parametrize('change, said', [
-    (lambda c: c.update(message_hub=[1]), 'message_hub of another form'),
-    (lambda c: c['message_hub']['info'].update(last_val_iter='4'), "last_val_iter is '4'"),
-    (lambda c: c['message_hub']['info'].update(eval_history=[3]), 'eval_history has an entry'),
-    (lambda c: c['message_hub'].update(scalars={'a': 3}), 'message_hub of another form'),
-    (lambda c: c['meta'].update(iter=-1), 'says iter -1'),
-    (lambda c: c['meta'].update(epoch='two'), "says epoch 'two'"),
-    (lambda c: c['meta'].update(iter=99), 'stands at iteration 99, train_cfg.max_iters is 8'),
-    (lambda c: c.update(meta='none'), 'no optimiser state'),
-    (lambda c: c.update(optimizer=3), 'no optimiser state by name'),
-    (lambda c: c['optimizer'].update(sam=[]), 'sam. has an optimiser state that is none'),
-    (lambda c: c['optimizer'].update(sam=c['optimizer']['unet'] | {'param_groups': []}),
-     'parameters in its groups'),
-    (lambda c: c['optimizer']['unet']['state'].update({0: {'momentum_buffer': torch.ones(3, 3)}}),
-     r'momentum_buffer of parameter 0 is \(3, 3\), the parameter \(6, 4\)'),
-    (lambda c: c['optimizer']['unet']['state'].update({77: {}}), 'in no group'),
-    (lambda c: c['state_dict']['ema'].fill_(float('nan')), 'NaN or infinite values in 1 tensors'),
-    (lambda c: c['state_dict'].update(ema='text'), '"ema" as a str'),
-    (lambda c: c['state_dict'].update(ema=torch.ones(6, 4, dtype=torch.cfloat)), 'complex64'),
-])
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda c: c.update(message_hub=[1]), 'message_hub of another form'),
+        (lambda c: c['message_hub']['info'].update(last_val_iter='4'), "last_val_iter is '4'"),
+        (lambda c: c['message_hub']['info'].update(eval_history=[3]), 'eval_history has an entry'),
+        (lambda c: c['message_hub'].update(scalars={'a': 3}), 'message_hub of another form'),
+        (lambda c: c['meta'].update(iter=-1), 'says iter -1'),
+        (lambda c: c['meta'].update(epoch='two'), "says epoch 'two'"),
+        (lambda c: c['meta'].update(iter=99), 'stands at iteration 99, train_cfg.max_iters is 8'),
+        (lambda c: c.update(meta='none'), 'no optimiser state'),
+        (lambda c: c.update(optimizer=3), 'no optimiser state by name'),
+        (lambda c: c['optimizer'].update(sam=[]), 'sam. has an optimiser state that is none'),
+        (
+            lambda c: c['optimizer'].update(sam=c['optimizer']['unet'] | {'param_groups': []}),
+            'parameters in its groups',
+        ),
+        (
+            lambda c: c['optimizer']['unet']['state'].update(
+                {0: {'momentum_buffer': torch.ones(3, 3)}}
+            ),
+            r'momentum_buffer of parameter 0 is \(3, 3\), the parameter \(6, 4\)',
+        ),
+        (lambda c: c['optimizer']['unet']['state'].update({77: {}}), 'in no group'),
+        (
+            lambda c: c['state_dict']['ema'].fill_(float('nan')),
+            'NaN or infinite values in 1 tensors',
+        ),
+        (lambda c: c['state_dict'].update(ema='text'), '"ema" as a str'),
+        (lambda c: c['state_dict'].update(ema=torch.ones(6, 4, dtype=torch.cfloat)), 'complex64'),
+    ],
+)
 def test_what_a_checkpoint_holds_is_checked_before_it_is_taken(run, change, said):
     rewrite(run / 'iter_4.pth', change)
     with pytest.raises(ValueError, match=said) as error:

@@ -61,12 +61,16 @@ def test_other_readers_take_a_sealed_file(sound):
     assert zipfile.ZipFile(sound).testzip() is None
 
 
-@pytest.mark.parametrize('tensor', [
-    torch.zeros(1).expand(40_000_000_000),  # 160 GB out of four bytes
-    torch.zeros(2, 1, dtype=torch.float64).expand(2, 10**9),
-    torch.empty(3, device='meta'),
-    torch.sparse_coo_tensor(size=(10**6, 10**6)),
-], ids=['expanded', 'rows', 'meta', 'sparse'])
+@pytest.mark.parametrize(
+    'tensor',
+    [
+        torch.zeros(1).expand(40_000_000_000),  # 160 GB out of four bytes
+        torch.zeros(2, 1, dtype=torch.float64).expand(2, 10**9),
+        torch.empty(3, device='meta'),
+        torch.sparse_coo_tensor(size=(10**6, 10**6)),
+    ],
+    ids=['expanded', 'rows', 'meta', 'sparse'],
+)
 def test_a_tensor_larger_than_its_file_is_refused(tmp_path, tensor):
     torch.save({'state_dict': {'list': [tensor]}}, tmp_path / 'giant.pth')
     with pytest.raises(IncompleteCheckpointError, match='giant.pth" announces a tensor'):

@@ -25,32 +25,45 @@ def test_what_fits_is_loaded_and_the_rest_is_named(state):
     state['neck.weight'] = torch.ones(2)
     own = model()
     said = load_weights(own, {'state_dict': state}, 'x.pth', strict=False)
-    assert said == ('Loaded 8 of 9 tensors of x.pth; 1 of the model keep their first weights '
-                    '(2.bias); 1 of the file have no place (neck.weight)')
+    assert said == (
+        'Loaded 8 of 9 tensors of x.pth; 1 of the model keep their first weights '
+        '(2.bias); 1 of the file have no place (neck.weight)'
+    )
     assert torch.equal(own[0].weight, state['0.weight'])
 
 
-@mark.parametrize('wrap', [lambda s: s, lambda s: {'state_dict': s}, lambda s: {'model': s},
-                           lambda s: {'state_dict': {f'module.{k}': v for k, v in s.items()}}])
+@mark.parametrize(
+    'wrap',
+    [
+        lambda s: s,
+        lambda s: {'state_dict': s},
+        lambda s: {'model': s},
+        lambda s: {'state_dict': {f'module.{k}': v for k, v in s.items()}},
+    ],
+)
 def test_usual_forms_of_a_file(state, wrap):
     assert load_weights(model(), wrap(state), 'x', strict=False) == 'Loaded all 9 tensors of x' or (
-        load_weights(model(), wrap(state), 'x', strict=False) == 'Loaded 9 of 9 tensors of x')
+        load_weights(model(), wrap(state), 'x', strict=False) == 'Loaded 9 of 9 tensors of x'
+    )
 
 
-@mark.parametrize('content, said', [
-    ([1, 2], 'holds a list'),
-    (3.5, 'holds a float'),
-    ({}, 'holds no parameters by name; it has nothing'),
-    ({'epoch': 3, 'args': 'x'}, 'holds no parameters by name; it has epoch, args'),
-    ({'state_dict': {}}, 'holds no parameters'),
-    ({'state_dict': {'0.weight': 'text'}}, '"0.weight" as a str'),
-    ({'a.weight': torch.ones(2), 'b': torch.ones(1)}, 'none of the model.s 9 tensors'),
-    ({'0.weight': torch.ones(4, 1, 3, 3, dtype=torch.cdouble)}, '0.weight is torch.complex128'),
-    ({'0.weight': torch.ones(4, 1, 3, 3, dtype=torch.uint8)}, '0.weight is torch.uint8'),
-    ({'0.bias': torch.tensor([1.0, float('nan'), 0, 0])}, r'NaN.*1 tensors \(0.bias\)'),
-    ({'0.bias': torch.tensor([1.0, float('inf'), 0, 0])}, 'take an earlier file'),
-    ({'1.num_batches_tracked': torch.tensor(3)}, 'none of the model'),
-])
+@mark.parametrize(
+    'content, said',
+    [
+        ([1, 2], 'holds a list'),
+        (3.5, 'holds a float'),
+        ({}, 'holds no parameters by name; it has nothing'),
+        ({'epoch': 3, 'args': 'x'}, 'holds no parameters by name; it has epoch, args'),
+        ({'state_dict': {}}, 'holds no parameters'),
+        ({'state_dict': {'0.weight': 'text'}}, '"0.weight" as a str'),
+        ({'a.weight': torch.ones(2), 'b': torch.ones(1)}, 'none of the model.s 9 tensors'),
+        ({'0.weight': torch.ones(4, 1, 3, 3, dtype=torch.cdouble)}, '0.weight is torch.complex128'),
+        ({'0.weight': torch.ones(4, 1, 3, 3, dtype=torch.uint8)}, '0.weight is torch.uint8'),
+        ({'0.bias': torch.tensor([1.0, float('nan'), 0, 0])}, r'NaN.*1 tensors \(0.bias\)'),
+        ({'0.bias': torch.tensor([1.0, float('inf'), 0, 0])}, 'take an earlier file'),
+        ({'1.num_batches_tracked': torch.tensor(3)}, 'none of the model'),
+    ],
+)
 def test_what_is_no_such_model_stops(content, said):
     with raises(ValueError, match=said):
         load_weights(model(), content, 'x.pth', strict=False)
@@ -80,8 +93,14 @@ def test_nan_weights_are_refused_at_test(tmp_path):
 
 
 def test_addresses_of_one_name_have_places_of_their_own(tmp_path):
-    urls = ['https://a.org/model.pth', 'https://b.org/model.pth', 'https://a.org/v2/model.pth',
-            'https://a.org/model.pth?version=2', 'https://a.org/', 'https://b.org/x/..%2Fmodel.pth']
+    urls = [
+        'https://a.org/model.pth',
+        'https://b.org/model.pth',
+        'https://a.org/v2/model.pth',
+        'https://a.org/model.pth?version=2',
+        'https://a.org/',
+        'https://b.org/x/..%2Fmodel.pth',
+    ]
     files = [cached_file(url, tmp_path) for url in urls]
     assert len(set(files)) == len(urls) and cached_file(urls[0], tmp_path) == files[0]
     assert all(file.parent.parent == tmp_path for file in files)

@@ -24,8 +24,11 @@ def run(folder, max_iters=8, resume=False, kind='poly', **options):
     cfg.param_scheduler = KINDS[kind]['param_scheduler']
     runner = RUNNERS.build(cfg)
     runner.train()
-    rates = {key: list(buffer.data[0]) for key, buffer in runner.message_hub.log_scalars.items()
-             if key.endswith('lr')}
+    rates = {
+        key: list(buffer.data[0])
+        for key, buffer in runner.message_hub.log_scalars.items()
+        if key.endswith('lr')
+    }
     return runner, rates
 
 
@@ -39,16 +42,20 @@ def test_a_longer_run_has_the_schedule_of_its_length(tmp_path, kind):
     run(tmp_path / 'part', max_iters=4, kind=kind)
     runner, rates = run(tmp_path / 'part', resume=True, kind=kind)
     assert {key: values[4:] for key, values in rates.items()} == {
-        key: values[4:] for key, values in whole.items()}
+        key: values[4:] for key, values in whole.items()
+    }
     assert 'train_cfg.max_iters is 4 there and 8 here' in log(runner)
     assert ('Rates are those' in log(runner)) is (kind != 'none')
 
 
 @pytest.mark.parametrize('kind', ['poly', 'list', 'none'])
 def test_new_options_of_the_optimisers_hold(tmp_path, kind):
-    new = {'optim_wrapper.optimizers.unet.lr': 0.02, 'optim_wrapper.optimizers.sam.lr': 3e-3,
-           'optim_wrapper.optimizers.sam.weight_decay': 0.5,
-           'optim_wrapper.optimizers.sam.betas': [0.8, 0.99]}
+    new = {
+        'optim_wrapper.optimizers.unet.lr': 0.02,
+        'optim_wrapper.optimizers.sam.lr': 3e-3,
+        'optim_wrapper.optimizers.sam.weight_decay': 0.5,
+        'optim_wrapper.optimizers.sam.betas': [0.8, 0.99],
+    }
     _, whole = run(tmp_path / 'whole', kind=kind, **new)
     run(tmp_path / 'part', max_iters=4, kind=kind)
     runner, rates = run(tmp_path / 'part', resume=True, kind=kind, **new)

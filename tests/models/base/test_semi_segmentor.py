@@ -44,8 +44,9 @@ def test_weight_follows_the_ramp():
 
 
 def test_views_come_at_each_students_size_on_the_corner_aligned_grid():
-    model = supervised(data_preprocessor=dict(sizes=dict(unet=dict(image=20, label=10)), mean=127.5,
-                                              std=127.5))
+    model = supervised(
+        data_preprocessor=dict(sizes=dict(unet=dict(image=20, label=10)), mean=127.5, std=127.5)
+    )
     raw = raw_batch()
     batch = model.data_preprocessor(copy.deepcopy(raw), True)['inputs']
     expected = resize_nearest(raw['inputs']['x_w'], (20, 20)).float() / 127.5 - 1
@@ -99,13 +100,15 @@ def test_weights_of_students_alone_serve_the_teachers_too(loader):
 def test_prediction_has_the_size_of_the_label_for_every_student():
     from mmengine.structures import PixelData
 
-    model = build(dict(type='SupOnly', primary='b',
-                       students=dict(a=segmentor(), b=segmentor(norm=GN)))).eval()
+    model = build(
+        dict(type='SupOnly', primary='b', students=dict(a=segmentor(), b=segmentor(norm=GN)))
+    ).eval()
     sample = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
     sample.gt_sem_seg = PixelData(data=torch.zeros(1, 21, 17, dtype=torch.uint8))
     other = SegDataSample(metainfo=dict(ori_shape=(50, 40)))
-    data = dict(inputs=[torch.zeros(1, 16, 16, dtype=torch.uint8)] * 2,
-                data_samples=[sample, other])
+    data = dict(
+        inputs=[torch.zeros(1, 16, 16, dtype=torch.uint8)] * 2, data_samples=[sample, other]
+    )
     first, second = model.test_step(data)
     assert first.pred_a.data.shape == first.pred_b.data.shape == (1, 21, 17)
     assert second.pred_sem_seg.data.shape == (1, 50, 40)
@@ -125,22 +128,27 @@ def test_prediction_is_brought_to_the_label_on_the_corner_aligned_grid():
 
 
 def test_pseudo_labels_are_the_class_maps_of_the_teachers():
-    model = build(dict(type='SemiSegmentor', students=dict(net=segmentor(norm=GN)),
-                       teachers=['net']))
+    model = build(
+        dict(type='SemiSegmentor', students=dict(net=segmentor(norm=GN)), teachers=['net'])
+    )
     for p in model.teachers.parameters():
         p.data.neg_()
     x = torch.rand(2, 1, 16, 16)
-    teacher, student = (nets['net'](x, mode='tensor').argmax(1)
-                        for nets in (model.teachers, model.students))
+    teacher, student = (
+        nets['net'](x, mode='tensor').argmax(1) for nets in (model.teachers, model.students)
+    )
     found = model.pseudo_labels({'net': x})
     assert torch.equal(found['net'], teacher) and not torch.equal(teacher, student)
 
 
-@pytest.mark.parametrize('kwargs, word', [
-    (dict(teachers=['net']), 'teachers'),
-    (dict(primary='net'), 'primary'),
-    (dict(data_preprocessor=dict(sizes=dict(net=dict(image=8)))), 'sizes'),
-])
+@pytest.mark.parametrize(
+    'kwargs, word',
+    [
+        (dict(teachers=['net']), 'teachers'),
+        (dict(primary='net'), 'primary'),
+        (dict(data_preprocessor=dict(sizes=dict(net=dict(image=8)))), 'sizes'),
+    ],
+)
 def test_unknown_student_names_are_refused(kwargs, word):
     with pytest.raises(ValueError, match=word):
         supervised(**kwargs)
@@ -157,8 +165,14 @@ def test_students_are_built_without_advice_on_losses_that_are_not_used():
     one_channel = segmentor()
     one_channel['decode_head']['out_channels'] = 1
     supervised()
-    build(dict(type='SupOnly', students=dict(unet=one_channel),
-               sup_loss=dict(type='DiceBCELoss'), label_space=dict(type='OverlappingParts')))
+    build(
+        dict(
+            type='SupOnly',
+            students=dict(unet=one_channel),
+            sup_loss=dict(type='DiceBCELoss'),
+            label_space=dict(type='OverlappingParts'),
+        )
+    )
 
 
 def small_logits(side_head=False):
@@ -168,20 +182,29 @@ def small_logits(side_head=False):
     return dict(cfg, auxiliary_head=half) if side_head else dict(cfg, decode_head=half)
 
 
-@pytest.mark.parametrize('method, options', [
-    ('SupOnly', {}),
-    ('MeanTeacher', dict(teachers=['unet'])),
-    ('FixMatch', dict(teachers=['unet'], mixer=dict(type='CutMix'))),
-    ('UniMatch', {}),
-    ('SSNet', {}),
-])
+@pytest.mark.parametrize(
+    'method, options',
+    [
+        ('SupOnly', {}),
+        ('MeanTeacher', dict(teachers=['unet'])),
+        ('FixMatch', dict(teachers=['unet'], mixer=dict(type='CutMix'))),
+        ('UniMatch', {}),
+        ('SSNet', {}),
+    ],
+)
 def test_logits_are_brought_to_the_size_of_the_images_unless_a_label_size_is_named(method, options):
     raw = raw_batch()
     raw['inputs']['box2'] = raw['inputs']['box']
     terms = []
     for sizes in ({}, dict(unet=dict(label=32))):
-        model = build(dict(type=method, students=dict(unet=small_logits()),
-                           data_preprocessor=dict(sizes=sizes), **options))
+        model = build(
+            dict(
+                type=method,
+                students=dict(unet=small_logits()),
+                data_preprocessor=dict(sizes=sizes),
+                **options,
+            )
+        )
         torch.manual_seed(0)
         terms.append(model.loss(model.data_preprocessor(raw, True)['inputs'])['loss'])
     assert torch.equal(*terms)
@@ -259,8 +282,14 @@ def test_one_channel_for_two_classes_is_a_part_and_not_two_classes():
     student['decode_head']['out_channels'] = 1
     with pytest.raises(ValueError, match='the networks have 1: set num_classes=2'):
         build(dict(type='SupOnly', students=dict(unet=student)))
-    model = build(dict(type='SupOnly', students=dict(unet=student), sup_loss=dict(
-        type='DiceBCELoss'), label_space=dict(type='OverlappingParts')))
+    model = build(
+        dict(
+            type='SupOnly',
+            students=dict(unet=student),
+            sup_loss=dict(type='DiceBCELoss'),
+            label_space=dict(type='OverlappingParts'),
+        )
+    )
     assert model.loss(model.data_preprocessor(raw_batch(), True)['inputs'])['loss'] > 0
     assert model.predict_logits({'unet': torch.rand(1, 1, 8, 8)}, 'unet').shape == (1, 2, 8, 8)
 
@@ -283,13 +312,17 @@ def test_labelled_images_are_missed():
 PAIR = dict(unet=segmentor(), other=segmentor())
 
 
-@pytest.mark.parametrize('cfg', [
-    dict(type='FixMatch', teachers=['unet'], mixer=dict(type='CutMix')),
-    dict(type='SymGD', teachers=['unet']),
-    dict(type='CPS', students=PAIR, cutmix=True),
-    dict(type='UniMatch', feature_dropout=None),
-    synfoc(),
-], ids=lambda cfg: cfg['type'])
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        dict(type='FixMatch', teachers=['unet'], mixer=dict(type='CutMix')),
+        dict(type='SymGD', teachers=['unet']),
+        dict(type='CPS', students=PAIR, cutmix=True),
+        dict(type='UniMatch', feature_dropout=None),
+        synfoc(),
+    ],
+    ids=lambda cfg: cfg['type'],
+)
 def test_boxes_are_drawn_in_a_square_of_any_side(cfg):
     """A box of a square of twice the side, in twice the pixels, is the same box."""
     cfg, raw, losses = dict(dict(students=dict(unet=segmentor())), **cfg), raw_batch(), []

@@ -10,25 +10,41 @@ WIDTHS = (4, 6, 8, 10)
 
 
 def network(head=None, widths=WIDTHS, **kwargs):
-    return build(dict(
-        type='EncoderDecoder',
-        backbone=dict(type='UNetEncoder', widths=widths, dropout=(0,) * len(widths)),
-        decode_head=dict(in_channels=widths, num_classes=3, **head), **kwargs))
+    return build(
+        dict(
+            type='EncoderDecoder',
+            backbone=dict(type='UNetEncoder', widths=widths, dropout=(0,) * len(widths)),
+            decode_head=dict(in_channels=widths, num_classes=3, **head),
+            **kwargs,
+        )
+    )
 
 
 def parameters(head):
-    return sum(p.numel() for p in build(dict(
-        type='EncoderDecoder', backbone=dict(type='UNetEncoder'), decode_head=head)).parameters())
+    return sum(
+        p.numel()
+        for p in build(
+            dict(type='EncoderDecoder', backbone=dict(type='UNetEncoder'), decode_head=head)
+        ).parameters()
+    )
 
 
-@pytest.mark.parametrize('head, count', [
-    (dict(type='UNetDecoderHead'), 1_813_764),
-    (dict(type='MultiDecoderHead'), 2_577_624),
-    (dict(type='MultiDecoderHead', upsample=('bilinear', 'transposed', 'nearest')), 3_210_924),
-    (dict(type='MultiDecoderHead', upsample=('bilinear', 'transposed', 'nearest', 'bicubic')),
-     3_844_224),
-    (dict(type='UNetPyramidHead'), 1_831_060 - 9_220),
-], ids=['U-Net', 'MC-Net', 'MC-Net+', 'four decoders', 'URPC'])
+@pytest.mark.parametrize(
+    'head, count',
+    [
+        (dict(type='UNetDecoderHead'), 1_813_764),
+        (dict(type='MultiDecoderHead'), 2_577_624),
+        (dict(type='MultiDecoderHead', upsample=('bilinear', 'transposed', 'nearest')), 3_210_924),
+        (
+            dict(
+                type='MultiDecoderHead', upsample=('bilinear', 'transposed', 'nearest', 'bicubic')
+            ),
+            3_844_224,
+        ),
+        (dict(type='UNetPyramidHead'), 1_831_060 - 9_220),
+    ],
+    ids=['U-Net', 'MC-Net', 'MC-Net+', 'four decoders', 'URPC'],
+)
 def test_as_many_parameters_as_published(head, count):
     assert parameters(head) == count
 
@@ -62,10 +78,13 @@ def test_the_pyramid_looks_from_the_image_to_the_smallest_map():
     main, half, quarter = all_logits(student, torch.rand(2, 1, 16, 16))
     assert main.shape == half.shape == quarter.shape == (2, 3, 16, 16)
     for logits, size in ((half, 2), (quarter, 4)):
-        assert torch.equal(logits, logits[..., ::size, ::size].repeat_interleave(
-            size, -1).repeat_interleave(size, -2))
-    assert not torch.equal(half, half[..., ::4, ::4].repeat_interleave(4, -1).repeat_interleave(
-        4, -2))
+        assert torch.equal(
+            logits,
+            logits[..., ::size, ::size].repeat_interleave(size, -1).repeat_interleave(size, -2),
+        )
+    assert not torch.equal(
+        half, half[..., ::4, ::4].repeat_interleave(4, -1).repeat_interleave(4, -2)
+    )
 
 
 def test_noise_reaches_the_sides_in_training_alone():
@@ -79,10 +98,16 @@ def test_noise_reaches_the_sides_in_training_alone():
     assert all(torch.equal(i, j) for i, j in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize('noise, message', [
-    (('dropout',), 'has 2 side outputs but 1 entries in noise'),
-    (('dropout', 'salt'), r"noise has \['salt'\]; known are \['dropout', 'attention', 'scale'\]"),
-])
+@pytest.mark.parametrize(
+    'noise, message',
+    [
+        (('dropout',), 'has 2 side outputs but 1 entries in noise'),
+        (
+            ('dropout', 'salt'),
+            r"noise has \['salt'\]; known are \['dropout', 'attention', 'scale'\]",
+        ),
+    ],
+)
 def test_wrong_noise_is_refused(noise, message):
     with pytest.raises(ValueError, match=message):
         network(dict(type='UNetPyramidHead', noise=noise))
@@ -105,8 +130,9 @@ def test_auxiliary_heads_of_a_stock_segmentor_count():
     cfg = segmentor(classes=3)
     aux = dict(cfg['decode_head'], in_channels=8, channels=8, in_index=0)
     for heads, count in ((None, 1), (aux, 2), ([aux, aux], 3)):
-        student = build(dict(cfg, decode_head=dict(cfg['decode_head'], in_index=1),
-                             auxiliary_head=heads))
+        student = build(
+            dict(cfg, decode_head=dict(cfg['decode_head'], in_index=1), auxiliary_head=heads)
+        )
         logits = all_logits(student, torch.rand(2, 1, 16, 16))
         assert [tuple(y.shape) for y in logits] == [(2, 3, 16, 16)] * count
     assert isinstance(student.auxiliary_head, nn.ModuleList)

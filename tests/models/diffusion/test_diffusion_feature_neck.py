@@ -95,8 +95,10 @@ def views(transform, count):
     for number, img in enumerate(slices):
         results = TrackGeometry()(dict(img=img, rng=np.random.default_rng(number)))
         results = transform(results)
-        view, whole = (torch.from_numpy(i.copy()).permute(2, 0, 1)[None].float() / 255
-                       for i in (results['img'], img))
+        view, whole = (
+            torch.from_numpy(i.copy()).permute(2, 0, 1)[None].float() / 255
+            for i in (results['img'], img)
+        )
         yield view, whole, torch.from_numpy(results['grid'].astype(np.int32))[None]
 
 

@@ -26,9 +26,24 @@ from mmssl.models.diffusion.unet import (
 TINY = guided_diffusion_config(8, 16, (1, 2, 2), attention=(8, 4), norm_groups=4)
 # guided-diffusion's output blocks at C = 256 and 256 px: channels and side
 SHEET = [
-    (1024, 8), (1024, 8), (1024, 16), (1024, 16), (1024, 16), (1024, 32), (512, 32), (512, 32),
-    (512, 64), (512, 64), (512, 64), (512, 128), (256, 128), (256, 128), (256, 256), (256, 256),
-    (256, 256), (256, 256),
+    (1024, 8),
+    (1024, 8),
+    (1024, 16),
+    (1024, 16),
+    (1024, 16),
+    (1024, 32),
+    (512, 32),
+    (512, 32),
+    (512, 64),
+    (512, 64),
+    (512, 64),
+    (512, 128),
+    (256, 128),
+    (256, 128),
+    (256, 256),
+    (256, 256),
+    (256, 256),
+    (256, 256),
 ]
 
 
@@ -43,9 +58,13 @@ def folder(tmp_path):
     return tmp_path / 'unet'
 
 
-@pytest.mark.parametrize('variant, parameters', [
-    ('effective', 495_921_665), ('yaml', 552_797_953),
-])
+@pytest.mark.parametrize(
+    'variant, parameters',
+    [
+        ('effective', 495_921_665),
+        ('yaml', 552_797_953),
+    ],
+)
 def test_paper_size(variant, parameters):
     cfg = guided_diffusion_config(variant=variant)
     with torch.device('meta'):
@@ -57,18 +76,20 @@ def test_paper_size(variant, parameters):
 
 def test_small_recipe():
     cfg = guided_diffusion_config(32, 64, (1, 2, 4, 4))
-    assert block_shapes(cfg, 64, (6, 2, 4)) == {
-        6: (64, 32, 32), 2: (128, 16, 16), 4: (128, 16, 16)}
+    assert block_shapes(cfg, 64, (6, 2, 4)) == {6: (64, 32, 32), 2: (128, 16, 16), 4: (128, 16, 16)}
     with torch.device('meta'):
         assert sum(p.numel() for p in build_unet(cfg).parameters()) == 6_928_929
 
 
-@pytest.mark.parametrize('options, said', [
-    (dict(variant='lsun'), 'known are effective, yaml'),
-    (dict(heads=4), r"unknown options \['heads'\]; known are num_heads"),
-    (dict(multipliers=(1, 2, 3, 4), image_size=64), 'heads of several widths'),
-    (dict(head_channels=100), r'heads of 100 channels do not divide levels of \[1024\]'),
-])
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        (dict(variant='lsun'), 'known are effective, yaml'),
+        (dict(heads=4), r"unknown options \['heads'\]; known are num_heads"),
+        (dict(multipliers=(1, 2, 3, 4), image_size=64), 'heads of several widths'),
+        (dict(head_channels=100), r'heads of 100 channels do not divide levels of \[1024\]'),
+    ],
+)
 def test_wrong_architectures_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         guided_diffusion_config(**options)
@@ -87,8 +108,10 @@ def test_blocks_are_counted_from_the_bottom_with_upsamplers_inside():
 def test_block_outputs_are_what_flows_through_the_network():
     unet, x, t = tiny(), torch.randn(2, 1, 16, 16), torch.tensor([3, 900])
     seen = []
-    handles = [unet.up_blocks[0].register_forward_hook(lambda m, i, o: seen.append(o)),
-               unet.conv_norm_out.register_forward_hook(lambda m, i, o: seen.append(i[0]))]
+    handles = [
+        unet.up_blocks[0].register_forward_hook(lambda m, i, o: seen.append(o)),
+        unet.conv_norm_out.register_forward_hook(lambda m, i, o: seen.append(i[0])),
+    ]
     with torch.no_grad():
         unet(x, t)
     for handle in handles:
@@ -127,9 +150,14 @@ def test_step_out_of_range():
         check_steps((50, 1000, -1))
 
 
-@pytest.mark.parametrize('t, abar, signal, noise', [
-    (50, 0.96995, 0.9849, 0.1733), (150, 0.78589, 0.8865, 0.4627), (250, 0.52142, 0.7221, 0.6918),
-])
+@pytest.mark.parametrize(
+    't, abar, signal, noise',
+    [
+        (50, 0.96995, 0.9849, 0.1733),
+        (150, 0.78589, 0.8865, 0.4627),
+        (250, 0.52142, 0.7221, 0.6918),
+    ],
+)
 def test_noise_levels(t, abar, signal, noise):
     schedule, one, zero = noise_schedule(), torch.ones(1, 1), torch.zeros(1, 1)
     assert float(schedule.alphas_cumprod[t]) == pytest.approx(abar, abs=5e-6)
@@ -142,8 +170,10 @@ def test_saved_and_loaded(folder):
     unet, x, t = load_unet(folder, in_channels=1), torch.randn(2, 1, 16, 16), torch.tensor([3, 9])
     assert not unet.training and not any(p.requires_grad for p in unet.parameters())
     saved = tiny()
-    assert all(torch.equal(p, q) for p, q in
-               zip(unet.state_dict().values(), saved.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(p, q)
+        for p, q in zip(unet.state_dict().values(), saved.state_dict().values(), strict=True)
+    )
     with torch.no_grad():
         torch.testing.assert_close(unet(x, t).sample, saved(x, t).sample)
     assert read_extra(folder) == dict(input_range=[-1, 1])
@@ -200,20 +230,29 @@ def _other_shape(folder):
     (folder / 'config.json').write_text(json.dumps({**config, 'layers_per_block': 1}))
 
 
-@pytest.mark.parametrize('spoil, kind, said', [
-    (shutil.rmtree, FileNotFoundError, 'no diffusion model in .*unet.*train one with'),
-    (lambda f: (f / 'config.json').unlink(), FileNotFoundError, 'unet has no config.json'),
-    (lambda f: (f / module.WEIGHTS).unlink(), FileNotFoundError, f'has no {module.WEIGHTS}'),
-    (_pickle_only, ValueError, r'only as pickle \(diffusion_pytorch_model.bin\)'),
-    (lambda f: (f / module.WEIGHTS).write_bytes(b'x' * 100), ValueError, 'cannot be loaded'),
-    (_other_shape, ValueError, r'does not fit its config.json: \d+ \w+ tensors, the first is'),
-    (lambda f: (f / 'config.json').write_text('{"_cl'), ValueError, 'config.json is not JSON'),
-    (lambda f: (f / 'config.json').write_text('{"_class_name": "AutoencoderKL"}'), ValueError,
-     'describes a AutoencoderKL; needed is a UNet2DModel'),
-    (lambda f: (f / 'config.json').write_text('{"num_class_embeds": 10}'), ValueError,
-     'needs class labels'),
-    (lambda f: None, ValueError, 'takes 1 channels, but the images have 3'),
-])
+@pytest.mark.parametrize(
+    'spoil, kind, said',
+    [
+        (shutil.rmtree, FileNotFoundError, 'no diffusion model in .*unet.*train one with'),
+        (lambda f: (f / 'config.json').unlink(), FileNotFoundError, 'unet has no config.json'),
+        (lambda f: (f / module.WEIGHTS).unlink(), FileNotFoundError, f'has no {module.WEIGHTS}'),
+        (_pickle_only, ValueError, r'only as pickle \(diffusion_pytorch_model.bin\)'),
+        (lambda f: (f / module.WEIGHTS).write_bytes(b'x' * 100), ValueError, 'cannot be loaded'),
+        (_other_shape, ValueError, r'does not fit its config.json: \d+ \w+ tensors, the first is'),
+        (lambda f: (f / 'config.json').write_text('{"_cl'), ValueError, 'config.json is not JSON'),
+        (
+            lambda f: (f / 'config.json').write_text('{"_class_name": "AutoencoderKL"}'),
+            ValueError,
+            'describes a AutoencoderKL; needed is a UNet2DModel',
+        ),
+        (
+            lambda f: (f / 'config.json').write_text('{"num_class_embeds": 10}'),
+            ValueError,
+            'needs class labels',
+        ),
+        (lambda f: None, ValueError, 'takes 1 channels, but the images have 3'),
+    ],
+)
 def test_what_cannot_be_loaded_is_said(folder, spoil, kind, said):
     spoil(folder)
     with pytest.raises(kind, match=said):

@@ -20,6 +20,8 @@ schedule = runner.bare_model.schedule
 add_noise = schedule.add_noise
 schedule.add_noise = lambda x, eps, t: (noise.append(eps), add_noise(x, eps, t))[1]
 runner.train()
-torch.save(dict(state=runner.bare_model.state_dict(), noise=noise[-1]),
-           f'{sys.argv[2]}/{os.environ["RANK"]}.pth')
+torch.save(
+    dict(state=runner.bare_model.state_dict(), noise=noise[-1]),
+    f'{sys.argv[2]}/{os.environ["RANK"]}.pth',
+)
 torch.distributed.destroy_process_group()

@@ -56,11 +56,16 @@ def fingerprint(tester: type[MethodTester], start: int) -> list[str]:
 def main(*args: str) -> int:
     """Write the hashes, or compare them with a file's; 1 if one differs."""
     torch.set_num_threads(1)
-    entries = {name: entry for name, entry in vars(test_all_methods).items()
-               if isinstance(entry, type) and issubclass(entry, MethodTester)
-               and hasattr(entry, 'config')}
-    found = {f'{name}@{start}': fingerprint(entry, start)
-             for name, entry in sorted(entries.items()) for start in STARTS}
+    entries = {
+        name: entry
+        for name, entry in vars(test_all_methods).items()
+        if isinstance(entry, type) and issubclass(entry, MethodTester) and hasattr(entry, 'config')
+    }
+    found = {
+        f'{name}@{start}': fingerprint(entry, start)
+        for name, entry in sorted(entries.items())
+        for start in STARTS
+    }
     if args[:1] != ('--compare',):
         text = json.dumps(found, indent=1)
         Path(args[0]).write_text(text) if args else print(text)

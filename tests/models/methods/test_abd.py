@@ -10,8 +10,14 @@ HALF = dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, masked_mean=True)
 
 def abd(form='ABDBCP', classes=2, norm=BN, iteration=50, **kwargs):
     network = segmentor(classes, norm)
-    cfg = dict(type=form, students=dict(unet2=network, unet=network), primary='unet',
-               parts=[[i] for i in range(1, classes)], sup_loss=HALF, grid=4)
+    cfg = dict(
+        type=form,
+        students=dict(unet2=network, unet=network),
+        primary='unet',
+        parts=[[i] for i in range(1, classes)],
+        sup_loss=HALF,
+        grid=4,
+    )
     if form == 'ABDBCP':
         cfg['teachers'] = ['unet']
     cfg.update(kwargs)
@@ -40,8 +46,9 @@ def test_terms_and_total(form):
     terms = {f'{kind}_{name}' for kind in kinds for name in ('unet', 'unet2')}
     assert set(out) - {'loss', 'weight'} == terms
     assert all(out[term] > 0 for term in terms)
-    weights = {k: out['weight'] if k.startswith(('cps', 'displaced', 'unsup')) else 1
-               for k in terms}
+    weights = {
+        k: out['weight'] if k.startswith(('cps', 'displaced', 'unsup')) else 1 for k in terms
+    }
     total = sum(weights[k] * out[k] for k in terms)
     assert out['loss'].item() == pytest.approx(total.item(), rel=1e-5)
 
@@ -83,8 +90,11 @@ def test_pretraining_is_of_the_first_network_alone():
 
 def test_one_teacher_and_one_rectangle_for_both(monkeypatch):
     model, seen = abd(), []
-    monkeypatch.setattr(model, 'teacher_prob', lambda name, u: (
-        seen.append((name, u)), torch.rand(len(u), 2, 32, 32))[1])
+    monkeypatch.setattr(
+        model,
+        'teacher_prob',
+        lambda name, u: (seen.append((name, u)), torch.rand(len(u), 2, 32, 32))[1],
+    )
     batch = batch_of(model)
     u_w, u_s = batch['u_w']['unet'], batch['u_s']['unet']
     model.student_views(batch)
@@ -118,7 +128,8 @@ def test_displaced_views_are_the_same_for_both_networks(monkeypatch):
 
 @pytest.mark.parametrize('iteration, counts', [(66, True), (67, False)])
 def test_trouble_ends_after_two_thirds_but_still_moves_the_statistics(
-        iteration, counts, monkeypatch):
+    iteration, counts, monkeypatch
+):
     model, with_gradient = abd('ABDCrossTeaching'), []
     set_iter(iteration, 99)
     original = model.forward_views
@@ -150,14 +161,23 @@ def test_networks_of_two_sizes_and_channels():
 @pytest.mark.parametrize('form', FORMS)
 def test_parts_that_overlap(form):
     loss = dict(type='DiceBCELoss')
-    model = abd(form, parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts'),
-                sup_loss=loss, unsup_criterion=dict(loss, bce_weight=0))
+    model = abd(
+        form,
+        parts=[[1], [1, 2]],
+        label_space=dict(type='OverlappingParts'),
+        sup_loss=loss,
+        unsup_criterion=dict(loss, bce_weight=0),
+    )
     assert model.loss(batch_of(model, classes=3))['loss'].isfinite()
 
 
 def test_patches_of_parts_that_overlap_are_chosen_by_the_scores_of_classes():
-    model = abd('ABDCrossTeaching', parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts'),
-                sup_loss=dict(type='DiceBCELoss'))
+    model = abd(
+        'ABDCrossTeaching',
+        parts=[[1], [1, 2]],
+        label_space=dict(type='OverlappingParts'),
+        sup_loss=dict(type='DiceBCELoss'),
+    )
     seen, both = [], model.show_strong(batch_of(model, classes=3))
     logits = {name: torch.randn(4, 2, 32, 32) for name in model.students}
     model.displaced(lambda *args: (seen.extend(args), trouble_sure(*args))[1], logits, both['u_w'])
@@ -187,11 +207,14 @@ def test_missing_strong_view_is_named(view, kind):
         model.loss(batch)
 
 
-@pytest.mark.parametrize('form, options, message', [
-    ('ABDBCP', dict(students=dict(unet=segmentor())), r"two students, found \['unet'\]"),
-    ('ABDBCP', dict(top=17), 'top=17 must lie between 1 and the 16 patches'),
-    ('ABDCrossTeaching', dict(cutmix=True), 'in place of cutmix: remove cutmix'),
-])
+@pytest.mark.parametrize(
+    'form, options, message',
+    [
+        ('ABDBCP', dict(students=dict(unet=segmentor())), r"two students, found \['unet'\]"),
+        ('ABDBCP', dict(top=17), 'top=17 must lie between 1 and the 16 patches'),
+        ('ABDCrossTeaching', dict(cutmix=True), 'in place of cutmix: remove cutmix'),
+    ],
+)
 def test_options_are_checked(form, options, message):
     with pytest.raises(ValueError, match=message):
         abd(form, **options)

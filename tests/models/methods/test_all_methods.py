@@ -21,8 +21,13 @@ def phantom(tmp_path_factory):
 @pytest.fixture(scope='module')
 def two_ranks(tmp_path_factory, request):
     """Start two ranks once for the methods under test; return each one's two result files."""
-    names = sorted({item.cls.__name__ for item in request.session.items
-                    if getattr(item, 'module', None) is request.module and item.cls})
+    names = sorted(
+        {
+            item.cls.__name__
+            for item in request.session.items
+            if getattr(item, 'module', None) is request.module and item.cls
+        }
+    )
     folder = tmp_path_factory.mktemp('ranks')
     run_two(run_rank, str(folder), __name__, names)
     return {name: [folder / f'{name}_{rank}.pth' for rank in range(2)] for name in names}
@@ -32,8 +37,11 @@ def test_every_method_has_an_entry():
     from mmssl.models import SemiSegmentor, methods
 
     known = {name for name in methods.__all__ if issubclass(getattr(methods, name), SemiSegmentor)}
-    entries = [value for value in globals().values()
-               if isinstance(value, type) and issubclass(value, MethodTester)]
+    entries = [
+        value
+        for value in globals().values()
+        if isinstance(value, type) and issubclass(value, MethodTester)
+    ]
     tested = {entry.model_cfg().model.type for entry in entries if hasattr(entry, 'config')}
     assert known == tested
 
@@ -118,11 +126,27 @@ class TestCrossTeaching(MethodTester):
         if name == 'unet':
             return segmentor(channels, norm)
         backbone = dict(
-            type='SwinTransformer', in_channels=1, embed_dims=8, patch_size=2, window_size=2,
-            depths=(1, 1), num_heads=(1, 2), strides=(2, 2), out_indices=(0, 1), drop_path_rate=0)
+            type='SwinTransformer',
+            in_channels=1,
+            embed_dims=8,
+            patch_size=2,
+            window_size=2,
+            depths=(1, 1),
+            num_heads=(1, 2),
+            strides=(2, 2),
+            out_indices=(0, 1),
+            drop_path_rate=0,
+        )
         head = dict(
-            type='UPerHead', in_channels=(8, 16), in_index=(0, 1), channels=8, pool_scales=(1, 2),
-            dropout_ratio=0, num_classes=channels, norm_cfg=norm)
+            type='UPerHead',
+            in_channels=(8, 16),
+            in_index=(0, 1),
+            channels=8,
+            pool_scales=(1, 2),
+            dropout_ratio=0,
+            num_classes=channels,
+            norm_cfg=norm,
+        )
         return dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
 
 
@@ -149,7 +173,8 @@ class StrongLabelsTester(MethodTester):
     def edit(cls, cfg):
         strong = [dict(type='RandomCutout', prob=1.0)]
         cfg.train_dataloader.dataset.labelled_pipeline.insert(
-            1, dict(type='StrongView', transforms=strong, mask=True))
+            1, dict(type='StrongView', transforms=strong, mask=True)
+        )
         cfg.find_unused_parameters = True
 
 
@@ -236,8 +261,14 @@ class SAMTester(MethodTester):
             return super().student(name, channels, norm)
         arch = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))
         backbone = dict(type='LoRAMedSAM', arch=arch, img_size=SIDE, random_trunk_seed=0)
-        head = dict(type='SAMMaskHead', arch=arch, img_size=SIDE, num_classes=channels,
-                    checkpoint=None, **cls.head)
+        head = dict(
+            type='SAMMaskHead',
+            arch=arch,
+            img_size=SIDE,
+            num_classes=channels,
+            checkpoint=None,
+            **cls.head,
+        )
         return dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
 
     @classmethod
@@ -248,13 +279,16 @@ class SAMTester(MethodTester):
 
     def test_the_trunk_is_one_and_in_no_checkpoint(self):
         model = self.model(teachers=['sam'])
-        frozen = [network['sam'].backbone.frozen_tensors()
-                  for network in (model.students, model.teachers)]
+        frozen = [
+            network['sam'].backbone.frozen_tensors() for network in (model.students, model.teachers)
+        ]
         assert frozen[0] and all(frozen[1][k] is value for k, value in frozen[0].items())
         stored = [name for name in model.state_dict() if '.trunk.' in name]
         assert stored and all('lora_' in name for name in stored)
-        assert all(f'{part}.sam.backbone.identity.trunk_fingerprint' in model.state_dict()
-                   for part in ('students', 'teachers'))
+        assert all(
+            f'{part}.sam.backbone.identity.trunk_fingerprint' in model.state_dict()
+            for part in ('students', 'teachers')
+        )
 
 
 class TestSAMed(SAMTester):
@@ -291,8 +325,11 @@ class TestCPCSAM(SAMTester):
     """All terms in one sum."""
 
     config = 'cpc_sam/prostate.py'
-    options = dict(cross_start=1, three_steps=False, data_preprocessor=dict(
-        sizes=dict(sam=dict(image=SIDE, label=SIDE))))
+    options = dict(
+        cross_start=1,
+        three_steps=False,
+        data_preprocessor=dict(sizes=dict(sam=dict(image=SIDE, label=SIDE))),
+    )
     exact = dict(students=dict(sam=dict(decode_head=dict(type='SeededCrossPromptHead'))))
 
     @classmethod
@@ -347,8 +384,9 @@ class TestSemiSAM(MethodTester):
     """The student is a U-Net; SAM is small, with random weights."""
 
     config = 'semi_sam/prostate.py'
-    options = dict(sam=dict(_delete_=True, type='PromptedSAM', arch=ARCH, img_size=SIDE,
-                            random_trunk_seed=0))
+    options = dict(
+        sam=dict(_delete_=True, type='PromptedSAM', arch=ARCH, img_size=SIDE, random_trunk_seed=0)
+    )
     exact = dict(noise_std=0.0)
 
     @classmethod

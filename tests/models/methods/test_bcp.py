@@ -5,13 +5,19 @@ from mmssl.models.strategies.mixing import halves
 from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
-MASKED = dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, mask_background=True,
-              masked_mean=True)
+MASKED = dict(
+    type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, mask_background=True, masked_mean=True
+)
 
 
 def bcp(classes=2, norm=BN, iteration=50, **kwargs):
-    cfg = dict(type='BCP', students=dict(unet=segmentor(classes, norm)), teachers=['unet'],
-               parts=[[i] for i in range(1, classes)], sup_loss=MASKED)
+    cfg = dict(
+        type='BCP',
+        students=dict(unet=segmentor(classes, norm)),
+        teachers=['unet'],
+        parts=[[i] for i in range(1, classes)],
+        sup_loss=MASKED,
+    )
     cfg.update(kwargs)
     set_iter(iteration, 100)
     return build(cfg)
@@ -95,8 +101,11 @@ def test_terms_by_hand():
     logits = {'u': torch.zeros(1, 2, 1, 3), 'x': torch.zeros(1, 2, 1, 3)}
     label = torch.tensor([[[0, 1, 1]]])
     box = torch.tensor([[[[0.0, 0.0, 1.0]]]])
-    batch = {'logits': {'unet': logits}, 'sup': {'unet': [('u', label, box)]},
-             'unsup': {'unet': [('u', label, 1 - box)]}}
+    batch = {
+        'logits': {'unet': logits},
+        'sup': {'unet': [('u', label, box)]},
+        'unsup': {'unet': [('u', label, 1 - box)]},
+    }
     log2 = 0.693147
     # in the box one pixel of class 1: 1 - 2 * .5 / (1 + .25) and, without a pixel, 1
     inside = (log2 + (1 + 0.2) / 2) / 2
@@ -129,8 +138,9 @@ def test_the_second_stage_gives_the_teacher_its_student():
 def test_each_student_has_the_labels_and_the_weights_of_its_own_teacher(monkeypatch):
     model = bcp(students=dict(unet=segmentor(), unet2=segmentor()), teachers=['unet', 'unet2'])
     asked, original = [], model.teacher_prob
-    monkeypatch.setattr(model, 'teacher_prob',
-                        lambda name, u: (asked.append(name), original(name, u))[1])
+    monkeypatch.setattr(
+        model, 'teacher_prob', lambda name, u: (asked.append(name), original(name, u))[1]
+    )
     model.student_views(batch_of(model))
     assert asked == ['unet', 'unet', 'unet2', 'unet2']
     model.start_from_pretrained()
@@ -151,14 +161,20 @@ def test_a_single_image_is_refused():
         halves(torch.zeros(1, 2), 'unlabelled')
 
 
-@pytest.mark.parametrize('parts, space', [([[1], [2]], 'ExclusiveClasses'),
-                                          ([[1], [1, 2]], 'OverlappingParts')])
+@pytest.mark.parametrize(
+    'parts, space', [([[1], [2]], 'ExclusiveClasses'), ([[1], [1, 2]], 'OverlappingParts')]
+)
 @pytest.mark.parametrize('iteration', [0, 50])
 def test_classes_and_parts(parts, space, iteration):
     sup_loss = MASKED if space == 'ExclusiveClasses' else dict(type='DiceBCELoss', masked_mean=True)
     classes = 3 if space == 'ExclusiveClasses' else 2
-    model = bcp(students=dict(unet=segmentor(classes)), parts=parts, sup_loss=sup_loss,
-                label_space=dict(type=space), iteration=iteration)
+    model = bcp(
+        students=dict(unet=segmentor(classes)),
+        parts=parts,
+        sup_loss=sup_loss,
+        label_space=dict(type=space),
+        iteration=iteration,
+    )
     assert model.loss(batch_of(model, classes=3, side=24))['loss'].isfinite()
 
 
@@ -168,11 +184,14 @@ def test_students_with_labels_of_another_size():
     assert model.loss(batch_of(model))['loss'].isfinite()
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(pretrain=1.0), r'pretrain=1.0 must lie in \[0, 1\)'),
-    (dict(patch=0.0), r'patch=0.0 in \(0, 1\)'),
-    (dict(teachers=[]), r'BCP takes its pseudo-labels from a teacher of "unet": add teachers='),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(pretrain=1.0), r'pretrain=1.0 must lie in \[0, 1\)'),
+        (dict(patch=0.0), r'patch=0.0 in \(0, 1\)'),
+        (dict(teachers=[]), r'BCP takes its pseudo-labels from a teacher of "unet": add teachers='),
+    ],
+)
 def test_options_out_of_range_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         bcp(**options)

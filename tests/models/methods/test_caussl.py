@@ -59,7 +59,8 @@ def test_cross_term_has_its_weight():
     batch = {'logits': {'unet': {'u_w': logits(0.9)}, 'unet2': {'u_w': logits(0.4)}}}
     set_iter(5, 20)
     assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(
-        -0.3 * torch.tensor(0.1).log().item(), rel=1e-5)
+        -0.3 * torch.tensor(0.1).log().item(), rel=1e-5
+    )
 
 
 def test_a_phase_raises_what_a_step_lowers():
@@ -126,8 +127,12 @@ def test_which_decoders_learn_to_be_independent(first_only):
 def test_upsampling_takes_no_part():
     model = mc_caussl()
     decoder = model.rivals()[0]
-    shapes = sorted(tuple(m.weight.flatten(1).shape) for part in (decoder.convs, decoder.conv_seg)
-                    for m in part.modules() if isinstance(m, torch.nn.Conv2d))
+    shapes = sorted(
+        tuple(m.weight.flatten(1).shape)
+        for part in (decoder.convs, decoder.conv_seg)
+        for m in part.modules()
+        if isinstance(m, torch.nn.Conv2d)
+    )
     rows = sorted(p.shape[0] for p in model.independence.maps)
     assert rows == sorted(s[0] for s in shapes * 3)
 

@@ -5,7 +5,7 @@ from mmssl.models.methods.semi_sam.clicks import click_masks, next_click
 
 def square(side: int, y1: int, x1: int, y2: int, x2: int) -> torch.Tensor:
     mask = torch.zeros(side, side, dtype=torch.bool)
-    mask[y1:y2 + 1, x1:x2 + 1] = True
+    mask[y1 : y2 + 1, x1 : x2 + 1] = True
     return mask
 
 
@@ -24,8 +24,9 @@ def test_inner_clicks_go_into_the_deeper_error():
     clicks = [next_click(wanted, given, inner=True) for _ in range(60)]
     assert {label.item() for _, label in clicks} == {1}
     # deeper than 1.5: not the outermost ring, at the border of the picture neither
-    assert {tuple(xy.int().tolist()) for xy, _ in clicks} == {(x, y) for x in (1, 2, 3)
-                                                              for y in (1, 2, 3)}
+    assert {tuple(xy.int().tolist()) for xy, _ in clicks} == {
+        (x, y) for x in (1, 2, 3) for y in (1, 2, 3)
+    }
     xy, label = next_click(square(20, 0, 0, 1, 1), given, inner=True)
     assert xy.tolist() == [11, 11] and label == 0
 
@@ -48,14 +49,18 @@ class Painter:
     def masks(self, embedding, points, masks=None):
         xy, labels = points
         self.seen.append((xy.clone(), labels.clone(), masks))
-        logits = torch.full((*labels.shape[:2], 8, 8), -1.0) if masks is None else (
-            torch.where(masks == 0, -1.0, masks))
+        logits = (
+            torch.full((*labels.shape[:2], 8, 8), -1.0)
+            if masks is None
+            else (torch.where(masks == 0, -1.0, masks))
+        )
         for p in range(labels.shape[2]):
             n, k = torch.meshgrid(*(torch.arange(s) for s in labels.shape[:2]), indexing='ij')
             x, y = ((xy[:, :, p] - 0.5) / 2).round().long().unbind(-1)
             here = logits[n, k, y, x]
-            logits[n, k, y, x] = torch.where(labels[:, :, p] < 0, here,
-                                             torch.where(labels[:, :, p] == 1, 1.0, -1.0))
+            logits[n, k, y, x] = torch.where(
+                labels[:, :, p] < 0, here, torch.where(labels[:, :, p] == 1, 1.0, -1.0)
+            )
         return logits
 
 

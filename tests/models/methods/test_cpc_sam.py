@@ -33,10 +33,21 @@ def cpc_sam(classes: int = 3, head: dict | None = None, **kwargs):
         type='EncoderDecoder',
         backbone=dict(type='LoRAMedSAM', arch=ARCH, img_size=SIDE, random_trunk_seed=0),
         decode_head={
-            'type': 'SeededCrossPromptHead', 'arch': ARCH, 'img_size': SIDE, 'checkpoint': None,
-            'num_classes': classes, **(head or {})})
-    model = build(dict(type='CPCSAM', students=dict(sam=student),
-                       **{'parts': [[i] for i in range(1, classes)], 'cross_start': 10, **kwargs}))
+            'type': 'SeededCrossPromptHead',
+            'arch': ARCH,
+            'img_size': SIDE,
+            'checkpoint': None,
+            'num_classes': classes,
+            **(head or {}),
+        },
+    )
+    model = build(
+        dict(
+            type='CPCSAM',
+            students=dict(sam=student),
+            **{'parts': [[i] for i in range(1, classes)], 'cross_start': 10, **kwargs},
+        )
+    )
     model.init_weights()
     return model
 
@@ -45,8 +56,11 @@ def batch(classes: int = 3) -> dict:
     g = torch.Generator().manual_seed(0)
     y = torch.randint(0, classes, (2, SIDE // 8, SIDE // 8), generator=g)
     y = y.repeat_interleave(8, 1).repeat_interleave(8, 2)
-    return dict(x_w={'sam': torch.rand(2, 1, SIDE, SIDE, generator=g)}, y={'sam': y},
-                u_w={'sam': torch.rand(3, 1, SIDE, SIDE, generator=g)})
+    return dict(
+        x_w={'sam': torch.rand(2, 1, SIDE, SIDE, generator=g)},
+        y={'sam': y},
+        u_w={'sam': torch.rand(3, 1, SIDE, SIDE, generator=g)},
+    )
 
 
 @pytest.fixture
@@ -67,12 +81,15 @@ SECOND = {'prompted_1_sam', 'cross_2_sam', 'consistent_1_sam'}
 THIRD = {'prompted_2_sam', 'cross_1_sam', 'consistent_2_sam'}
 
 
-@pytest.mark.parametrize('three_steps, iteration, phases, terms', [
-    (True, 9, 1, [FIRST]),
-    (True, 10, 3, [FIRST, SECOND, THIRD]),
-    (False, 9, 1, [FIRST]),
-    (False, 10, 1, [FIRST | SECOND | THIRD]),
-])
+@pytest.mark.parametrize(
+    'three_steps, iteration, phases, terms',
+    [
+        (True, 9, 1, [FIRST]),
+        (True, 10, 3, [FIRST, SECOND, THIRD]),
+        (False, 9, 1, [FIRST]),
+        (False, 10, 1, [FIRST | SECOND | THIRD]),
+    ],
+)
 def test_terms_of_every_step(at, three_steps, iteration, phases, terms):
     model = cpc_sam(three_steps=three_steps)
     at(iteration)
@@ -113,22 +130,31 @@ def got_gradient(model, term: str) -> set[str]:
     model.zero_grad()
     terms[term].backward()
     student = model.students['sam']
-    parts = {'first': student.decode_head.decoders[0], 'second': student.decode_head.decoders[1],
-             'encoder': student.backbone,
-             'no_mask': student.decode_head.prompt_encoder.no_mask_embed,
-             'points': student.decode_head.prompt_encoder.point_embeddings}
-    return {name for name, part in parts.items()
-            if any(p.grad is not None and p.grad.any() for p in part.parameters())}
+    parts = {
+        'first': student.decode_head.decoders[0],
+        'second': student.decode_head.decoders[1],
+        'encoder': student.backbone,
+        'no_mask': student.decode_head.prompt_encoder.no_mask_embed,
+        'points': student.decode_head.prompt_encoder.point_embeddings,
+    }
+    return {
+        name
+        for name, part in parts.items()
+        if any(p.grad is not None and p.grad.any() for p in part.parameters())
+    }
 
 
-@pytest.mark.parametrize('phase, term, parts', [
-    (1, 'prompted_1_sam', {'first', 'encoder', 'no_mask', 'points'}),
-    (1, 'cross_2_sam', {'second', 'encoder'}),  # not through the points, q or `no mask`
-    (1, 'consistent_1_sam', {'first', 'encoder', 'no_mask', 'points'}),
-    (2, 'prompted_2_sam', {'second', 'encoder', 'no_mask', 'points'}),
-    (2, 'cross_1_sam', {'first', 'encoder'}),
-    (2, 'consistent_2_sam', {'second', 'encoder', 'no_mask', 'points'}),
-])
+@pytest.mark.parametrize(
+    'phase, term, parts',
+    [
+        (1, 'prompted_1_sam', {'first', 'encoder', 'no_mask', 'points'}),
+        (1, 'cross_2_sam', {'second', 'encoder'}),  # not through the points, q or `no mask`
+        (1, 'consistent_1_sam', {'first', 'encoder', 'no_mask', 'points'}),
+        (2, 'prompted_2_sam', {'second', 'encoder', 'no_mask', 'points'}),
+        (2, 'cross_1_sam', {'first', 'encoder'}),
+        (2, 'consistent_2_sam', {'second', 'encoder', 'no_mask', 'points'}),
+    ],
+)
 def test_what_learns_from_what(at, phase, term, parts):
     at(10, phase)
     assert got_gradient(cpc_sam(), term) == parts

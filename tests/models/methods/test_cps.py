@@ -5,8 +5,11 @@ from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 
 def cps(classes=2, norm=GN, method='CPS', **kwargs):
-    cfg = dict(type=method, parts=[[i] for i in range(1, classes)],
-               students=dict(unet=segmentor(classes, norm), unet2=segmentor(classes, norm)))
+    cfg = dict(
+        type=method,
+        parts=[[i] for i in range(1, classes)],
+        students=dict(unet=segmentor(classes, norm), unet2=segmentor(classes, norm)),
+    )
     cfg.update(kwargs)
     set_iter(5, 10)
     return build(cfg)
@@ -28,23 +31,30 @@ def test_each_follows_the_other_by_hand():
     model = cps(cps_weight=2.0)
     batch = {'logits': {'unet': {'u_w': logits(0.9, 0.2)}, 'unet2': {'u_w': logits(0.4, 0.3)}}}
     terms = {name: term.item() for name, term in model.unsup_loss(batch).items()}
-    expected = {'cps_unet': -torch.tensor([0.1, 0.8]).log().mean().item() * 2,
-                'cps_unet2': -torch.tensor([0.4, 0.7]).log().mean().item() * 2}
+    expected = {
+        'cps_unet': -torch.tensor([0.1, 0.8]).log().mean().item() * 2,
+        'cps_unet2': -torch.tensor([0.4, 0.7]).log().mean().item() * 2,
+    }
     assert terms == pytest.approx(expected, rel=1e-5)
 
 
 def test_labelled_images_count_where_asked_for():
     model = cps(on_labelled=True)
-    batch = {'logits': {'unet': {'x_w': logits(0.9), 'u_w': logits(0.2)},
-                        'unet2': {'x_w': logits(0.7), 'u_w': logits(0.3)}}}
+    batch = {
+        'logits': {
+            'unet': {'x_w': logits(0.9), 'u_w': logits(0.2)},
+            'unet2': {'x_w': logits(0.7), 'u_w': logits(0.3)},
+        }
+    }
     expected = -torch.tensor([0.9, 0.8]).log().mean().item()  # labels 1 of x_w and 0 of u_w
     assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_three_students_learn_from_two_each():
     model = cps(students={name: segmentor() for name in 'abc'})
-    batch = {'logits': {'a': {'u_w': logits(0.9)}, 'b': {'u_w': logits(0.4)},
-                        'c': {'u_w': logits(0.7)}}}
+    batch = {
+        'logits': {'a': {'u_w': logits(0.9)}, 'b': {'u_w': logits(0.4)}, 'c': {'u_w': logits(0.7)}}
+    }
     expected = -torch.tensor([0.1, 0.9]).log().sum().item()
     assert model.unsup_loss(batch)['cps_a'].item() == pytest.approx(expected, rel=1e-5)
 
@@ -52,8 +62,9 @@ def test_three_students_learn_from_two_each():
 def test_pseudo_labels_carry_no_gradient():
     model = cps()
     model.loss(batch_of(model))  # the batch works
-    batch = {'logits': {name: {'u_w': logits(0.9, 0.2).requires_grad_()} for name in
-                        model.students}}
+    batch = {
+        'logits': {name: {'u_w': logits(0.9, 0.2).requires_grad_()} for name in model.students}
+    }
     model.unsup_loss(batch)['cps_unet'].backward()
     assert batch['logits']['unet']['u_w'].grad.abs().sum() > 0
     assert batch['logits']['unet2']['u_w'].grad is None
@@ -70,8 +81,9 @@ def test_labelled_and_unlabelled_share_their_batch_statistics(monkeypatch):
     model = cps(norm=BN)
     sizes, student = [], model.students['unet']
     original = student.forward
-    monkeypatch.setattr(student, 'forward',
-                        lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1])
+    monkeypatch.setattr(
+        student, 'forward', lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1]
+    )
     model.loss(batch_of(model))
     assert sizes == [6]
 
@@ -105,8 +117,10 @@ def test_cutmix_trains_on_the_mixed_labels():
     out = model.loss(batch_of(model))
     assert out['cps_unet'] > 0 and out['loss'].isfinite()
     target = torch.tensor([[[1, 1]]])
-    batch = {'target': {'unet': target, 'unet2': target},
-             'logits': {name: {'u_m': logits(0.25, 0.25)} for name in model.students}}
+    batch = {
+        'target': {'unet': target, 'unet2': target},
+        'logits': {name: {'u_m': logits(0.25, 0.25)} for name in model.students},
+    }
     expected = -torch.tensor(0.25).log().item()
     assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, rel=1e-5)
 
@@ -131,8 +145,12 @@ def test_one_student_is_refused():
 
 
 def test_parts_that_overlap():
-    model = cps(2, label_space=dict(type='OverlappingParts'), parts=[[1], [1, 2]],
-                sup_loss=dict(type='DiceBCELoss'),
-                unsup_criterion=dict(type='DiceBCELoss', dice_weight=0))
+    model = cps(
+        2,
+        label_space=dict(type='OverlappingParts'),
+        parts=[[1], [1, 2]],
+        sup_loss=dict(type='DiceBCELoss'),
+        unsup_criterion=dict(type='DiceBCELoss', dice_weight=0),
+    )
     out = model.loss(batch_of(model, classes=3))
     assert out['cps_unet'] > 0 and out['loss'].isfinite()

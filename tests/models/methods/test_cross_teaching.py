@@ -10,11 +10,25 @@ def swin(classes=2):
     return dict(
         type='EncoderDecoder',
         backbone=dict(
-            type='SwinTransformer', in_channels=1, embed_dims=8, patch_size=2, window_size=2,
-            depths=(1, 1), num_heads=(1, 2), strides=(2, 2), out_indices=(0, 1)),
+            type='SwinTransformer',
+            in_channels=1,
+            embed_dims=8,
+            patch_size=2,
+            window_size=2,
+            depths=(1, 1),
+            num_heads=(1, 2),
+            strides=(2, 2),
+            out_indices=(0, 1),
+        ),
         decode_head=dict(
-            type='UPerHead', in_channels=(8, 16), in_index=(0, 1), channels=8, num_classes=classes,
-            pool_scales=(1,), norm_cfg=GN),
+            type='UPerHead',
+            in_channels=(8, 16),
+            in_index=(0, 1),
+            channels=8,
+            num_classes=classes,
+            pool_scales=(1,),
+            norm_cfg=GN,
+        ),
     )
 
 
@@ -38,8 +52,11 @@ def test_a_class_that_is_nowhere_costs_by_the_published_summand():
 
 def test_networks_with_logits_of_different_sizes():
     """The transformer's logits are compared at its label's size, the other's label is resized."""
-    model = cps(method='CrossTeaching', students=dict(unet=segmentor(), swin=swin()),
-                data_preprocessor=dict(sizes=dict(swin=dict(image=24, label=24))))
+    model = cps(
+        method='CrossTeaching',
+        students=dict(unet=segmentor(), swin=swin()),
+        data_preprocessor=dict(sizes=dict(swin=dict(image=24, label=24))),
+    )
     batch = batch_of(model, side=16)
     out = model.loss(batch)
     out['loss'].backward()
@@ -50,8 +67,9 @@ def test_networks_with_logits_of_different_sizes():
 
 
 def test_the_cnn_segments():
-    model = cps(method='CrossTeaching', students=dict(swin=swin(), unet=segmentor()),
-                primary='unet')
+    model = cps(
+        method='CrossTeaching', students=dict(swin=swin(), unet=segmentor()), primary='unet'
+    )
     model.eval()
     assert model.primary == 'unet'
     scores = model.predict_logits({'unet': torch.rand(1, 1, 16, 16)}, model.primary)

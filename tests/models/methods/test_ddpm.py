@@ -28,8 +28,15 @@ from mmssl.utils.setup import register_all_modules
 from mmssl.visualization.curves import group_curves, read_scalars
 
 ROOT = Path(__file__).parents[3]
-UNET = dict(type='GuidedDiffusionUNet', base_channels=8, image_size=16, multipliers=(1, 2),
-            attention=(8,), num_res_blocks=1, norm_groups=4)
+UNET = dict(
+    type='GuidedDiffusionUNet',
+    base_channels=8,
+    image_size=16,
+    multipliers=(1, 2),
+    attention=(8,),
+    num_res_blocks=1,
+    norm_groups=4,
+)
 
 
 def ddpm(**options):
@@ -42,9 +49,13 @@ def images(values) -> dict:
     return dict(inputs=dict(u_w=grey.contiguous()), data_samples=[])
 
 
-@pytest.mark.parametrize('input_range, expected', [
-    ((-1, 1), [-1.0, 0.2, 1.0]), ((0, 1), [0.0, 0.6, 1.0]),
-])
+@pytest.mark.parametrize(
+    'input_range, expected',
+    [
+        ((-1, 1), [-1.0, 0.2, 1.0]),
+        ((0, 1), [0.0, 0.6, 1.0]),
+    ],
+)
 def test_grey_values_become_the_input_range(input_range, expected):
     model = ddpm(input_range=input_range)
     x = model.data_preprocessor(images([0, 153, 255]), True)['inputs']['u_w']['denoiser']
@@ -87,22 +98,28 @@ def test_every_parameter_gets_a_gradient_in_half_precision():
     assert all(p.grad is None for p in model.teachers.parameters())
 
 
-@pytest.mark.parametrize('call, said', [
-    (lambda: ddpm(input_range=(1, 0)), r'low < high; found \(1, 0\)'),
-    (lambda: ddpm()(dict(x_w={}), mode='loss'), r"needs the view u_w, the batch has \['x_w'\]"),
-    (lambda: ddpm()(dict(u_w={}), mode='predict'), "mode='predict'"),
-])
+@pytest.mark.parametrize(
+    'call, said',
+    [
+        (lambda: ddpm(input_range=(1, 0)), r'low < high; found \(1, 0\)'),
+        (lambda: ddpm()(dict(x_w={}), mode='loss'), r"needs the view u_w, the batch has \['x_w'\]"),
+        (lambda: ddpm()(dict(u_w={}), mode='predict'), "mode='predict'"),
+    ],
+)
 def test_wrong_use_is_said(call, said):
     with pytest.raises(ValueError, match=said):
         call()
 
 
-@pytest.mark.parametrize('name, parameters, blocks', [
-    ('acdc', 495_921_665, {2: (1024, 16, 16), 4: (1024, 16, 16), 6: (512, 32, 32)}),
-    ('mnms', 495_921_665, {2: (1024, 16, 16), 4: (1024, 16, 16), 6: (512, 32, 32)}),
-    ('lite_acdc', 6_928_929, {2: (128, 16, 16), 4: (128, 16, 16), 6: (64, 32, 32)}),
-    ('lite_phantom', 2_013_697, {2: (64, 16, 16), 4: (64, 16, 16), 6: (32, 32, 32)}),
-])
+@pytest.mark.parametrize(
+    'name, parameters, blocks',
+    [
+        ('acdc', 495_921_665, {2: (1024, 16, 16), 4: (1024, 16, 16), 6: (512, 32, 32)}),
+        ('mnms', 495_921_665, {2: (1024, 16, 16), 4: (1024, 16, 16), 6: (512, 32, 32)}),
+        ('lite_acdc', 6_928_929, {2: (128, 16, 16), 4: (128, 16, 16), 6: (64, 32, 32)}),
+        ('lite_phantom', 2_013_697, {2: (64, 16, 16), 4: (64, 16, 16), 6: (32, 32, 32)}),
+    ],
+)
 def test_configs(name, parameters, blocks):
     cfg = Config.fromfile(ROOT / f'configs/mcsd/ddpm_{name}.py')
     unet = dict(cfg.model.unet)
@@ -115,8 +132,11 @@ def test_configs(name, parameters, blocks):
     assert cfg.train_dataloader.dataset.labelled == dict(num=0)
     resize = [s for s in cfg.train_dataloader.dataset.prepare if s['type'] == 'ResizeSquare']
     assert [s['size'] for s in resize] == [size]
-    assert not any(cfg.get(f'{mode}_{part}') for mode in ('val', 'test')
-                   for part in ('dataloader', 'evaluator', 'cfg'))
+    assert not any(
+        cfg.get(f'{mode}_{part}')
+        for mode in ('val', 'test')
+        for part in ('dataloader', 'evaluator', 'cfg')
+    )
 
 
 @pytest.fixture(scope='module')
@@ -134,8 +154,14 @@ def config(data, work_dir, iters: int = 4, **updates) -> Config:
     """Return the small recipe of the phantom, smaller."""
     cfg = Config.fromfile(ROOT / 'configs/mcsd/ddpm_lite_phantom.py')
     cfg.model.unet = dict(UNET)
-    own = dict(type='MixedDomainDataset', data_root=str(data), domains=['A'], labelled=dict(num=0),
-               label_map={0: 0, 255: 1}, prepare=[dict(type='LoadImage')])
+    own = dict(
+        type='MixedDomainDataset',
+        data_root=str(data),
+        domains=['A'],
+        labelled=dict(num=0),
+        label_map={0: 0, 255: 1},
+        prepare=[dict(type='LoadImage')],
+    )
     cfg.train_dataloader.dataset = dict(own, pipeline=cfg.train_dataloader.dataset.pipeline)
     cfg.train_dataloader.batch_sampler.num_unlabelled = 4
     cfg.train_cfg.max_iters = iters
@@ -175,8 +201,11 @@ def reference(data, tmp_path_factory):
 def test_training_leaves_a_model_samples_and_a_curve(reference):
     folder, checkpoint = reference
     saved = load_unet(folder / 'unet', in_channels=1).state_dict()
-    average = {k.removeprefix('teachers.denoiser.'): v for k, v in weights(checkpoint).items()
-               if k.startswith('teachers.')}
+    average = {
+        k.removeprefix('teachers.denoiser.'): v
+        for k, v in weights(checkpoint).items()
+        if k.startswith('teachers.')
+    }
     assert same(saved, average)
     assert read_extra(folder / 'unet')['input_range'] == [-1, 1]
     names = sorted(file.name for file in (folder / 'samples').iterdir())
@@ -196,8 +225,11 @@ def test_resumed_training_is_bit_exact(reference, data, tmp_path):
     assert resumed['meta']['iter'] == 4
     assert same(weights(resumed), weights(reference[1]))
     states = [c['optimizer']['denoiser']['state'] for c in (resumed, reference[1])]
-    assert all(torch.equal(states[0][i][k], states[1][i][k]) for i in states[0]
-               for k in ('exp_avg', 'exp_avg_sq'))
+    assert all(
+        torch.equal(states[0][i][k], states[1][i][k])
+        for i in states[0]
+        for k in ('exp_avg', 'exp_avg_sq')
+    )
 
 
 def test_samples_and_exports_do_not_touch_the_training(reference, data, tmp_path):
@@ -213,11 +245,23 @@ def test_two_processes_stay_equal_and_draw_different_noise(data, tmp_path):
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-               f'--master_port={port}', str(Path(__file__).with_name('run_ddpm_ranks.py')),
-               str(path), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    command = [
+        sys.executable,
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={port}',
+        str(Path(__file__).with_name('run_ddpm_ranks.py')),
+        str(path),
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     ranks = [torch.load(tmp_path / f'{r}.pth') for r in range(2)]
     assert same(ranks[0]['state'], ranks[1]['state'])

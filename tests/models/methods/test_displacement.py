@@ -32,7 +32,7 @@ def test_patches_are_cut_in_reading_order_and_put_together_again(grid, shape):
     h, w = 6 // grid, 12 // grid
     k = grid + grid // 2 if grid > 1 else 0  # a patch of the second row
     row, column = divmod(k, grid)
-    expected = x[..., row * h:(row + 1) * h, column * w:(column + 1) * w].flatten(1)
+    expected = x[..., row * h : (row + 1) * h, column * w : (column + 1) * w].flatten(1)
     assert torch.equal(patches[:, k], expected)
     assert torch.equal(from_patches(patches, x, grid), x)
 
@@ -72,7 +72,8 @@ def test_views_of_two_sizes_are_refused():
 
 def test_confidence_by_hand():
     assert patch_confidence(scores([0.9, 0.2, 0.6, 0.5]), 2)[0].tolist() == pytest.approx(
-        [0.9, 0.8, 0.6, 0.5])
+        [0.9, 0.8, 0.6, 0.5]
+    )
 
 
 def test_the_surest_gives_way_to_the_least_sure():

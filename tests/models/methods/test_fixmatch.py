@@ -7,14 +7,23 @@ from mmssl.models.losses import NegativeLearningLoss
 from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
-SSL4MIS = dict(teachers=[], threshold=dict(type='FixedThreshold', value=0.3), confidence='min_max',
-               rejected='background', negative=dict(type='NegativeLearningLoss'))
+SSL4MIS = dict(
+    teachers=[],
+    threshold=dict(type='FixedThreshold', value=0.3),
+    confidence='min_max',
+    rejected='background',
+    negative=dict(type='NegativeLearningLoss'),
+)
 
 
 def model_of(classes=2, norm=BN, **kwargs):
-    cfg = dict(type='FixMatch', students=dict(unet=segmentor(classes, norm)), teachers=['unet'],
-               parts=[[i] for i in range(1, classes)],
-               threshold=dict(type='FixedThreshold', value=0.4))
+    cfg = dict(
+        type='FixMatch',
+        students=dict(unet=segmentor(classes, norm)),
+        teachers=['unet'],
+        parts=[[i] for i in range(1, classes)],
+        threshold=dict(type='FixedThreshold', value=0.4),
+    )
     cfg.update(kwargs)
     set_iter(5, 10)
     return build(cfg)
@@ -83,9 +92,13 @@ def test_students_of_two_sizes_share_the_region():
 
 def test_the_box_is_at_one_place_for_students_of_all_sizes():
     sizes = dict(large=dict(image=32, label=32), small=dict(image=16, label=16))
-    model = model_of(students={name: segmentor(norm=GN) for name in sizes}, teachers=list(sizes),
-                     copy_paste=True, threshold=dict(type='FixedThreshold', value=1.0),
-                     data_preprocessor=dict(sizes=sizes))
+    model = model_of(
+        students={name: segmentor(norm=GN) for name in sizes},
+        teachers=list(sizes),
+        copy_paste=True,
+        threshold=dict(type='FixedThreshold', value=1.0),
+        data_preprocessor=dict(sizes=sizes),
+    )
     batch = batch_of(model)
     model.student_views(batch)
     large, small = (batch['target'][name][1] for name in sizes)
@@ -97,8 +110,9 @@ def test_without_a_teacher_the_student_labels_for_itself(monkeypatch):
     model = model_of(3, **SSL4MIS)
     sizes, student = [], model.students['unet']
     original = student.forward
-    monkeypatch.setattr(student, 'forward',
-                        lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1])
+    monkeypatch.setattr(
+        student, 'forward', lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1]
+    )
     out = model.loss(batch_of(model, classes=3))
     assert sizes == [5, 5]
     assert out['unsup_unet'] > 0 and out['negative_unet'] > 0
@@ -159,8 +173,13 @@ def test_options_that_do_not_fit_are_refused(options, message):
         model_of(**options)
 
 
-@pytest.mark.parametrize('options', [SSL4MIS, *(dict(mixer=dict(type=name)) for name in (
-    'CutMix', 'ClassMix', 'CowMix', 'FDA', 'FMix'))])
+@pytest.mark.parametrize(
+    'options',
+    [
+        SSL4MIS,
+        *(dict(mixer=dict(type=name)) for name in ('CutMix', 'ClassMix', 'CowMix', 'FDA', 'FMix')),
+    ],
+)
 def test_loss_needs_no_host_sync(options):
     model = model_of(norm=GN, **options)
     assert_no_host_sync(model, batch_of(model))

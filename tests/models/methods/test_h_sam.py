@@ -8,11 +8,21 @@ from tests.tiny import build, raw_batch, segmentor, set_iter
 
 
 def h_sam(classes=2, head=None, **kwargs):
-    options = dict(type='HSAMHead', arch=ARCH, img_size=32, num_classes=classes, checkpoint=None,
-                   image_noise=0.0, map_noise=False, dropout=0.0)
+    options = dict(
+        type='HSAMHead',
+        arch=ARCH,
+        img_size=32,
+        num_classes=classes,
+        checkpoint=None,
+        image_noise=0.0,
+        map_noise=False,
+        dropout=0.0,
+    )
     student = dict(
-        type='EncoderDecoder', decode_head={**options, **(head or {})},
-        backbone=dict(type='LoRAMedSAM', arch=ARCH, img_size=32, random_trunk_seed=0))
+        type='EncoderDecoder',
+        decode_head={**options, **(head or {})},
+        backbone=dict(type='LoRAMedSAM', arch=ARCH, img_size=32, random_trunk_seed=0),
+    )
     cfg = dict(type='HSAM', students=dict(sam=student), parts=[[i] for i in range(1, classes)])
     set_iter(0, 3000)
     model = build({**cfg, **kwargs})
@@ -37,7 +47,8 @@ def test_terms_by_hand():
     assert out['sup_sam_coarse'].item() == pytest.approx(0.4 * loss(coarse, low).item(), rel=1e-5)
     assert out['sup_sam_fine'].item() == pytest.approx(0.6 * loss(fine, y).item(), rel=1e-5)
     assert out['loss'].item() == pytest.approx(
-        out['sup_sam_coarse'].item() + out['sup_sam_fine'].item(), rel=1e-6)
+        out['sup_sam_coarse'].item() + out['sup_sam_fine'].item(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize('iteration, epoch', [(0, 0), (9, 0), (10, 1), (1999, 199), (2999, 299)])

@@ -6,12 +6,18 @@ from tests.tiny import build, raw_batch, segmentor, set_iter
 
 
 def mc_net(upsample=('bilinear', 'transposed'), classes=2, **kwargs):
-    head = dict(type='MultiDecoderHead', in_channels=(4, 6), num_classes=classes,
-                upsample=upsample)
-    network = dict(type='EncoderDecoder', decode_head=head,
-                   backbone=dict(type='UNetEncoder', widths=(4, 6), dropout=(0, 0)))
-    cfg = dict(type='MCNet', students=dict(unet=network), parts=[[i] for i in range(1, classes)],
-               sup_loss=dict(type='DiceCELoss', ce_weight=0, dice_weight=0.5))
+    head = dict(type='MultiDecoderHead', in_channels=(4, 6), num_classes=classes, upsample=upsample)
+    network = dict(
+        type='EncoderDecoder',
+        decode_head=head,
+        backbone=dict(type='UNetEncoder', widths=(4, 6), dropout=(0, 0)),
+    )
+    cfg = dict(
+        type='MCNet',
+        students=dict(unet=network),
+        parts=[[i] for i in range(1, classes)],
+        sup_loss=dict(type='DiceCELoss', ce_weight=0, dice_weight=0.5),
+    )
     cfg.update(kwargs)
     set_iter(5, 10)
     return build(cfg)
@@ -57,8 +63,9 @@ def test_the_sharpened_side_learns_too():
     model.unsup_loss({'logits': {'unet': views}})['mutual_unet'].backward()
     p, q = first.detach().softmax(1).requires_grad_(), second.softmax(1)
     one_way = torch.autograd.grad(((p - sharpen(q)) ** 2).mean(), p)[0]
-    both_ways = torch.autograd.grad(((p - sharpen(q)) ** 2).mean()
-                                    + ((q - sharpen(p)) ** 2).mean(), p)[0]
+    both_ways = torch.autograd.grad(
+        ((p - sharpen(q)) ** 2).mean() + ((q - sharpen(p)) ** 2).mean(), p
+    )[0]
     through_softmax = p.detach() * (both_ways - (both_ways * p.detach()).sum(1, keepdim=True))
     assert not torch.allclose(one_way, both_ways)
     assert torch.allclose(first.grad, through_softmax, atol=1e-7)

@@ -33,9 +33,13 @@ def mcsd(neck=True, classes=2, **kwargs):
     students = dict(unet=segmentor(classes, GN))
     if neck:
         students['feature_unet'] = segmentor(classes, GN, channels=3)
-    cfg = dict(type='MCSD', students=students, parts=[[i] for i in range(1, classes)],
-               neck=dict(type='StandInNeck') if neck else None,
-               threshold=dict(type='FixedThreshold', value=0.5, strict=False))
+    cfg = dict(
+        type='MCSD',
+        students=students,
+        parts=[[i] for i in range(1, classes)],
+        neck=dict(type='StandInNeck') if neck else None,
+        threshold=dict(type='FixedThreshold', value=0.5, strict=False),
+    )
     cfg.update(kwargs)
     set_iter(0, 10)
     return build(cfg)
@@ -61,10 +65,14 @@ def test_terms_of_both_levels():
     [
         (dict(image_level=False), {'sup_unet', 'feature'}),
         (dict(neck=False), {'sup_unet', 'image_unet_u_s', 'image_unet_u_s2'}),
-        (dict(feature_dropout=0.5), {'sup_unet', 'image_unet_u_s', 'image_unet_u_s2', 'feature',
-                                     'feature_unet'}),
-        (dict(label_features=True), {'sup_unet', 'sup_feature_unet', 'image_unet_u_s',
-                                     'image_unet_u_s2', 'feature'}),
+        (
+            dict(feature_dropout=0.5),
+            {'sup_unet', 'image_unet_u_s', 'image_unet_u_s2', 'feature', 'feature_unet'},
+        ),
+        (
+            dict(label_features=True),
+            {'sup_unet', 'sup_feature_unet', 'image_unet_u_s', 'image_unet_u_s2', 'feature'},
+        ),
     ],
     ids=['DFM', 'DIC', 'dropped channels', 'labels on B'],
 )
@@ -84,9 +92,10 @@ def test_dfm_alone_needs_no_strong_view():
 def test_the_feature_term_trains_b_and_the_projection_but_not_a():
     model = mcsd(weights=dict(sup=0.0, image=0.0))
     model.loss(batch_of(model))['loss'].backward()
-    gradient = {name: sum(p.grad.abs().sum().item() for p in part.parameters()
-                          if p.grad is not None)
-                for name, part in [*model.students.items(), ('neck', model.neck)]}
+    gradient = {
+        name: sum(p.grad.abs().sum().item() for p in part.parameters() if p.grad is not None)
+        for name, part in [*model.students.items(), ('neck', model.neck)]
+    }
     assert gradient['feature_unet'] > 0 and gradient['neck'] > 0
     assert gradient['unet'] == 0
 
@@ -115,11 +124,13 @@ def test_cached_features_give_what_online_ones_do():
         moves = range(len(images))  # every map lies elsewhere, and its grid says where
         batch[f'{kind}_maps'] = torch.stack([images[i].roll(i) for i in moves])
         batch[f'{kind}_grid'] = torch.stack(
-            [torch.arange(32 * 32).roll(-i).view(32, 32) for i in moves])
+            [torch.arange(32 * 32).roll(-i).view(32, 32) for i in moves]
+        )
     cached = model.loss(batch)
     assert model.neck.calls[2:] == ['cached', 'cached']
     assert {k: v.item() for k, v in cached.items()} == pytest.approx(
-        {k: v.item() for k, v in online.items()}, rel=1e-6)
+        {k: v.item() for k, v in online.items()}, rel=1e-6
+    )
 
 
 def test_prediction_comes_from_a_alone_by_default():
@@ -175,9 +186,18 @@ def test_neck_and_network_b_come_together():
 
 def test_published_networks_have_the_published_size():
     def net(channels):
-        return dict(type='EncoderDecoder', backbone=dict(type='UNetEncoder', in_channels=channels),
-                    decode_head=dict(type='UNetDecoderHead', num_classes=4))
+        return dict(
+            type='EncoderDecoder',
+            backbone=dict(type='UNetEncoder', in_channels=channels),
+            decode_head=dict(type='UNetDecoderHead', num_classes=4),
+        )
 
-    model = build(dict(type='MCSD', students=dict(unet=net(1), feature_unet=net(30)),
-                       parts=[[1], [2], [3]], neck=dict(type='StandInNeck')))
+    model = build(
+        dict(
+            type='MCSD',
+            students=dict(unet=net(1), feature_unet=net(30)),
+            parts=[[1], [2], [3]],
+            neck=dict(type='StandInNeck'),
+        )
+    )
     assert sum(p.numel() for p in model.students.parameters()) == 3_631_704

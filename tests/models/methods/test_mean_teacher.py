@@ -6,8 +6,12 @@ from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 
 def model_of(kind='MeanTeacher', classes=2, norm=BN, **kwargs):
-    cfg = dict(type=kind, students=dict(unet=segmentor(classes, norm)), teachers=['unet'],
-               parts=[[i] for i in range(1, classes)])
+    cfg = dict(
+        type=kind,
+        students=dict(unet=segmentor(classes, norm)),
+        teachers=['unet'],
+        parts=[[i] for i in range(1, classes)],
+    )
     cfg.update(kwargs)
     set_iter(5, 10)
     return build(cfg)
@@ -55,8 +59,9 @@ def test_labelled_and_unlabelled_images_share_the_student_pass(monkeypatch):
     model = model_of()
     sizes, student = [], model.students['unet']
     original = student.forward
-    monkeypatch.setattr(student, 'forward',
-                        lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1])
+    monkeypatch.setattr(
+        student, 'forward', lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1]
+    )
     model.loss(batch_of(model))
     assert sizes == [5]
 
@@ -85,9 +90,13 @@ def test_every_student_needs_a_teacher():
 
 
 def test_other_consistency_and_parts():
-    model = model_of(classes=2, consistency=dict(type='KLConsistencyLoss', channels=1),
-                     label_space=dict(type='OverlappingParts'), parts=[[1], [1, 2]],
-                     sup_loss=dict(type='DiceBCELoss'))
+    model = model_of(
+        classes=2,
+        consistency=dict(type='KLConsistencyLoss', channels=1),
+        label_space=dict(type='OverlappingParts'),
+        parts=[[1], [1, 2]],
+        sup_loss=dict(type='DiceBCELoss'),
+    )
     assert isinstance(model.consistency, KLConsistencyLoss)
     assert model.loss(batch_of(model, classes=3))['loss'].isfinite()
 

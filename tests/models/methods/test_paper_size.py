@@ -33,8 +33,9 @@ def meta_batch(cfg, channels: int) -> dict:
 
     y = torch.zeros(n_l, side, side, dtype=torch.uint8, device='meta')
     box = torch.zeros(n_u, 4, dtype=torch.long, device='meta')
-    return dict(inputs=dict(x_w=image(n_l), y=y, u_w=image(n_u), u_s=image(n_u), box=box),
-                data_samples=None)
+    return dict(
+        inputs=dict(x_w=image(n_l), y=y, u_w=image(n_u), u_s=image(n_u), box=box), data_samples=None
+    )
 
 
 def test_one_prostate_iteration_costs_what_the_published_one_does():
@@ -47,8 +48,10 @@ def test_one_prostate_iteration_costs_what_the_published_one_does():
     assert 0.98 * 11.6e12 < flops <= 1.005 * 11.6e12, f'{flops / 1e12:.3f} TFLOP'
 
 
-@pytest.mark.parametrize('name, channels, classes, side', [
-    ('fundus', 3, 3, 256), ('mnms', 1, 4, 288), ('busi', 1, 2, 256)])
+@pytest.mark.parametrize(
+    'name, channels, classes, side',
+    [('fundus', 3, 3, 256), ('mnms', 1, 4, 288), ('busi', 1, 2, 256)],
+)
 def test_the_other_configs_fit_together(name, channels, classes, side):
     set_iter(0, 60000)
     cfg, model = paper_model(name)
@@ -65,8 +68,9 @@ def test_a_checkpoint_has_no_trunk_and_stays_small():
     _, model = paper_model('prostate')
     size = sum(v.numel() * v.element_size() for v in model.state_dict().values())
     assert size < 290e6
-    assert not any('trunk' in k and 'lora' not in k and 'fingerprint' not in k
-                   for k in model.state_dict())
+    assert not any(
+        'trunk' in k and 'lora' not in k and 'fingerprint' not in k for k in model.state_dict()
+    )
     trained = sum(p.numel() for p in model.students.parameters() if p.requires_grad)
     unet = sum(p.numel() for p in model.students['unet'].parameters())
     states = 4 * (2 * (trained - unet) + unet)  # AdamW keeps two moments, SGD one

@@ -61,10 +61,15 @@ def on_meta(name: str, classes: int | None = None):
     return cfg, model.to('meta').train()
 
 
-@pytest.mark.parametrize('name, foreground, total, trainable', [
-    ('acdc', 8, 92_192_469, 4_913_621), ('acdc', 3, 91_490_864, 4_212_016),
-    ('acdc_s', 8, 92_216_021, 1_645_909), ('acdc_s', 3, 91_514_416, 944_304),
-])
+@pytest.mark.parametrize(
+    'name, foreground, total, trainable',
+    [
+        ('acdc', 8, 92_192_469, 4_913_621),
+        ('acdc', 3, 91_490_864, 4_212_016),
+        ('acdc_s', 8, 92_216_021, 1_645_909),
+        ('acdc_s', 3, 91_514_416, 944_304),
+    ],
+)
 def test_parameters_of_the_released_code(name, foreground, total, trainable):
     """As many as there; those that get no gradient are frozen here and counted there."""
     _, model = on_meta(name, foreground + 1)
@@ -74,15 +79,16 @@ def test_parameters_of_the_released_code(name, foreground, total, trainable):
     assert sum(p.numel() for p in parameters if p.requires_grad) == trainable - frozen
 
 
-@pytest.mark.parametrize('name, channels, classes', [
-    ('prostate', 1, 2), ('fundus', 3, 3), ('mnms', 1, 4), ('busi', 1, 2), ('acdc', 1, 4)])
+@pytest.mark.parametrize(
+    'name, channels, classes',
+    [('prostate', 1, 2), ('fundus', 3, 3), ('mnms', 1, 4), ('busi', 1, 2), ('acdc', 1, 4)],
+)
 def test_the_configs_fit_together(name, channels, classes):
     set_iter(0, 10)
     cfg, model = on_meta(name)
     sampler = cfg.train_dataloader.batch_sampler
     assert sampler.num_unlabelled == 0
-    assert cfg.optim_wrapper.optimizers.sam.lr == pytest.approx(
-        0.005 * sampler.num_labelled / 24)
+    assert cfg.optim_wrapper.optimizers.sam.lr == pytest.approx(0.005 * sampler.num_labelled / 24)
     x_w = torch.zeros(2, channels, 512, 512, dtype=torch.uint8, device='meta')
     y = torch.zeros(2, 512, 512, dtype=torch.uint8, device='meta')
     raw = dict(inputs=dict(x_w=x_w, y=y), data_samples=None)

@@ -7,8 +7,9 @@ from tests.tiny import GN, build, raw_batch, segmentor, set_iter
 
 
 def sc_ssl(**kwargs):
-    cfg = dict(type='SCSSL', students=dict(unet=segmentor(norm=GN), unet2=segmentor(norm=GN)),
-               norm_cfg=GN)
+    cfg = dict(
+        type='SCSSL', students=dict(unet=segmentor(norm=GN), unet2=segmentor(norm=GN)), norm_cfg=GN
+    )
     cfg.update(kwargs)
     set_iter(9, 10)
     return build(cfg)
@@ -26,8 +27,11 @@ def test_terms_and_total():
     model = sc_ssl()
     out = model.loss(batch_of(model))
     sup = ['sup_unet', 'sup_unet2', 'sup_corrector']
-    unsup = [f'{kind}_{name}' for kind in ('cross', 'structure', 'contrast')
-             for name in ('unet', 'unet2')]
+    unsup = [
+        f'{kind}_{name}'
+        for kind in ('cross', 'structure', 'contrast')
+        for name in ('unet', 'unet2')
+    ]
     assert set(out) == {'loss', 'weight', *sup, *unsup}
     total = sum(out[k] for k in sup) + out['weight'] * sum(out[k] for k in unsup)
     assert out['loss'].item() == pytest.approx(total.item(), rel=1e-6)
@@ -41,8 +45,10 @@ def test_the_corrector_learns_from_labels_alone_and_the_students_not_through_it(
     assert all(p.grad is not None for p in model.project.parameters())
     model = sc_ssl()
     batch = batch_of(model)
-    batch['logits'] = {name: {'x_w': student(batch['x_w'][name], mode='tensor')}
-                       for name, student in model.students.items()}
+    batch['logits'] = {
+        name: {'x_w': student(batch['x_w'][name], mode='tensor')}
+        for name, student in model.students.items()
+    }
     model.sup_loss(batch)['sup_corrector'].backward()
     assert all(p.grad is None for p in model.students.parameters())
     assert all(p.grad is not None for p in model.corrector.parameters())
@@ -78,8 +84,10 @@ def test_the_structure_is_that_of_the_edges():
     for p in model.corrector[-1].parameters():
         p.data.zero_()  # the corrected map is flat
     batch = batch_of(model)
-    batch['logits'] = {name: model.forward_views(name, {v: batch[v][name] for v in ('x_w', 'u_w')})
-                       for name in model.students}
+    batch['logits'] = {
+        name: model.forward_views(name, {v: batch[v][name] for v in ('x_w', 'u_w')})
+        for name in model.students
+    }
     p = batch['logits']['unet']['u_w'].softmax(1)
     found = model.unsup_loss(batch)['structure_unet']
     assert found.item() == pytest.approx(2 * edge_distance(p, 0 * p).item(), rel=1e-5)

@@ -16,8 +16,14 @@ SAM = dict(type='PromptedSAM', arch=ARCH, img_size=32, random_trunk_seed=0)
 
 def model_of(classes=2, norm=BN, iteration=5, **kwargs):
     set_iter(iteration, 10)
-    cfg = dict(type='SemiSAM', students=dict(unet=segmentor(classes, norm)), teachers=['unet'],
-               parts=[[i] for i in range(1, classes)], sam=SAM, prompt='box')
+    cfg = dict(
+        type='SemiSAM',
+        students=dict(unet=segmentor(classes, norm)),
+        teachers=['unet'],
+        parts=[[i] for i in range(1, classes)],
+        sam=SAM,
+        prompt='box',
+    )
     model = build({**cfg, **kwargs})
     model.sam.load_trunk()
     return model
@@ -25,15 +31,15 @@ def model_of(classes=2, norm=BN, iteration=5, **kwargs):
 
 def one_hot(labels, classes: int) -> torch.Tensor:
     """Return sure probabilities (N, C, H, W) of a label map (N, H, W)."""
-    return torch.nn.functional.one_hot(torch.as_tensor(labels), classes).permute(
-        0, 3, 1, 2).float()
+    return torch.nn.functional.one_hot(torch.as_tensor(labels), classes).permute(0, 3, 1, 2).float()
 
 
 def answer(model, monkeypatch, logits):
     """Let SAM answer with the given logits; return the list of the masks it is asked for."""
     asked = []
-    monkeypatch.setattr(model, 'sam_logits', lambda image, wanted: (
-        asked.append(wanted), logits.clone())[1])
+    monkeypatch.setattr(
+        model, 'sam_logits', lambda image, wanted: (asked.append(wanted), logits.clone())[1]
+    )
     return asked
 
 
@@ -83,8 +89,11 @@ def test_the_surest_mask_wins_a_pixel(monkeypatch):
 def test_nested_parts_are_asked_for_as_a_whole(monkeypatch):
     """Cup (class 1) and disc (classes 1 and 2): the rim is the disc without the cup."""
     model = model_of(3, parts=[[1], [1, 2]])
-    asked = answer(model, monkeypatch, torch.tensor(
-        [[-4.0, -4.0, 2.0, -4.0], [-4.0, 3.0, 3.0, 3.0]]).view(1, 2, 1, 4))
+    asked = answer(
+        model,
+        monkeypatch,
+        torch.tensor([[-4.0, -4.0, 2.0, -4.0], [-4.0, 3.0, 3.0, 3.0]]).view(1, 2, 1, 4),
+    )
     target, counts = model.sam_target(one_hot([[[0, 2, 1, 2]]], 3), None)
     assert asked[0][0, :, 0].int().tolist() == [[0, 0, 1, 0], [0, 1, 1, 1]]
     assert target.argmax(1).tolist() == [[[0, 2, 1, 2]]] and counts.all()
@@ -108,8 +117,12 @@ def test_what_is_not_predicted_has_no_term(monkeypatch):
 
 
 def test_parts_may_overlap(monkeypatch):
-    model = model_of(2, parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts'),
-                     sup_loss=dict(type='DiceBCELoss'))
+    model = model_of(
+        2,
+        parts=[[1], [1, 2]],
+        label_space=dict(type='OverlappingParts'),
+        sup_loss=dict(type='DiceBCELoss'),
+    )
     answer(model, monkeypatch, torch.tensor([[1.0, -1.0], [1.0, 1.0]]).view(1, 2, 1, 2))
     target, counts = model.sam_target(torch.tensor([[0.1, 0.1], [0.9, 0.1]]).view(1, 2, 1, 2), None)
     assert target[0, :, 0].tolist() == [[1, 0], [1, 1]] and counts.tolist() == [[False, True]]
@@ -121,8 +134,9 @@ def test_boxes_are_those_of_the_prediction_at_the_size_of_sam(monkeypatch):
     model = model_of(3, margin=2, largest_component=True)
     seen = {}
     monkeypatch.setattr(model.sam, 'embed', lambda x: seen.setdefault('x', x))
-    monkeypatch.setattr(model.sam, 'masks', lambda e, boxes: seen.update(boxes=boxes) or (
-        torch.zeros(1, 2, 8, 8)))
+    monkeypatch.setattr(
+        model.sam, 'masks', lambda e, boxes: seen.update(boxes=boxes) or (torch.zeros(1, 2, 8, 8))
+    )
     y = torch.zeros(1, 16, 16, dtype=torch.long)
     y[0, 4:8, 5:7], y[0, 12, 12], y[0, 0, 0] = 1, 1, 2
     image = torch.linspace(-1, 3, 256).view(1, 1, 16, 16)
@@ -171,8 +185,12 @@ def test_labels_of_unlabelled_images_are_not_looked_at(prompt):
         batch = batch_of(model)
         if seed is not None:
             truth = raw_batch(5, 0, seed=seed)['inputs']['y'].long()
-            batch.update(y_u={'unet': truth[2:]}, u_y={'unet': truth[2:]}, label=truth,
-                         y={'unet': batch['y']['unet']})
+            batch.update(
+                y_u={'unet': truth[2:]},
+                u_y={'unet': truth[2:]},
+                label=truth,
+                y={'unet': batch['y']['unet']},
+            )
         torch.manual_seed(0)
         losses.append(model.loss(batch, data_samples=raw['data_samples'])['loss'])
     assert torch.equal(losses[0], losses[1]) and torch.equal(losses[1], losses[2])
@@ -183,7 +201,7 @@ def test_the_prediction_decides_what_sam_answers(prompt):
     model, image, answers = model_of(prompt=prompt, clicks=2), torch.rand(1, 1, 32, 32), []
     for top in (0, 20):
         wanted = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
-        wanted[..., top:top + 10, 4:20] = True
+        wanted[..., top : top + 10, 4:20] = True
         torch.manual_seed(0)
         answers.append(model.sam_logits(image, wanted))
     assert answers[0].shape == (1, 1, 32, 32)
@@ -211,8 +229,15 @@ def test_sam_is_frozen_shared_and_not_in_the_checkpoint():
 
 
 def test_init_weights_reads_sam_once(capsys):
-    model = build(dict(type='SemiSAM', students=dict(unet=segmentor()), teachers=['unet'],
-                       sam=SAM, prompt='box'))
+    model = build(
+        dict(
+            type='SemiSAM',
+            students=dict(unet=segmentor()),
+            teachers=['unet'],
+            sam=SAM,
+            prompt='box',
+        )
+    )
     set_iter(0, 10)
     with pytest.raises(RuntimeError, match='trunk was not read'):
         model.loss(batch_of(model))
@@ -221,12 +246,15 @@ def test_init_weights_reads_sam_once(capsys):
     assert 'trunk.head' not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(prompt='mask'), "prompt must be 'point' or 'box', found 'mask'"),
-    (dict(clicks=0), 'clicks must be at least 1, found 0'),
-    (dict(background_clicks=True), "background_clicks needs prompt='point'"),
-    (dict(classes=4, parts=[[1]]), r'classes \[2, 3\] are in no part'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(prompt='mask'), "prompt must be 'point' or 'box', found 'mask'"),
+        (dict(clicks=0), 'clicks must be at least 1, found 0'),
+        (dict(background_clicks=True), "background_clicks needs prompt='point'"),
+        (dict(classes=4, parts=[[1]]), r'classes \[2, 3\] are in no part'),
+    ],
+)
 def test_options_that_do_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
         model_of(**options)
@@ -236,8 +264,12 @@ def test_options_that_do_not_fit(options, message):
 @pytest.mark.parametrize('largest', [False, True])
 def test_no_look_at_a_value(prompt, largest):
     model = model_of(3, norm=GN, prompt=prompt, clicks=3, largest_component=largest)
-    batch = {view: {k: v.to('meta') for k, v in images.items()} if isinstance(images, dict)
-             else images.to('meta') for view, images in batch_of(model, classes=3).items()}
+    batch = {
+        view: {k: v.to('meta') for k, v in images.items()}
+        if isinstance(images, dict)
+        else images.to('meta')
+        for view, images in batch_of(model, classes=3).items()
+    }
     model.to('meta')
     assert model.loss(batch)['loss'].device.type == 'meta'
 
@@ -246,8 +278,14 @@ def test_no_look_at_a_value(prompt, largest):
 def test_configs_differ_from_mean_teacher_in_the_method_alone(path):
     cfg = Config.fromfile(path)
     base = Config.fromfile(path.parents[1] / 'mean_teacher' / path.name)
-    for part in ('train_dataloader', 'test_dataloader', 'optim_wrapper', 'param_scheduler',
-                 'train_cfg', 'custom_hooks'):
+    for part in (
+        'train_dataloader',
+        'test_dataloader',
+        'optim_wrapper',
+        'param_scheduler',
+        'train_cfg',
+        'custom_hooks',
+    ):
         assert cfg[part] == base[part], part
     assert cfg.model.students == base.model.students
     assert cfg.model.get('data_preprocessor') == base.model.get('data_preprocessor')

@@ -8,8 +8,12 @@ from tests.tiny import GN, build, raw_batch, segmentor, set_iter
 
 def ss_net(classes=3, norm=None, **kwargs):
     student = segmentor(classes, norm) if norm else segmentor(classes)
-    cfg = dict(type='SSNet', students=dict(unet=student), parts=[[i] for i in range(1, classes)],
-               contrast=dict(channels=8, memory_size=4))
+    cfg = dict(
+        type='SSNet',
+        students=dict(unet=student),
+        parts=[[i] for i in range(1, classes)],
+        contrast=dict(channels=8, memory_size=4),
+    )
     cfg.update(kwargs)
     set_iter(5, 10)
     return build(cfg)
@@ -32,8 +36,7 @@ def test_terms_and_total():
 def test_features_are_what_the_last_convolution_sees(norm):
     model = ss_net(norm=norm)
     batch = batch_of(model, n_l=2, n_u=3)
-    logits = model.forward_views(
-        'unet', {view: batch[view]['unet'] for view in ('x_w', 'u_w')})
+    logits = model.forward_views('unet', {view: batch[view]['unet'] for view in ('x_w', 'u_w')})
     assert (len(logits['x_f']), len(logits['u_f'])) == (2, 3)
     for view, features in (('x_w', 'x_f'), ('u_w', 'u_f')):
         again = model.students['unet'].decode_head.conv_seg(logits[features])
@@ -69,8 +72,12 @@ def test_smoothness_is_measured_at_the_size_of_the_labels():
 
 
 def test_parts_that_overlap():
-    model = ss_net(classes=2, parts=[[1], [1, 2]], label_space=dict(type='OverlappingParts'),
-                   sup_loss=dict(type='DiceBCELoss'))
+    model = ss_net(
+        classes=2,
+        parts=[[1], [1, 2]],
+        label_space=dict(type='OverlappingParts'),
+        sup_loss=dict(type='DiceBCELoss'),
+    )
     assert model.contrast['unet'].num_classes == 3
     assert model.loss(batch_of(model))['loss'].isfinite()
 

@@ -5,8 +5,12 @@ from tests.tiny import GN, build, raw_batch, segmentor, set_iter
 
 
 def symgd(iteration=5, **kwargs):
-    cfg = dict(type='SymGD', students=dict(unet=segmentor(norm=GN)), teachers=['unet'],
-               threshold=dict(type='FixedThreshold', value=0.5))
+    cfg = dict(
+        type='SymGD',
+        students=dict(unet=segmentor(norm=GN)),
+        teachers=['unet'],
+        threshold=dict(type='FixedThreshold', value=0.5),
+    )
     cfg.update(kwargs)
     set_iter(iteration, 10)
     return build(cfg)

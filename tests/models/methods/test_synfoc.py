@@ -46,7 +46,8 @@ def test_image_in_the_box_is_the_weak_labelled_view():
 def test_passes_of_the_conventional_student_come_in_the_published_order():
     model, seen = build(synfoc()), []
     model.students['unet'].register_forward_pre_hook(
-        lambda m, args: seen.append((len(args[0]), torch.is_grad_enabled())))
+        lambda m, args: seen.append((len(args[0]), torch.is_grad_enabled()))
+    )
     model.loss(prepared(model, n_l=1, n_u=2))
     assert seen == [(2, False), (1, True), (2, True)]
 
@@ -58,9 +59,16 @@ def test_no_graph_is_built_for_the_teachers_and_the_confidences():
     assert not any(t.requires_grad for t in (q_f, q_c, *alphas.values(), *confidences.values()))
 
 
-@pytest.mark.parametrize('rule, value', [
-    ('SelfMutualConfidence', 0.125), ('SelfConfidence', 0.5), ('MutualConfidence', 0.25),
-    ('ConstantRatio', 0.5), ('LinearRatio', 0.75)])
+@pytest.mark.parametrize(
+    'rule, value',
+    [
+        ('SelfMutualConfidence', 0.125),
+        ('SelfConfidence', 0.5),
+        ('MutualConfidence', 0.25),
+        ('ConstantRatio', 0.5),
+        ('LinearRatio', 0.75),
+    ],
+)
 def test_rules_by_hand(rule, value):
     for ratio in ENSEMBLES.build(dict(type=rule))(torch.tensor([0.5]), torch.tensor([0.25]), 0.75):
         assert ratio.item() == value
@@ -130,10 +138,27 @@ def test_fewer_labelled_than_unlabelled_images_work():
 def test_a_stock_backbone_takes_the_place_of_the_unet():
     resnet = dict(
         type='EncoderDecoder',
-        backbone=dict(type='ResNet', depth=18, in_channels=1, base_channels=8, norm_cfg=BN,
-                      num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,)),
-        decode_head=dict(type='FCNHead', in_channels=8, channels=4, num_convs=1, num_classes=2,
-                         concat_input=False, norm_cfg=BN))
+        backbone=dict(
+            type='ResNet',
+            depth=18,
+            in_channels=1,
+            base_channels=8,
+            norm_cfg=BN,
+            num_stages=1,
+            strides=(1,),
+            dilations=(1,),
+            out_indices=(0,),
+        ),
+        decode_head=dict(
+            type='FCNHead',
+            in_channels=8,
+            channels=4,
+            num_convs=1,
+            num_classes=2,
+            concat_input=False,
+            norm_cfg=BN,
+        ),
+    )
     model = build(synfoc(students=dict(sam=segmentor(), unet=resnet)))
     optimizer = torch.optim.SGD(model.students.parameters(), lr=0.05)
     batch, losses = prepared(model), []
@@ -161,23 +186,31 @@ def test_without_consistency_the_terms_are_left_out():
     losses = (model := build(synfoc(consistency=None))).loss(prepared(model))
     assert 'consistent' not in losses and 'discrepant' not in losses
     losses = (model := build(synfoc(consistency=dict(type='ConsistencyLoss')))).loss(
-        prepared(model))
+        prepared(model)
+    )
     assert 'discrepant' in losses and 'consistent' not in losses
 
 
 def test_overlapping_parts_train_with_sigmoid_heads_and_predict_classes():
     parts = [[1], [1, 2]]
-    model = build(synfoc(
-        classes=2, parts=parts, label_space=dict(type='OverlappingParts'),
-        sup_loss=dict(type='DiceBCELoss'), consistency=dict(type='CDCRLoss', activation='sigmoid'),
-        threshold=dict(type='FixedThreshold', value=0.6, strict=False)))
+    model = build(
+        synfoc(
+            classes=2,
+            parts=parts,
+            label_space=dict(type='OverlappingParts'),
+            sup_loss=dict(type='DiceBCELoss'),
+            consistency=dict(type='CDCRLoss', activation='sigmoid'),
+            threshold=dict(type='FixedThreshold', value=0.6, strict=False),
+        )
+    )
     batch = prepared(model, classes=3)
     losses = model.loss(batch)
     losses['loss'].backward()
     assert all(p.grad is not None for p in model.students.parameters())
     sup = model.criterion(
         model.students['sam'](batch['x_w']['sam'], mode='tensor')[..., ::2, ::2] * 0,
-        model.label_space.encode(batch['y']['sam']))
+        model.label_space.encode(batch['y']['sam']),
+    )
     assert torch.isfinite(sup) and torch.isfinite(losses['loss'])
     logits = torch.tensor([[-3.0, 3.0], [3.0, 3.0], [-3.0, -3.0]]).t().view(1, 2, 1, 3)
     assert model.label_space.class_scores(logits).argmax(1).tolist() == [[[2, 1, 0]]]

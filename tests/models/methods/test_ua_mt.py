@@ -30,9 +30,13 @@ def test_only_sure_pixels_count(monkeypatch):
 
 def test_four_classes_as_published_and_as_meant(monkeypatch):
     published = model_of('UAMT', classes=4, noise_std=0.0)
-    meant = model_of('UAMT', classes=4, noise_std=0.0,
-                     threshold=dict(type='UncertaintyThreshold', classes=4),
-                     consistency=dict(type='MSEConsistencyLoss'))
+    meant = model_of(
+        'UAMT',
+        classes=4,
+        noise_std=0.0,
+        threshold=dict(type='UncertaintyThreshold', classes=4),
+        consistency=dict(type='MSEConsistencyLoss'),
+    )
     q = torch.full((3, 4, 4, 4), 0.1)
     q[:, 0] = 0.7  # entropy 0.94: above ln 2, below 3/4 ln 4
     sure = torch.full((3, 4, 4, 4), 0.01)
@@ -41,8 +45,9 @@ def test_four_classes_as_published_and_as_meant(monkeypatch):
     found = {}
     for prob in (q, sure):
         for model in (published, meant):
-            monkeypatch.setattr(model, 'teacher_prob',
-                                lambda name, x, prob=prob: prob.repeat(len(x) // 3, 1, 1, 1))
+            monkeypatch.setattr(
+                model, 'teacher_prob', lambda name, x, prob=prob: prob.repeat(len(x) // 3, 1, 1, 1)
+            )
             found[prob is sure, model is meant] = model.consistency_loss('unet', p, batch).item()
     assert found[False, False] == 0 < found[False, True]
     assert found[True, False] == pytest.approx(2 * found[True, True], rel=1e-5)
@@ -51,8 +56,9 @@ def test_four_classes_as_published_and_as_meant(monkeypatch):
 def test_teacher_passes_and_their_noise(monkeypatch):
     model = model_of('UAMT', norm=GN)
     seen, original = [], model.teacher_prob
-    monkeypatch.setattr(model, 'teacher_prob', lambda name, x: (seen.append(x),
-                                                                original(name, x))[1])
+    monkeypatch.setattr(
+        model, 'teacher_prob', lambda name, x: (seen.append(x), original(name, x))[1]
+    )
     batch = batch_of(model)
     model.loss(batch)
     assert [len(x) for x in seen] == [3, 6, 6, 6, 6]
@@ -62,8 +68,13 @@ def test_teacher_passes_and_their_noise(monkeypatch):
 
 
 def test_parts_have_entropy_and_mask_of_their_own():
-    model = model_of('UAMT', label_space=dict(type='OverlappingParts'), parts=[[1], [1, 2]],
-                     students=dict(unet=segmentor(2)), sup_loss=dict(type='DiceBCELoss'))
+    model = model_of(
+        'UAMT',
+        label_space=dict(type='OverlappingParts'),
+        parts=[[1], [1, 2]],
+        students=dict(unet=segmentor(2)),
+        sup_loss=dict(type='DiceBCELoss'),
+    )
     half = torch.full((1, 2, 1, 1), 0.5)
     assert model.uncertainty(half).flatten().tolist() == pytest.approx([math.log(2)] * 2, abs=1e-4)
     assert model.loss(batch_of(model, classes=3))['loss'].isfinite()

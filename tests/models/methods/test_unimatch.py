@@ -7,9 +7,12 @@ from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 
 def unimatch(classes=2, norm=BN, **kwargs):
-    cfg = dict(type='UniMatch', students=dict(unet=segmentor(classes, norm)),
-               parts=[[i] for i in range(1, classes)],
-               threshold=dict(type='FixedThreshold', value=0.5, strict=False))
+    cfg = dict(
+        type='UniMatch',
+        students=dict(unet=segmentor(classes, norm)),
+        parts=[[i] for i in range(1, classes)],
+        threshold=dict(type='FixedThreshold', value=0.5, strict=False),
+    )
     cfg.update(kwargs)
     set_iter(0, 10)
     return build(cfg)
@@ -98,8 +101,9 @@ def test_weak_views_share_their_batch_statistics_and_so_do_the_strong_ones(monke
     model = unimatch(feature_dropout=None)
     sizes, student = [], model.students['unet']
     original = student.forward
-    monkeypatch.setattr(student, 'forward',
-                        lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1])
+    monkeypatch.setattr(
+        student, 'forward', lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1]
+    )
     model.loss(batch_of(model))
     assert sizes == [2, 4, 4]  # partner u', [x_w; u_w], [u_s; u_s2]
 

@@ -8,10 +8,14 @@ from tests.tiny import build, raw_batch, segmentor, set_iter
 
 
 def urpc(classes=2, **kwargs):
-    head = dict(type='UNetPyramidHead', in_channels=(4, 6, 8), num_classes=classes,
-                noise=('dropout',))
-    network = dict(type='EncoderDecoder', decode_head=head,
-                   backbone=dict(type='UNetEncoder', widths=(4, 6, 8), dropout=(0, 0, 0)))
+    head = dict(
+        type='UNetPyramidHead', in_channels=(4, 6, 8), num_classes=classes, noise=('dropout',)
+    )
+    network = dict(
+        type='EncoderDecoder',
+        decode_head=head,
+        backbone=dict(type='UNetEncoder', widths=(4, 6, 8), dropout=(0, 0, 0)),
+    )
     cfg = dict(type='URPC', students=dict(unet=network), parts=[[i] for i in range(1, classes)])
     cfg.update(kwargs)
     set_iter(5, 10)
@@ -51,8 +55,11 @@ def test_heads_that_agree_cost_nothing_and_certain_ones_stay_finite():
 
 
 def test_parts_that_overlap_are_compared_by_yes_and_no():
-    model = urpc(label_space=dict(type='OverlappingParts'), parts=[[1], [1, 2]],
-                 sup_loss=dict(type='DiceBCELoss'))
+    model = urpc(
+        label_space=dict(type='OverlappingParts'),
+        parts=[[1], [1, 2]],
+        sup_loss=dict(type='DiceBCELoss'),
+    )
     a, b = torch.randn(1, 2, 4, 4), torch.randn(1, 2, 4, 4)
     binary = urpc().consistency([torch.stack([x[:, 0], 0 * x[:, 0]], 1) for x in (a, b)])
     assert model.consistency([a[:, :1], b[:, :1]]).item() == pytest.approx(binary.item(), rel=1e-5)
@@ -83,8 +90,9 @@ def test_a_stock_segmentor_with_an_auxiliary_head_is_a_student():
     model = urpc(students=dict(unet=cfg))
     terms = model.loss(batch_of(model))
     assert terms['pyramid_unet'] > 0
-    assert torch.allclose(terms['loss'], terms['sup_unet']
-                          + terms['weight'] * terms['pyramid_unet'])
+    assert torch.allclose(
+        terms['loss'], terms['sup_unet'] + terms['weight'] * terms['pyramid_unet']
+    )
 
 
 def test_a_student_with_one_head_is_refused():
@@ -99,6 +107,7 @@ def test_side_heads_learn_at_the_size_of_the_label():
     batch = batch_of(model)
     seen = {}
     model.students['unet'].decode_head.sides[0].register_forward_hook(
-        lambda module, args, out: seen.update(side=out))
+        lambda module, args, out: seen.update(side=out)
+    )
     side = model.forward_views('unet', {'x_w': batch['x_w']['unet']})['x_w'][1]
     assert torch.equal(side, F.interpolate(seen['side'], size=(32, 32)))

@@ -22,6 +22,7 @@ def test_every_image_gets_a_change_of_the_same_length():
 
 def test_the_direction_is_the_one_that_the_output_depends_on():
     """A network that looks at one pixel is attacked there."""
+
     def predict(x):
         p = x[:, :1, :1, :1].sigmoid()
         return torch.cat([p, 1 - p], 1)

@@ -99,8 +99,13 @@ def test_overlapping_answers_are_put_together_by_the_sum_of_logits(monkeypatch):
     model = zero_shot(parts=[[1], [1, 2]])
     cup = torch.tensor([3.0, -3, 2, 9, -1]).repeat_interleave(64)
     disc = torch.tensor([1.0, 2, -4, -4, -1]).repeat_interleave(64)
-    monkeypatch.setattr(model.sam, 'masks', lambda *a, **k: torch.stack([cup, disc]).expand(
-        1, 1, 2, 320)[0].unsqueeze(2).expand(1, 2, 320, 320))
+    monkeypatch.setattr(
+        model.sam,
+        'masks',
+        lambda *a, **k: (
+            torch.stack([cup, disc]).expand(1, 1, 2, 320)[0].unsqueeze(2).expand(1, 2, 320, 320)
+        ),
+    )
     out = model.predict([image()], [sample(nested(320, 320))])[0]
     assert out.pred_sem_seg.data[0, 160, 32::64].tolist() == [1, 2, 0, 1, 0]
 
@@ -131,8 +136,9 @@ def test_a_part_that_is_not_there_is_not_predicted(prompt):
 def test_points_lie_inside_and_the_first_one_innermost(monkeypatch):
     model = zero_shot(parts=[[1], [1, 2]], prompt='point', num_points=4)
     embedding, seen = model.sam.masks, []
-    monkeypatch.setattr(model.sam, 'masks', lambda e, points: seen.append(points) or embedding(
-        e, points))
+    monkeypatch.setattr(
+        model.sam, 'masks', lambda e, points: seen.append(points) or embedding(e, points)
+    )
     truth = nested()
     model.predict([image()] * 2, [sample(truth, 'a'), sample(truth, 'b')])
     model.predict([image()], [sample(truth, 'b')])
@@ -182,7 +188,8 @@ def test_a_test_run_needs_no_checkpoint_and_training_is_refused(tmp_path):
     register_all_modules()
     cfg = config(tmp_path, 'run', dict(type='ZeroShotSAM', sam=SAM))
     cfg.default_hooks.visualization.update(
-        draw=True, out_dir=str(tmp_path / 'overlays'), test_interval=1)
+        draw=True, out_dir=str(tmp_path / 'overlays'), test_interval=1
+    )
     runner = RUNNERS.build(cfg)
     scores = runner.test()
     assert 'sam/DSC' in scores and {key for key in scores if 'ScannerB' in key}
@@ -196,14 +203,16 @@ def test_another_model_can_say_where_to_look(tmp_path, monkeypatch):
     from mmssl.apis import inference_model, init_model
 
     register_all_modules()
-    other = config(tmp_path, 'other', dict(
-        type='SupOnly', students=dict(unet=segmentor(2)), parts=[[1]]))
+    other = config(
+        tmp_path, 'other', dict(type='SupOnly', students=dict(unet=segmentor(2)), parts=[[1]])
+    )
     other.dump(tmp_path / 'other.py')
     init_model(tmp_path / 'other.py').state_dict()
     trained = init_model(tmp_path / 'other.py')
     torch.save(trained.state_dict(), tmp_path / 'other.pth')
-    model = zero_shot(source=dict(config=str(tmp_path / 'other.py'),
-                                  checkpoint=str(tmp_path / 'other.pth')))
+    model = zero_shot(
+        source=dict(config=str(tmp_path / 'other.py'), checkpoint=str(tmp_path / 'other.pth'))
+    )
     seen = fill_boxes(model, monkeypatch)
     x = image()[:1]
     out = model.predict([x], [sample(None)])[0]  # no truth is needed
@@ -214,20 +223,24 @@ def test_another_model_can_say_where_to_look(tmp_path, monkeypatch):
     assert out.pred_sem_seg.data.shape == (1, 32, 32)
     assert set(model.state_dict()) == {'sam.identity.trunk_fingerprint'}
     torch.save({'x': Path}, tmp_path / 'evil.pth')
-    model = zero_shot(source=dict(config=str(tmp_path / 'other.py'),
-                                  checkpoint=str(tmp_path / 'evil.pth')))
+    model = zero_shot(
+        source=dict(config=str(tmp_path / 'other.py'), checkpoint=str(tmp_path / 'evil.pth'))
+    )
     with pytest.raises(ValueError, match='is refused'):
         model.predict([x], [sample(None)])
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(prompt='text'), "prompt must be 'box' or 'point', got 'text'"),
-    (dict(margin=-1), 'margin=-1 must be at least 0'),
-    (dict(num_points=0), 'num_points=0 1'),
-    (dict(source='guess'), "source must be 'truth' or dict"),
-    (dict(source=dict(config='a.py')), "source must be 'truth' or dict"),
-    (dict(parts=[[0]]), 'must name classes from 1'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(prompt='text'), "prompt must be 'box' or 'point', got 'text'"),
+        (dict(margin=-1), 'margin=-1 must be at least 0'),
+        (dict(num_points=0), 'num_points=0 1'),
+        (dict(source='guess'), "source must be 'truth' or dict"),
+        (dict(source=dict(config='a.py')), "source must be 'truth' or dict"),
+        (dict(parts=[[0]]), 'must name classes from 1'),
+    ],
+)
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         zero_shot(**options)

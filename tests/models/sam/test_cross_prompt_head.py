@@ -52,8 +52,12 @@ def test_small_decoders_are_those_of_sam():
     position = net.position_code(16, 16)
     none = torch.zeros(1, 0, 256)
     dense = net.prompt_encoder.no_mask_embed.weight.view(1, 256, 1, 1).expand(1, -1, 16, 16)
-    want = torch.cat([
-        sam['mask_decoder'].predict_masks(x[i:i + 1], position, none, dense)[0] for i in range(2)])
+    want = torch.cat(
+        [
+            sam['mask_decoder'].predict_masks(x[i : i + 1], position, none, dense)[0]
+            for i in range(2)
+        ]
+    )
     torch.testing.assert_close(net.coarse((x,), 1), want)
 
 
@@ -82,12 +86,16 @@ def test_every_class_has_an_embedding_and_the_boxes_two(classes):
 
 def test_points_lie_in_the_largest_component_or_on_the_background():
     net = head(4)
-    labels = [[[1, 0, 0, 0, 0, 0, 2],
-               [0, 0, 0, 0, 0, 0, 0],
-               [0, 0, 0, 1, 1, 1, 0],
-               [0, 0, 0, 1, 1, 1, 0],
-               [0, 0, 0, 1, 1, 1, 0],
-               [0, 0, 0, 0, 0, 0, 0]]]
+    labels = [
+        [
+            [1, 0, 0, 0, 0, 0, 2],
+            [0, 0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 1, 1, 1, 0],
+            [0, 0, 0, 1, 1, 1, 0],
+            [0, 0, 0, 1, 1, 1, 0],
+            [0, 0, 0, 0, 0, 0, 0],
+        ]
+    ]
     seen = set()
     for seed in range(30):
         torch.manual_seed(seed)
@@ -131,13 +139,28 @@ def test_published_decoders_differ_in_what_classes_have_of_their_own(tmp_path):
     file = sam['mask_decoder'].state_dict()
     for decoder in net.decoders:
         own = decoder.state_dict()
-        same = {name for name in own if name in file and own[name].shape == file[name].shape
-                and torch.equal(own[name], file[name])}
-        assert same == {name for name in file if name.startswith('transformer')
-                        or name in ('iou_token.weight', 'output_upscaling.0.weight',
-                                    'output_upscaling.0.bias', 'output_upscaling.1.weight',
-                                    'output_upscaling.1.bias', 'output_upscaling.3.weight',
-                                    'output_upscaling.3.bias')}
+        same = {
+            name
+            for name in own
+            if name in file
+            and own[name].shape == file[name].shape
+            and torch.equal(own[name], file[name])
+        }
+        assert same == {
+            name
+            for name in file
+            if name.startswith('transformer')
+            or name
+            in (
+                'iou_token.weight',
+                'output_upscaling.0.weight',
+                'output_upscaling.0.bias',
+                'output_upscaling.1.weight',
+                'output_upscaling.1.bias',
+                'output_upscaling.3.weight',
+                'output_upscaling.3.bias',
+            )
+        }
     assert not torch.equal(*(decoder.mask_tokens.weight for decoder in net.decoders))
 
 
@@ -171,9 +194,14 @@ def test_what_learns_gets_a_gradient_and_the_rest_is_frozen():
     got = {name for name, p in net.named_parameters() if p.grad is not None}
     assert learning == got
     frozen = {name for name, _ in net.named_parameters()} - learning
-    assert all('iou_prediction_head' in name or 'mask_downscaling' in name
-               or name.startswith(('prompt_encoder.point_embeddings.3',
-                                   'prompt_encoder.point_embeddings.4')) for name in frozen)
+    assert all(
+        'iou_prediction_head' in name
+        or 'mask_downscaling' in name
+        or name.startswith(
+            ('prompt_encoder.point_embeddings.3', 'prompt_encoder.point_embeddings.4')
+        )
+        for name in frozen
+    )
 
 
 def test_points_carry_no_gradient_and_need_no_host_sync():

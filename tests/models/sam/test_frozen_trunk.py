@@ -95,8 +95,9 @@ def test_loading_reads_the_trunk_if_need_be(tmp_path, load, from_file):
     save_sam(tmp_path / 'sam.pth')
     trunk = dict(checkpoint=str(tmp_path / 'sam.pth'), random_trunk_seed=None)
     trained = encoder(**trunk if from_file else dict(random_trunk_seed=5))
-    fresh = encoder(init=False, **trunk if from_file else dict(checkpoint=None,
-                                                              random_trunk_seed=None))
+    fresh = encoder(
+        init=False, **trunk if from_file else dict(checkpoint=None, random_trunk_seed=None)
+    )
     load(fresh, trained.state_dict())
     assert torch.equal(fresh(X)[0], trained(X)[0])
     load(trained, fresh.state_dict())  # and once more, now that the trunk is there
@@ -107,8 +108,10 @@ def test_another_trunk_is_refused(tmp_path, init):
     state = encoder().state_dict()
     save_sam(tmp_path / 'sam.pth')
     file = dict(checkpoint=str(tmp_path / 'sam.pth'), random_trunk_seed=None)
-    with pytest.raises(ValueError, match='trained on the random trunk of seed 0, the model has '
-                                         'the random trunk of seed 1'):
+    with pytest.raises(
+        ValueError,
+        match='trained on the random trunk of seed 0, the model has the random trunk of seed 1',
+    ):
         encoder(init=init, random_trunk_seed=1).load_state_dict(state)
     with pytest.raises(ValueError, match='seed 0, the model has the file with SHA-256 [0-9a-f]+'):
         encoder(init=init, **file).load_state_dict(state)

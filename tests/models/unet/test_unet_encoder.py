@@ -5,11 +5,13 @@ from tests.tiny import GN, build
 
 
 def unet(channels=1, classes=4, **kwargs):
-    return build(dict(
-        type='EncoderDecoder',
-        backbone=dict(type='UNetEncoder', in_channels=channels, **kwargs),
-        decode_head=dict(type='UNetDecoderHead', num_classes=classes),
-    ))
+    return build(
+        dict(
+            type='EncoderDecoder',
+            backbone=dict(type='UNetEncoder', in_channels=channels, **kwargs),
+            decode_head=dict(type='UNetDecoderHead', num_classes=classes),
+        )
+    )
 
 
 @pytest.mark.parametrize('channels, count', [(1, 1813764), (30, 1817940)])
@@ -21,7 +23,12 @@ def test_feature_maps_halve_and_logits_have_the_size_of_the_image():
     net = unet().eval()
     x = torch.rand(2, 1, 48, 32)
     assert [f.shape[1:] for f in net.extract_feat(x)] == [
-        (16, 48, 32), (32, 24, 16), (64, 12, 8), (128, 6, 4), (256, 3, 2)]
+        (16, 48, 32),
+        (32, 24, 16),
+        (64, 12, 8),
+        (128, 6, 4),
+        (256, 3, 2),
+    ]
     assert net(x, mode='tensor').shape == (2, 4, 48, 32)
 
 
@@ -35,11 +42,15 @@ def test_dropout_grows_with_the_level():
 
 
 def test_other_widths_and_norms():
-    net = build(dict(
-        type='EncoderDecoder',
-        backbone=dict(type='UNetEncoder', widths=(4, 8), dropout=(0, 0), norm_cfg=GN),
-        decode_head=dict(type='UNetDecoderHead', in_channels=(4, 8), num_classes=2, norm_cfg=GN),
-    ))
+    net = build(
+        dict(
+            type='EncoderDecoder',
+            backbone=dict(type='UNetEncoder', widths=(4, 8), dropout=(0, 0), norm_cfg=GN),
+            decode_head=dict(
+                type='UNetDecoderHead', in_channels=(4, 8), num_classes=2, norm_cfg=GN
+            ),
+        )
+    )
     assert net(torch.rand(1, 1, 8, 8), mode='tensor').shape == (1, 2, 8, 8)
 
 

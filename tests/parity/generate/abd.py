@@ -32,8 +32,20 @@ from tests.parity.generate.released import (
     train,
 )
 
-STUBS = ('tensorboardX', 'skimage', 'imageio', 'h5py', 'SimpleITK', 'medpy', 'cv2', 'val_2D',
-         'networks.net_factory', 'networks.vision_transformer', 'networks.config', 'dataloaders')
+STUBS = (
+    'tensorboardX',
+    'skimage',
+    'imageio',
+    'h5py',
+    'SimpleITK',
+    'medpy',
+    'cv2',
+    'val_2D',
+    'networks.net_factory',
+    'networks.vision_transformer',
+    'networks.config',
+    'dataloaders',
+)
 PATCHES = 4  # in each direction
 
 
@@ -51,9 +63,12 @@ class Batch(dict):
             return torch.cat([scale(arrays[f'in{i}_{key}']) for key in keys])
 
         y, ys = (torch.from_numpy(arrays[f'in{i}_{key}']) for key in ('y', 'ys'))
-        super().__init__(image=images('x', 'u'), image_strong=images('xs', 'us'),
-                         label=torch.cat([y, torch.zeros_like(y)]),
-                         label_strong=torch.cat([ys, torch.zeros_like(ys)]))
+        super().__init__(
+            image=images('x', 'u'),
+            image_strong=images('xs', 'us'),
+            label=torch.cat([y, torch.zeros_like(y)]),
+            label_strong=torch.cat([ys, torch.zeros_like(ys)]),
+        )
         self.i, self.chance = i, chance
 
     def __getitem__(self, key: str):
@@ -62,16 +77,22 @@ class Batch(dict):
         return super().__getitem__(key)
 
 
-def run(script, function: str, args: tuple, networks: list[nn.Module], arrays,
-        **options) -> list[dict]:
+def run(
+    script, function: str, args: tuple, networks: list[nn.Module], arrays, **options
+) -> list[dict]:
     """Return the variables of two steps."""
     script.patients_to_slices = lambda *args: 6
     script.args.patch_size = arrays['in0_x'].shape[-1] // PATCHES
     displacement = importlib.import_module('utils.displacement')
     with mock.patch.object(displacement.random, 'random') as chance:
         batches = [Batch(arrays, i, chance) for i in range(2)]
-        return train(script, lambda: getattr(script, function)(script.args, *args), [batches],
-                     networks, **options)
+        return train(
+            script,
+            lambda: getattr(script, function)(script.args, *args),
+            [batches],
+            networks,
+            **options,
+        )
 
 
 def over_bcp(code: Path) -> dict:
@@ -91,8 +112,15 @@ def over_bcp(code: Path) -> dict:
             step[f'mixed{n}'] = (step[f'loss_dice_{n}'] + step[f'loss_ce_{n}']) / 2
     terms = pick(steps, 'mixed1', 'mixed2', *(f'pseudo_supervision{n}' for n in '1234'), 'loss')
     final1, final2, teacher = (used(norms(network)) for network in networks)
-    return dict(shapes=used(shapes), terms=terms, grads1=steps[0]['grads'][0],
-                grads2=steps[0]['grads'][1], final1=final1, final2=final2, teacher=teacher)
+    return dict(
+        shapes=used(shapes),
+        terms=terms,
+        grads1=steps[0]['grads'][0],
+        grads2=steps[0]['grads'][1],
+        final1=final1,
+        final2=final2,
+        teacher=teacher,
+    )
 
 
 def over_cross_teaching(code: Path) -> dict:
@@ -102,9 +130,13 @@ def over_cross_teaching(code: Path) -> dict:
     shapes = [fill(network, f'abd{i + 1}') for i, network in enumerate(networks)][0]
     first, second = (int(i) for i in arrays['iters'])
     script = load_script(
-        code / 'train_ACDC_Cross_Teaching.py', ['--batch_size=12', '--labeled_bs=6'],
-        {'\n    iter_num = 0\n': f'\n    iter_num = {first}\n',
-         'iter_num = iter_num + 1': f'iter_num = {second}'})
+        code / 'train_ACDC_Cross_Teaching.py',
+        ['--batch_size=12', '--labeled_bs=6'],
+        {
+            '\n    iter_num = 0\n': f'\n    iter_num = {first}\n',
+            'iter_num = iter_num + 1': f'iter_num = {second}',
+        },
+    )
     script.UNet = lambda *args, **kwargs: networks[0]
     networks[1].load_from = lambda config: None
     script.ViT_seg = lambda *args, **kwargs: networks[1]
@@ -113,8 +145,14 @@ def over_cross_teaching(code: Path) -> dict:
         step.update({f'trouble{n - 2}': 2 * step[f'loss{n}'] for n in (3, 4)})
     names = ('loss1', 'loss2', 'trouble1', 'trouble2', *(f'pseudo_supervision{n}' for n in '1234'))
     terms = pick(steps, *names, 'consistency_weight', 'loss')
-    return dict(shapes=shapes, terms=terms, grads1=steps[0]['grads'][0],
-                grads2=steps[0]['grads'][1], final1=norms(networks[0]), final2=norms(networks[1]))
+    return dict(
+        shapes=shapes,
+        terms=terms,
+        grads1=steps[0]['grads'][0],
+        grads2=steps[0]['grads'][1],
+        final1=norms(networks[0]),
+        final2=norms(networks[1]),
+    )
 
 
 def main() -> None:

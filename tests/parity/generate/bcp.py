@@ -31,8 +31,19 @@ from tests.parity.generate.released import (
     train,
 )
 
-STUBS = ('tensorboardX', 'skimage', 'imageio', 'h5py', 'SimpleITK', 'medpy', 'cv2', 'asyncore',
-         'utils.val_2d', 'networks.net_factory', 'dataloaders')
+STUBS = (
+    'tensorboardX',
+    'skimage',
+    'imageio',
+    'h5py',
+    'SimpleITK',
+    'medpy',
+    'cv2',
+    'asyncore',
+    'utils.val_2d',
+    'networks.net_factory',
+    'dataloaders',
+)
 
 
 def components(mask: np.ndarray) -> np.ndarray:
@@ -78,8 +89,9 @@ def main() -> None:
         given = iter(networks)
         script.BCP_net = lambda *args, **kwargs: next(given)
         with draw(corners(arrays, range(1))):
-            steps = train(script, lambda: script.pre_train(script.args, '.'),
-                          [[batch(arrays, 0)]], [first])
+            steps = train(
+                script, lambda: script.pre_train(script.args, '.'), [[batch(arrays, 0)]], [first]
+            )
         pretrained = steps[0]['optimizer'].state_dict()
 
         def load(network, optimizer, path) -> None:
@@ -89,11 +101,19 @@ def main() -> None:
         script.load_net = lambda network, path: network.load_state_dict(first.state_dict())
         script.load_net_opt = load
         with draw(corners(arrays, range(1, 3))):
-            steps += train(script, lambda: script.self_train(script.args, '.', '.'),
-                           [[batch(arrays, i) for i in (1, 2)]], [student])
-    results = dict(shapes=used(shapes), terms=pick(steps, 'loss_dice', 'loss_ce', 'loss'),
-                   grads=steps[1]['grads'][0], student=used(norms(student)),
-                   teacher=used(norms(teacher)))
+            steps += train(
+                script,
+                lambda: script.self_train(script.args, '.', '.'),
+                [[batch(arrays, i) for i in (1, 2)]],
+                [student],
+            )
+    results = dict(
+        shapes=used(shapes),
+        terms=pick(steps, 'loss_dice', 'loss_ce', 'loss'),
+        grads=steps[1]['grads'][0],
+        student=used(norms(student)),
+        teacher=used(norms(teacher)),
+    )
     for i in (1, 2):
         labels = torch.cat([steps[i]['plab_a'], steps[i]['plab_b']])
         results[f'plab{i}'] = labels.byte().numpy()

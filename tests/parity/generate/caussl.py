@@ -58,22 +58,38 @@ def numbers(seen: dict, name: str, count: int) -> list[float]:
 
 def norms_of_gradients(networks: Sequence[nn.Module]) -> list[dict[str, float]]:
     """Return the norms of the gradients of each network's kernels, 0 where there is none."""
-    return [{k: 0.0 if p.grad is None else p.grad.norm().item()
-             for k, p in network.named_parameters() if p.dim() == 5} for network in networks]
+    return [
+        {
+            k: 0.0 if p.grad is None else p.grad.norm().item()
+            for k, p in network.named_parameters()
+            if p.dim() == 5
+        }
+        for network in networks
+    ]
 
 
 def of(code: Path, form: str) -> dict:
     """Return the reference of one form."""
     file, kind, count, maps = FORMS[form]
     arrays = np.load(DATA / 'caussl.npz')
-    script = load_script(code / f'train_CT_{file}.py', replace={
-        '\n    iter_num = 0\n': f'\n    iter_num = {START}\n',
-        'if __name__ == "__main__":': 'def main():'})
-    logits = [torch.from_numpy(arrays[f'{form}_logits{i + 1}']).double().unsqueeze(-1)
-              for i in range(maps)]
+    script = load_script(
+        code / f'train_CT_{file}.py',
+        replace={
+            '\n    iter_num = 0\n': f'\n    iter_num = {START}\n',
+            'if __name__ == "__main__":': 'def main():',
+        },
+    )
+    logits = [
+        torch.from_numpy(arrays[f'{form}_logits{i + 1}']).double().unsqueeze(-1)
+        for i in range(maps)
+    ]
     y = torch.from_numpy(arrays[f'{form}_y']).long().unsqueeze(-1)
-    networks = [getattr(importlib.import_module('networks.vnet'), kind)(
-        n_channels=1, n_classes=2, n_filters=2, normalization='batchnorm') for _ in range(count)]
+    networks = [
+        getattr(importlib.import_module('networks.vnet'), kind)(
+            n_channels=1, n_classes=2, n_filters=2, normalization='batchnorm'
+        )
+        for _ in range(count)
+    ]
     for i, network in enumerate(networks):
         shapes = fill(network, f'caussl{i + 1}')
         given_logits = logits[i] if count == maps else logits
@@ -87,18 +103,28 @@ def of(code: Path, form: str) -> dict:
     setattr(script, kind, lambda **kwargs: next(given))
     script.Linear_vector.initialize = initialize
     seen = run(script, dict(image=torch.zeros(4, 1), label=torch.cat([y, torch.zeros_like(y)])))
-    before = {call.args[0]: float(call.args[1]) for call in seen['writer'].add_scalar.mock_calls
-              if call.args[0].endswith('_max') and call.args[2] == 1}
+    before = {
+        call.args[0]: float(call.args[1])
+        for call in seen['writer'].add_scalar.mock_calls
+        if call.args[0].endswith('_max') and call.args[2] == 1
+    }
     after = numbers(seen, 'icm_loss', maps)
     total = sum(numbers(seen, 'loss', 2)) if form == 'cps' else float(seen['loss'].detach())
-    unsup = (numbers(seen, 'consistency_dist', 2) if form == 'cps'
-             else [float(seen['consistency_dist'].detach())])
+    unsup = (
+        numbers(seen, 'consistency_dist', 2)
+        if form == 'cps'
+        else [float(seen['consistency_dist'].detach())]
+    )
     rest = total - sum(numbers(seen, 'supervised_loss', maps))
     results = dict(
-        before=list(before.values()), after=after, terms=[*unsup, *after, rest],
-        weight=seen['consistency_weight'], grads=norms_of_gradients(networks),
+        before=list(before.values()),
+        after=after,
+        terms=[*unsup, *after, rest],
+        weight=seen['consistency_weight'],
+        grads=norms_of_gradients(networks),
         shapes={k: shape for k, shape in shapes.items() if len(shape) == 5},
-        weights=[script.get_current_consistency_weight(t // 150) for t in range(0, 5000, 250)])
+        weights=[script.get_current_consistency_weight(t // 150) for t in range(0, 5000, 250)],
+    )
     return {f'{form}_{key}': value for key, value in results.items()}
 
 

@@ -32,15 +32,44 @@ from tests.parity.generate.released import (
 )
 from tests.parity.recipe import unit
 
-STUBS = ('tensorboardX', 'icecream', 'ipdb', 'medpy', 'SimpleITK', 'imageio', 'einops', 'h5py',
-         'safetensors', 'datasets', 'val')
+STUBS = (
+    'tensorboardX',
+    'icecream',
+    'ipdb',
+    'medpy',
+    'SimpleITK',
+    'imageio',
+    'einops',
+    'h5py',
+    'safetensors',
+    'datasets',
+    'val',
+)
 SIDE, CLASSES, SALT, ITERATIONS = 64, 4, 'cpc_sam', 3
-ENCODER = dict(encoder_embed_dim=32, encoder_depth=3, encoder_num_heads=2,
-               encoder_global_attn_indexes=[1])
-ARGS = dict(base_lr=1e-3, num_classes=CLASSES - 1, batch_size=4, n_gpu=1, root_path='ACDC',
-            labeled_num='1', img_size=SIDE, seed=0, warmup=True, warmup_period=2, AdamW=True,
-            max_epochs=1, stop_epoch=1, dice_param=0.8, promptmode='point', warm_iter=1, coe=0.4,
-            coe2=0.05, T=0.1)
+ENCODER = dict(
+    encoder_embed_dim=32, encoder_depth=3, encoder_num_heads=2, encoder_global_attn_indexes=[1]
+)
+ARGS = dict(
+    base_lr=1e-3,
+    num_classes=CLASSES - 1,
+    batch_size=4,
+    n_gpu=1,
+    root_path='ACDC',
+    labeled_num='1',
+    img_size=SIDE,
+    seed=0,
+    warmup=True,
+    warmup_period=2,
+    AdamW=True,
+    max_epochs=1,
+    stop_epoch=1,
+    dice_param=0.8,
+    promptmode='point',
+    warm_iter=1,
+    coe=0.4,
+    coe2=0.05,
+    T=0.1,
+)
 
 
 def batches() -> list[dict]:
@@ -57,8 +86,12 @@ def network() -> tuple[nn.Module, dict[str, list[int]]]:
     """Return SAM with LoRA and two decoders, and the shapes of its tensors."""
     builder = importlib.import_module('segment_anything.build_sam')
     sam, _ = builder._build_sam_dualmask_same_prompt_class_random_large(
-        **ENCODER, num_classes=CLASSES - 1, image_size=SIDE, pixel_mean=[0, 0, 0],
-        pixel_std=[1, 1, 1])
+        **ENCODER,
+        num_classes=CLASSES - 1,
+        image_size=SIDE,
+        pixel_mean=[0, 0, 0],
+        pixel_std=[1, 1, 1],
+    )
     model = importlib.import_module('sam_lora_image_encoder_prompt').LoRA_Sam(sam, 4)
     return model, fill(model, SALT)
 
@@ -84,8 +117,9 @@ def watch_points(sam: nn.Module) -> dict[str, list[torch.Tensor]]:
 
     def keep(logits: torch.Tensor, *args):
         (optimal, ids), (random, _), *rest = points = make(logits, *args)
-        for name, value in dict(maps=logits.argmax(1).byte(), optimal=optimal, random=random,
-                                ids=ids.long()).items():
+        for name, value in dict(
+            maps=logits.argmax(1).byte(), optimal=optimal, random=random, ids=ids.long()
+        ).items():
             found[name].append(value.clone())
         return points
 
@@ -99,8 +133,9 @@ def run(folder: Path, model: nn.Module, given: list[dict]) -> dict:
 
     def keep(optimizer, args, kwargs) -> None:
         found['lr'].append(optimizer.param_groups[0]['lr'])
-        found['grads'].append(norms_of({k: p.grad for k, p in model.named_parameters()
-                                     if p.grad is not None}))
+        found['grads'].append(
+            norms_of({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
+        )
 
     script.DataLoader = lambda *args, **kwargs: Loader(given)
     script.SummaryWriter = mock.MagicMock()
@@ -108,13 +143,15 @@ def run(folder: Path, model: nn.Module, given: list[dict]) -> dict:
     np.random.seed(0)  # noqa: NPY002, of the script
     try:
         script.trainer_acdc_dualmask_prompt_ssl_fixcoe_random_new_mean_up(
-            SimpleNamespace(**ARGS), model, '.', True, SIDE)
+            SimpleNamespace(**ARGS), model, '.', True, SIDE
+        )
     except _Finished:
         terms = {}
         for call in script.SummaryWriter.return_value.add_scalar.mock_calls:
             name, value, _ = call.args
             terms.setdefault(name.removeprefix('info/'), []).append(
-                float(torch.as_tensor(value).detach()))
+                float(torch.as_tensor(value).detach())
+            )
         return found | dict(terms=terms)
     finally:
         handle.remove()

@@ -45,17 +45,25 @@ def two_steps(code: Path) -> dict:
         mask = (confidence > THRESHOLD).double().unsqueeze(1)
         labelled, strong = student(x), student(us)
         sup = cross_entropy(labelled, y).mean() + dice(labelled, y.unsqueeze(1), softmax=True)
-        unsup = ((cross_entropy(strong, label) * mask.squeeze(1)).mean()
-                 + dice(strong, label.unsqueeze(1), mask=mask, softmax=True))
+        unsup = (cross_entropy(strong, label) * mask.squeeze(1)).mean() + dice(
+            strong, label.unsqueeze(1), mask=mask, softmax=True
+        )
         weight = script.get_current_consistency_weight(
-            t // (ITERATIONS / script.args.consistency_rampup))
+            t // (ITERATIONS / script.args.consistency_rampup)
+        )
         loss = sup + weight * unsup
         optimizer.zero_grad()
         loss.backward()
         lr = optimizer.param_groups[0]['lr']
         results[f'grads{i}'] = {k: p.grad.norm().item() for k, p in student.named_parameters()}
-        results[f'terms{i}'] = [sup.item(), unsup.item(), loss.item(), weight, lr,
-                                mask.mean().item()]
+        results[f'terms{i}'] = [
+            sup.item(),
+            unsup.item(),
+            loss.item(),
+            weight,
+            lr,
+            mask.mean().item(),
+        ]
         optimizer.step()
         script.update_ema_variables(student, teacher, script.args.ema_decay, t)
         optimizer.param_groups[0]['lr'] = LR * (1 - t / ITERATIONS) ** 0.9

@@ -30,12 +30,34 @@ from tests.parity.generate.released import (
 )
 from tests.parity.recipe import recipe, unit
 
-STUBS = ('tensorboardX', 'icecream', 'batchgenerators', 'medpy', 'SimpleITK', 'imageio', 'einops',
-         'datasets', 'cv2', 'scipy.misc')
+STUBS = (
+    'tensorboardX',
+    'icecream',
+    'batchgenerators',
+    'medpy',
+    'SimpleITK',
+    'imageio',
+    'einops',
+    'datasets',
+    'cv2',
+    'scipy.misc',
+)
 CHANNELS, CLASSES, IMAGES = 64, 9, 2
-ARGS = dict(base_lr=0.1, num_classes=CLASSES - 1, batch_size=IMAGES, n_gpu=1, root_path='',
-            list_dir='', split='', seed=0, warmup=False, AdamW=False, max_epochs=1, stop_epoch=1,
-            dice_param=0.9)
+ARGS = dict(
+    base_lr=0.1,
+    num_classes=CLASSES - 1,
+    batch_size=IMAGES,
+    n_gpu=1,
+    root_path='',
+    list_dir='',
+    split='',
+    seed=0,
+    warmup=False,
+    AdamW=False,
+    max_epochs=1,
+    stop_epoch=1,
+    dice_param=0.9,
+)
 LATER = 120  # epoch of the second step
 
 
@@ -59,9 +81,13 @@ class Embeddings(nn.Module):
 
 def network(folder: Path, side: int, salt: str) -> tuple[nn.Module, dict[str, list[int]]]:
     """Return SAM with both decoders and the recipe's weights, and the shapes of its tensors."""
-    builder = load_script(folder / 'segment_anything' / 'build_sam.py', replace={
-        'from .modeling import': 'from segment_anything.modeling import',
-        'prompt_embed_dim = 256': f'prompt_embed_dim = {CHANNELS}'})
+    builder = load_script(
+        folder / 'segment_anything' / 'build_sam.py',
+        replace={
+            'from .modeling import': 'from segment_anything.modeling import',
+            'prompt_embed_dim = 256': f'prompt_embed_dim = {CHANNELS}',
+        },
+    )
     sam, grid = builder._build_sam(16, 0, 1, [], CLASSES - 1, side, [0, 0, 0], [1, 1, 1])
     sam.image_encoder = Embeddings(side, unit('embedding', (IMAGES, CHANNELS, grid, grid), salt))
     del sam.prompt_encoder2  # the other one, under a second name
@@ -76,8 +102,11 @@ def predictions(sam: nn.Module, images: torch.Tensor, side: int) -> dict:
     with torch.no_grad():
         coarse, fine, *_ = sam(images, True, side, gt=None, mode='test')
     sam.train()
-    stages = dict(coarse=coarse['low_res_logits'], fine=fine['low_res_logits'],
-                  stage3=(coarse['masks'] + fine['masks']) / 2)
+    stages = dict(
+        coarse=coarse['low_res_logits'],
+        fine=fine['low_res_logits'],
+        stage3=(coarse['masks'] + fine['masks']) / 2,
+    )
     results = {}
     for name, logits in stages.items():
         every = logits.shape[-1] // 7 + 1
@@ -105,27 +134,46 @@ def of(folder: Path, side: int) -> dict:
     """Return the reference at one size."""
     salt, y = f'hsam{side}', np.load(DATA / 'h_sam.npz')[f'{side}_y']
     sam, shapes = network(folder, side, salt)
-    batch = dict(image=torch.zeros(IMAGES, 3, side, side), label=torch.from_numpy(y).long(),
-                 low_res_label=torch.from_numpy(zoom(y, (1, 0.25, 0.25), order=0)).long())
+    batch = dict(
+        image=torch.zeros(IMAGES, 3, side, side),
+        label=torch.from_numpy(y).long(),
+        low_res_label=torch.from_numpy(zoom(y, (1, 0.25, 0.25), order=0)).long(),
+    )
     results = predictions(sam, batch['image'], side)
     maps = watch(sam.mask_decoder2, every=5 if side == 224 else 37)
     embedding = sam.image_encoder.embedding
-    draws = {CLASSES: unit('map noise', (IMAGES, CLASSES, embedding[0, 0].numel()), salt),
-             CHANNELS: unit('image noise', tuple(embedding.shape), salt)}
-    script = load_script(folder / 'trainer.py', replace={
-        '0.990**epoch_num': f'0.990**({LATER} * i_batch)',
-        'momentum=0.9, weight_decay=0.0001': 'momentum=0'})
+    draws = {
+        CLASSES: unit('map noise', (IMAGES, CLASSES, embedding[0, 0].numel()), salt),
+        CHANNELS: unit('image noise', tuple(embedding.shape), salt),
+    }
+    script = load_script(
+        folder / 'trainer.py',
+        replace={
+            '0.990**epoch_num': f'0.990**({LATER} * i_batch)',
+            'momentum=0.9, weight_decay=0.0001': 'momentum=0',
+        },
+    )
     script.transforms = mock.Mock(Compose=lambda parts: lambda image: image)
     with mock.patch.object(torch, 'randn', lambda size: draws[size[1]]):
         steps = train(
-            script, lambda: script.trainer_synapse(SimpleNamespace(img_size=side, **ARGS), sam, '.',
-                                                   True, side // 4), [[batch, batch]], [sam],
-            extra=lambda seen: dict(embedding=sam.image_encoder.given.grad.norm().item()))
+            script,
+            lambda: script.trainer_synapse(
+                SimpleNamespace(img_size=side, **ARGS), sam, '.', True, side // 4
+            ),
+            [[batch, batch]],
+            [sam],
+            extra=lambda seen: dict(embedding=sam.image_encoder.given.grad.norm().item()),
+        )
     own = dict(sam.named_parameters())
-    grads = [{**dict.fromkeys(own), **step['grads'][0], 'embedding': step['embedding']}
-             for step in steps]
-    results |= maps | dict(rows=pick(steps, 'loss1', 'loss2', 'weight', 'loss'), grads=grads,
-                    final={k: p.detach().norm().item() for k, p in own.items()}, shapes=shapes)
+    grads = [
+        {**dict.fromkeys(own), **step['grads'][0], 'embedding': step['embedding']} for step in steps
+    ]
+    results |= maps | dict(
+        rows=pick(steps, 'loss1', 'loss2', 'weight', 'loss'),
+        grads=grads,
+        final={k: p.detach().norm().item() for k, p in own.items()},
+        shapes=shapes,
+    )
     return {f'{side}_{key}': value for key, value in results.items()}
 
 

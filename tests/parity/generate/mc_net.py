@@ -27,25 +27,40 @@ from tests.parity.generate.released import (
     train,
 )
 
-STUBS = ('tensorboardX', 'skimage', 'h5py', 'SimpleITK', 'medpy', 'cv2', 'utils.val_2d',
-         'networks.net_factory', 'dataloaders')
+STUBS = (
+    'tensorboardX',
+    'skimage',
+    'h5py',
+    'SimpleITK',
+    'medpy',
+    'cv2',
+    'utils.val_2d',
+    'networks.net_factory',
+    'dataloaders',
+)
 
 
 def of(code: Path, kind: str) -> dict:
     """Return the reference of one network, `MCNet2d_v1` or `MCNet2d_v2`."""
     arrays = np.load(DATA / 'mc_net.npz')
-    batches = [dict(image=scale(arrays[f'in{i}_x']), label=torch.from_numpy(arrays[f'in{i}_y']))
-               for i in range(2)]
-    script = load_script(code / 'train_mcnet_2d.py', ['--batch_size', '4', '--labeled_bs', '2'],
-                         {'\n    iter_num = 0\n': '\n    iter_num = 24000\n'})
+    batches = [
+        dict(image=scale(arrays[f'in{i}_x']), label=torch.from_numpy(arrays[f'in{i}_y']))
+        for i in range(2)
+    ]
+    script = load_script(
+        code / 'train_mcnet_2d.py',
+        ['--batch_size', '4', '--labeled_bs', '2'],
+        {'\n    iter_num = 0\n': '\n    iter_num = 24000\n'},
+    )
     network = getattr(importlib.import_module('networks.unet'), kind)(1, 4)
     shapes = fill(network, 'mc_net')
     script.net_factory = lambda *args, **kwargs: network
     script.patients_to_slices = lambda *args: 2
     steps = train(script, lambda: script.train(script.args, '.'), [batches], [network])
     terms = pick(steps, 'loss_seg_dice', 'loss_consist', 'loss', 'consistency_weight')
-    results = dict(shapes=shapes, it0=terms[0], it1=terms[1], grads=steps[0]['grads'][0],
-                   final=norms(network))
+    results = dict(
+        shapes=shapes, it0=terms[0], it1=terms[1], grads=steps[0]['grads'][0], final=norms(network)
+    )
     return {f'{kind}_{key}': value for key, value in results.items()}
 
 

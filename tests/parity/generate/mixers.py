@@ -31,8 +31,10 @@ def fmix(folder: Path, arrays: dict) -> np.ndarray:
     code, masks = load_script(folder / 'fmix.py'), []
     code.sample_lam = lambda *args: float(arrays['fmix_part'])
     for noise, drawn in zip(arrays['fmix_noise'], DRAWN, strict=True):
-        with (mock.patch.object(np.random, 'randn', lambda *shape, n=noise: n.reshape(shape)),
-              mock.patch.object(random, 'random', lambda d=drawn: d)):
+        with (
+            mock.patch.object(np.random, 'randn', lambda *shape, n=noise: n.reshape(shape)),
+            mock.patch.object(random, 'random', lambda d=drawn: d),
+        ):
             masks.append(code.sample_mask(1, 3.0, arrays['fmix'].shape[1:])[1][0])
     return np.stack(masks).astype(np.uint8)
 
@@ -43,12 +45,12 @@ def amplitudes(fda: Path, midss: Path, arrays: dict) -> dict[str, np.ndarray]:
     with checkout(midss / 'code', STUBS) as code:
         train = load_script(code / 'train.py')
     swapped, mixed = [], []
-    for image, style, degree in zip(*(arrays[k] for k in ('image', 'style', 'degree')),
-                                    strict=True):
+    for image, style, degree in zip(
+        *(arrays[k] for k in ('image', 'style', 'degree')), strict=True
+    ):
         swapped.append(swap(image, style, LOW))
         with mock.patch.object(random, 'uniform', lambda low, high, d=degree: d):
-            mixed.append(train.source_to_target_freq(
-                image, train.extract_amp_spectrum(style), LOW))
+            mixed.append(train.source_to_target_freq(image, train.extract_amp_spectrum(style), LOW))
     return dict(fda=np.stack(swapped).astype(np.float32), ram=np.stack(mixed).astype(np.float32))
 
 

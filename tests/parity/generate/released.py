@@ -79,10 +79,14 @@ def checkout(folder: str | Path, stubs: Sequence[str] = ()) -> Iterator[Path]:
     sys.path.insert(0, str(folder))
     itself = lambda self, *args, **kwargs: self  # noqa: E731
     try:
-        with (float64(), mock.patch.object(torch.Tensor, 'cuda', itself),
-              mock.patch.object(nn.Module, 'cuda', itself),
-              mock.patch.multiple(torch, float=torch.get_default_dtype(),
-                                  float32=torch.get_default_dtype())):
+        with (
+            float64(),
+            mock.patch.object(torch.Tensor, 'cuda', itself),
+            mock.patch.object(nn.Module, 'cuda', itself),
+            mock.patch.multiple(
+                torch, float=torch.get_default_dtype(), float32=torch.get_default_dtype()
+            ),
+        ):
             yield folder
     finally:
         sys.path.remove(str(folder))
@@ -102,8 +106,10 @@ def load_script(path: Path, argv: Sequence[str] = (), replace: dict[str, str] | 
     source = path.read_text()
     for old, new in (replace or {}).items():
         if source.count(old) != 1:
-            raise ValueError(f'{old!r} stands {source.count(old)} times in {path.name}, not once: '
-                             'check out the commit that the generator names')
+            raise ValueError(
+                f'{old!r} stands {source.count(old)} times in {path.name}, not once: '
+                'check out the commit that the generator names'
+            )
         source = source.replace(old, new)
     script = SimpleNamespace(__file__=str(path), __name__='released')
     with mock.patch.object(sys, 'argv', [path.name, *argv]):
@@ -128,8 +134,14 @@ class Loader(list):
         raise _Finished
 
 
-def train(script, run: Callable, loaders: Sequence[Sequence], networks: Sequence[nn.Module],
-          first_lr: float | None = None, extra: Callable = lambda seen: {}) -> list[dict]:
+def train(
+    script,
+    run: Callable,
+    loaders: Sequence[Sequence],
+    networks: Sequence[nn.Module],
+    first_lr: float | None = None,
+    extra: Callable = lambda seen: {},
+) -> list[dict]:
     """Run a script's training until a loader's batches end.
 
     Args:
@@ -150,8 +162,10 @@ def train(script, run: Callable, loaders: Sequence[Sequence], networks: Sequence
         frame = sys._getframe()
         while frame.f_code.co_filename != script.__file__:
             frame = frame.f_back
-        grads = [{k: p.grad.norm().item() for k, p in network.named_parameters()
-                  if p.grad is not None} for network in networks]
+        grads = [
+            {k: p.grad.norm().item() for k, p in network.named_parameters() if p.grad is not None}
+            for network in networks
+        ]
         seen = dict(frame.f_locals, grads=grads)
         if steps and steps[-1]['loss'] is seen['loss']:
             steps.pop()  # of the first of two optimisers
@@ -254,4 +268,5 @@ def save(name: str, results: dict, check: bool = False) -> None:
 
 def _is_tree(value) -> bool:
     return isinstance(value, dict) or (
-        isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+        isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    )

@@ -24,15 +24,38 @@ from tests.parity.generate.cli import parse
 from tests.parity.generate.released import DATA, checkout, load_script, pick, save, train
 from tests.parity.recipe import recipe
 
-STUBS = ('tensorboardX', 'icecream', 'medpy', 'SimpleITK', 'imageio', 'h5py', 'safetensors',
-         'einops', 'datasets')
+STUBS = (
+    'tensorboardX',
+    'icecream',
+    'medpy',
+    'SimpleITK',
+    'imageio',
+    'h5py',
+    'safetensors',
+    'einops',
+    'datasets',
+)
 MODULES = dict(samed='sam_lora_image_encoder', samed_s='sam_lora_image_encoder_mask_decoder')
-ENCODER = dict(encoder_embed_dim=32, encoder_depth=3, encoder_num_heads=2,
-               encoder_global_attn_indexes=[2])
+ENCODER = dict(
+    encoder_embed_dim=32, encoder_depth=3, encoder_num_heads=2, encoder_global_attn_indexes=[2]
+)
 SIDE, CLASSES, STEPS = 64, 3, 3
-ARGS = dict(base_lr=0.005, num_classes=CLASSES - 1, batch_size=2, n_gpu=1, root_path='',
-            list_dir='', img_size=SIDE, seed=0, warmup=True, warmup_period=2, AdamW=True,
-            max_epochs=2, stop_epoch=2, dice_param=0.8)
+ARGS = dict(
+    base_lr=0.005,
+    num_classes=CLASSES - 1,
+    batch_size=2,
+    n_gpu=1,
+    root_path='',
+    list_dir='',
+    img_size=SIDE,
+    seed=0,
+    warmup=True,
+    warmup_period=2,
+    AdamW=True,
+    max_epochs=2,
+    stop_epoch=2,
+    dice_param=0.8,
+)
 
 
 def batches(arrays: dict) -> list[dict]:
@@ -42,8 +65,13 @@ def batches(arrays: dict) -> list[dict]:
         image = torch.from_numpy(arrays[f'in{i}_x_w']).double() / 255
         label = torch.from_numpy(arrays[f'in{i}_y'])
         low = zoom(label.numpy(), (1, 0.25, 0.25), order=0)
-        found.append(dict(image=image.repeat(1, 3, 1, 1), label=label.long(),
-                          low_res_label=torch.from_numpy(low).long()))
+        found.append(
+            dict(
+                image=image.repeat(1, 3, 1, 1),
+                label=label.long(),
+                low_res_label=torch.from_numpy(low).long(),
+            )
+        )
     return found
 
 
@@ -53,8 +81,13 @@ def network(arrays: dict, name: str) -> torch.nn.Module:
     file = {k: recipe(k, tuple(s), 'samed/file') for k, s in shapes.items()}
     with mock.patch.object(torch, 'load', lambda opened: file):
         sam, _ = importlib.import_module('segment_anything.build_sam')._build_sam(
-            **ENCODER, num_classes=CLASSES - 1, image_size=SIDE, pixel_mean=[0, 0, 0],
-            pixel_std=[1, 1, 1], checkpoint=os.devnull)
+            **ENCODER,
+            num_classes=CLASSES - 1,
+            image_size=SIDE,
+            pixel_mean=[0, 0, 0],
+            pixel_std=[1, 1, 1],
+            checkpoint=os.devnull,
+        )
     model = importlib.import_module(MODULES[name]).LoRA_Sam(sam, 4)
     own = dict(sam.named_parameters(remove_duplicate=False))
     with torch.no_grad():
@@ -75,15 +108,20 @@ def of(folder: Path, name: str) -> dict:
     model = network(arrays, name)
     own = parameters(model)
     learning = [key for key, p in own.items() if p.requires_grad]
-    steps = train(script, lambda: script.trainer_synapse(SimpleNamespace(**ARGS), model, '.', True,
-                                                         SIDE // 4), [batches(arrays)], [model])
+    steps = train(
+        script,
+        lambda: script.trainer_synapse(SimpleNamespace(**ARGS), model, '.', True, SIDE // 4),
+        [batches(arrays)],
+        [model],
+    )
     first, grads = steps[0]['outputs'], steps[0]['grads'][0]
     results = dict(
         logits=first['low_res_logits'][..., ::3, ::3].detach(),
         masks=first['masks'][..., 5::16, 5::16].detach(),
         grads={key.removeprefix('sam.'): norm for key, norm in grads.items()},
         rates=[step['lr'] for step in steps],
-        final={key: own[key].detach().norm().item() for key in learning})
+        final={key: own[key].detach().norm().item() for key in learning},
+    )
     terms = pick(steps, 'loss', 'loss_ce', 'loss_dice')
     results |= {f'terms{i}': row for i, row in enumerate(terms)}
     return {f'{name}_{key}': value for key, value in results.items()}

@@ -31,9 +31,21 @@ from tests.parity.generate.released import (
     train,
 )
 
-STUBS = ('tensorboardX', 'skimage', 'h5py', 'SimpleITK', 'medpy', 'config', 'val_2D', 'cv2',
-         'networks.net_factory', 'networks.vision_transformer', 'dataloaders.dataset',
-         'dataloaders.utils', 'augmentations')
+STUBS = (
+    'tensorboardX',
+    'skimage',
+    'h5py',
+    'SimpleITK',
+    'medpy',
+    'config',
+    'val_2D',
+    'cv2',
+    'networks.net_factory',
+    'networks.vision_transformer',
+    'dataloaders.dataset',
+    'dataloaders.utils',
+    'augmentations',
+)
 MIDDLE, LATE, LAST = 15000, 24000, 30000
 SHARP = dict(decoder__out_conv__weight=12.0)  # so that some pixels are sure
 
@@ -48,14 +60,22 @@ def plain_batch(arrays: dict, i: int) -> dict:
 
 def two_views(arrays: dict, i: int) -> dict:
     """Return weak and strong views of all images, and the labels."""
-    weak, strong = (torch.cat([scale(arrays[f'in{i}_{key}']) for key in keys])
-                    for keys in (('x', 'u'), ('xs', 'us')))
+    weak, strong = (
+        torch.cat([scale(arrays[f'in{i}_{key}']) for key in keys])
+        for keys in (('x', 'u'), ('xs', 'us'))
+    )
     y = torch.from_numpy(arrays[f'in{i}_y'])
     return dict(image_weak=weak, image_strong=strong, label_aug=torch.cat([y, torch.zeros_like(y)]))
 
 
-def run(code: Path, name: str, networks: Sequence[nn.Module], start: int,
-        batch: Callable = plain_batch, first_lr: float | None = None) -> list[dict]:
+def run(
+    code: Path,
+    name: str,
+    networks: Sequence[nn.Module],
+    start: int,
+    batch: Callable = plain_batch,
+    first_lr: float | None = None,
+) -> list[dict]:
     """Return the variables of two steps of `train_<name>.py`."""
     file, reference = SCRIPTS[name]
     arrays = dict(np.load(DATA / f'{reference}.npz'))
@@ -64,7 +84,8 @@ def run(code: Path, name: str, networks: Sequence[nn.Module], start: int,
     script = load_script(
         code / f'train_{file}.py',
         [f'--max_iterations={LAST}', f'--batch_size={count}', f'--labeled_bs={count // 2}'],
-        {'\n    iter_num = 0\n': f'\n    iter_num = {start}\n'})
+        {'\n    iter_num = 0\n': f'\n    iter_num = {start}\n'},
+    )
     given = iter(networks)
     script.net_factory = lambda *args, **kwargs: next(given)
     if 'ViT_seg' in vars(script):
@@ -91,8 +112,10 @@ def with_teacher(code: Path, name: str) -> dict:
     """Return the reference of Mean Teacher, UA-MT or FixMatch."""
     unet = importlib.import_module('networks.unet')
     networks = [unet.UNet(1, 4) for _ in range(2)]
-    shapes = [fill(network, f'{name}_{kind}', **SHARP)
-              for network, kind in zip(networks, ('student', 'teacher'), strict=True)]
+    shapes = [
+        fill(network, f'{name}_{kind}', **SHARP)
+        for network, kind in zip(networks, ('student', 'teacher'), strict=True)
+    ]
     steps = run(code, name, networks, MIDDLE, two_views if name == 'fixmatch' else plain_batch)
     if name == 'fixmatch':
         for step in steps:
@@ -106,8 +129,13 @@ def with_teacher(code: Path, name: str) -> dict:
                 step['share'] = step['mask'].mean()
             names.append('share')
         terms = pick(steps, *names)
-    results = dict(shapes=shapes[0], it0=terms[0], it1=terms[1], grads=steps[0]['grads'][0],
-                   final=norms(networks[0]))
+    results = dict(
+        shapes=shapes[0],
+        it0=terms[0],
+        it1=terms[1],
+        grads=steps[0]['grads'][0],
+        final=norms(networks[0]),
+    )
     if name != 'fixmatch':  # whose teacher takes no part
         results['teacher'] = norms(networks[1])
     return results
@@ -119,19 +147,34 @@ def of_two_networks(code: Path, name: str) -> dict:
     networks = [unet.UNet(1, 4) for _ in range(2)]
     shapes = [fill(network, f'{name}{i + 1}') for i, network in enumerate(networks)]
     steps = run(code, name, networks, LATE, first_lr=0.01 * (1 - LATE / LAST) ** 0.9)
-    terms = pick(steps, 'loss1', 'loss2', 'pseudo_supervision1', 'pseudo_supervision2', 'loss',
-                 'consistency_weight')
-    return dict(shapes=shapes[0], lr0=steps[0]['lr'], lr1=steps[1]['lr'], it0=terms[0],
-                it1=terms[1], grads=steps[1]['grads'],
-                final=[norms(network) for network in networks])
+    terms = pick(
+        steps,
+        'loss1',
+        'loss2',
+        'pseudo_supervision1',
+        'pseudo_supervision2',
+        'loss',
+        'consistency_weight',
+    )
+    return dict(
+        shapes=shapes[0],
+        lr0=steps[0]['lr'],
+        lr1=steps[1]['lr'],
+        it0=terms[0],
+        it1=terms[1],
+        grads=steps[1]['grads'],
+        final=[norms(network) for network in networks],
+    )
 
 
 def urpc(code: Path) -> dict:
     """Return the reference of URPC, its noise on features off, and one draw of its drop."""
     unet = importlib.import_module('networks.unet')
-    with (mock.patch.object(unet, 'Dropout', lambda x, p: x),
-          mock.patch.object(unet, 'FeatureDropout', lambda x: x),
-          mock.patch.object(unet.FeatureNoise, 'forward', lambda self, x: x)):
+    with (
+        mock.patch.object(unet, 'Dropout', lambda x, p: x),
+        mock.patch.object(unet, 'FeatureDropout', lambda x: x),
+        mock.patch.object(unet.FeatureNoise, 'forward', lambda self, x: x),
+    ):
         network = unet.UNet_URPC(1, 4)
         shapes = fill(network, 'urpc')
         steps = run(code, 'urpc', [network], LATE)
@@ -139,8 +182,14 @@ def urpc(code: Path) -> dict:
     f = torch.from_numpy(np.load(DATA / 'urpc.npz')['f'])
     with mock.patch.object(np.random, 'uniform', lambda low, high: 0.8):
         dropped = unet.FeatureDropout(f)
-    return dict(shapes=shapes, it0=terms[0], it1=terms[1], grads=steps[0]['grads'][0],
-                final=norms(network), dropped=dropped.numpy())
+    return dict(
+        shapes=shapes,
+        it0=terms[0],
+        it1=terms[1],
+        grads=steps[0]['grads'][0],
+        final=norms(network),
+        dropped=dropped.numpy(),
+    )
 
 
 def main() -> None:

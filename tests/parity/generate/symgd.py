@@ -33,8 +33,17 @@ from tests.parity.generate.released import (
 STUBS = ('tensorboardX', 'skimage', 'medpy', 'cv2', 'dataloaders')
 GREYS = dict(prostate=(255, 0), fundus=(255, 0, 128))  # of the label images, by class
 ITERATIONS = dict(prostate=60000, fundus=30000)  # that the script sets
-TERMS = ('sup_loss', 'unsup_loss_ul', 'unsup_loss_lu', 'unsup_loss_s', 'loss',
-         'consistency_weight', 'share', 'share_direct', 'lr')
+TERMS = (
+    'sup_loss',
+    'unsup_loss_ul',
+    'unsup_loss_lu',
+    'unsup_loss_s',
+    'loss',
+    'consistency_weight',
+    'share',
+    'share_direct',
+    'lr',
+)
 
 
 class SmallUNet(nn.Module):
@@ -59,29 +68,42 @@ def batches(arrays: dict, name: str) -> tuple[list[dict], list[dict], list[torch
     """Return labelled and unlabelled batches as the script's loaders give them, and the boxes."""
     labelled, unlabelled, boxes = [], [], []
     for i in range(2):
-        x, u, us = ((torch.from_numpy(arrays[f'in{i}_{key}']).float() - 127.5) / 127.5
-                    for key in ('x_w', 'u_w', 'u_s'))
+        x, u, us = (
+            (torch.from_numpy(arrays[f'in{i}_{key}']).float() - 127.5) / 127.5
+            for key in ('x_w', 'u_w', 'u_s')
+        )
         y = torch.tensor(GREYS[name])[torch.from_numpy(arrays[f'in{i}_y']).long()]
         domain = torch.zeros(len(x))
         labelled.append(dict(image=x, label=y, dc=domain))
         unlabelled.append(dict(image=u, strong_aug=us, label=y, dc=domain))
         for column, row, width, height in arrays[f'in{i}_box']:
             mask = torch.zeros(x.shape[-2:])
-            mask[row:row + height, column:column + width] = 1
+            mask[row : row + height, column : column + width] = 1
             boxes.append(mask)
     return labelled, unlabelled, boxes
 
 
 def of(code: Path, name: str) -> dict:
     """Return the reference of one data set."""
-    arrays = {k.removeprefix(f'{name}_'): v for k, v in np.load(DATA / 'symgd.npz').items()
-              if k.startswith(name)}
-    script = load_script(code / 'train.py', [f'--dataset={name}'], {
-        '\n    iter_num = 0\n': '\n    iter_num = 60\n', '.astype(np.float32)': '',
-        f'args.max_iterations = {ITERATIONS[name]}': 'args.max_iterations = 100'})
+    arrays = {
+        k.removeprefix(f'{name}_'): v
+        for k, v in np.load(DATA / 'symgd.npz').items()
+        if k.startswith(name)
+    }
+    script = load_script(
+        code / 'train.py',
+        [f'--dataset={name}'],
+        {
+            '\n    iter_num = 0\n': '\n    iter_num = 60\n',
+            '.astype(np.float32)': '',
+            f'args.max_iterations = {ITERATIONS[name]}': 'args.max_iterations = 100',
+        },
+    )
     networks = [SmallUNet(arrays['in0_x_w'].shape[1]) for _ in range(2)]
-    shapes = [fill(network, f'symgd/{name}{role}', outc__conv__weight=3)
-              for network, role in zip(networks, ('', '_teacher'), strict=True)][0]
+    shapes = [
+        fill(network, f'symgd/{name}{role}', outc__conv__weight=3)
+        for network, role in zip(networks, ('', '_teacher'), strict=True)
+    ][0]
     given = iter(networks)
     labelled, unlabelled, boxes = batches(arrays, name)
     box = iter(boxes)
@@ -92,14 +114,19 @@ def of(code: Path, name: str) -> dict:
     script.transforms = mock.MagicMock()
     vars(script.args).update(amp=0, threshold=0.6, LB=0.1, domain_num=1, num_eval_iter=50)
     with mock.patch.object(random, 'uniform', lambda low, high: high * next(degree)):
-        steps = train(script, lambda: script.train(script.args, '.'), [labelled, unlabelled],
-                      networks)
-    results = dict(shapes=shapes, final=dict(zip(('student', 'teacher'), map(norms, networks),
-                                                 strict=True)))
+        steps = train(
+            script, lambda: script.train(script.args, '.'), [labelled, unlabelled], networks
+        )
+    results = dict(
+        shapes=shapes, final=dict(zip(('student', 'teacher'), map(norms, networks), strict=True))
+    )
     for i, step in enumerate(steps):
         step.update(share=step['mask'].mean(), share_direct=step['mask_w'].mean())
-        results |= {f'terms{i}': pick([step], *TERMS)[0], f'grads{i}': step['grads'][0],
-                    f'mutated{i}': step['move_transx'][:, :, ::4, ::4].numpy()}
+        results |= {
+            f'terms{i}': pick([step], *TERMS)[0],
+            f'grads{i}': step['grads'][0],
+            f'mutated{i}': step['move_transx'][:, :, ::4, ::4].numpy(),
+        }
     return {f'{name}_{key}': value for key, value in results.items()}
 
 

@@ -23,14 +23,27 @@ from tests.parity.synfoc_reference import Reference
 
 STUBS = ('tensorboardX', 'skimage', 'icecream', 'dataloaders', 'medpy', 'cv2')
 GREYS = dict(prostate=(255, 0), fundus=(255, 0, 100))  # of the label images, by class
-SCALARS = dict(sup_sam='sam_sup_loss', sup_unet='unet_sup_loss', unsup_sam='sam_unsup_loss',
-               unsup_unet='unet_unsup_loss', consistent='cons_loss', discrepant='discons_loss',
-               weight='consistency_weight', total='loss')
+SCALARS = dict(
+    sup_sam='sam_sup_loss',
+    sup_unet='unet_sup_loss',
+    unsup_sam='sam_unsup_loss',
+    unsup_unet='unet_unsup_loss',
+    consistent='cons_loss',
+    discrepant='discons_loss',
+    weight='consistency_weight',
+    total='loss',
+)
 ARRAYS = dict(
-    teacher_sam_low_logits='sam_logits_ulb_x_w', teacher_unet_logits='unet_logits_ulb_x_w',
-    student_sam_x_logits='sam_logits_lb_x_w', student_unet_x_logits='unet_logits_lb_x_w',
-    pseudo_low='low_res_pseudo_label_ul', pseudo_unet='unet_size_pseudo_label_ul',
-    mask_low='low_res_mask', mask_unet='unet_size_mask', ensemble_prob='unet_size_prob_ulb_x_w')
+    teacher_sam_low_logits='sam_logits_ulb_x_w',
+    teacher_unet_logits='unet_logits_ulb_x_w',
+    student_sam_x_logits='sam_logits_lb_x_w',
+    student_unet_x_logits='unet_logits_lb_x_w',
+    pseudo_low='low_res_pseudo_label_ul',
+    pseudo_unet='unet_size_pseudo_label_ul',
+    mask_low='low_res_mask',
+    mask_unet='unet_size_mask',
+    ensemble_prob='unet_size_prob_ulb_x_w',
+)
 
 
 def batches(ref: Reference) -> tuple[list[dict], list[dict], list[torch.Tensor]]:
@@ -40,13 +53,18 @@ def batches(ref: Reference) -> tuple[list[dict], list[dict], list[torch.Tensor]]
     for i in range(3):
         x, x_unet, u, u_unet, us, us_unet = (
             ref.tensor(f'in{i}_{key}').float()
-            for key in ('x', 'x_unet', 'u', 'u_unet', 'us', 'us_unet'))
-        y, low, small = (greys[ref.tensor(f'in{i}_{key}').long()]
-                         for key in ('y', 'y_low', 'y_unet'))
+            for key in ('x', 'x_unet', 'u', 'u_unet', 'us', 'us_unet')
+        )
+        y, low, small = (
+            greys[ref.tensor(f'in{i}_{key}').long()] for key in ('y', 'y_low', 'y_unet')
+        )
         masks = dict(label=y, low_res_label=low, unet_size_label=small)
         labelled.append(dict(image=x, unet_size_img=x_unet, **masks))
-        unlabelled.append(dict(image=u, unet_size_img=u_unet, strong_aug=us,
-                               unet_size_strong_aug=us_unet, **masks))
+        unlabelled.append(
+            dict(
+                image=u, unet_size_img=u_unet, strong_aug=us, unet_size_strong_aug=us_unet, **masks
+            )
+        )
         boxes += list(ref.tensor(f'in{i}_box').float())
     return labelled, unlabelled, boxes
 
@@ -73,19 +91,44 @@ def prepare(script, ref: Reference) -> list[nn.Module]:
     unet = script.UNet
     script.UNet = lambda **kwargs: filled(unet(**kwargs), 'unet')
     script.import_module = lambda name: SimpleNamespace(
-        LoRA_Sam=lambda sam, rank: filled(module.LoRA_Sam(sam, rank), 'sam'))
-    script.sam_model_registry = dict(vit_b=lambda **kwargs: build_sam._build_sam(
-        48, 2, 2, [1], kwargs.pop('num_classes'), **dict(kwargs, checkpoint=None)))
+        LoRA_Sam=lambda sam, rank: filled(module.LoRA_Sam(sam, rank), 'sam')
+    )
+    script.sam_model_registry = dict(
+        vit_b=lambda **kwargs: build_sam._build_sam(
+            48, 2, 2, [1], kwargs.pop('num_classes'), **dict(kwargs, checkpoint=None)
+        )
+    )
     vars(script).update(
-        num_classes=cfg['ncls'], num_channels=cfg['ch'], patch_size=cfg['patch'],
-        part=['part'] * len(cfg['parts']), n_part=len(cfg['parts']), min_v=0, max_v=1, fillcolor=0,
-        multimask_output=cfg['ncls'] > 1, train_data_path='', dataset=mock.MagicMock(),
-        transforms=mock.MagicMock(), dice_calcu=dict(
-            fundus=script.metrics.dice_coeff_2label, prostate=script.metrics.dice_coeff))
+        num_classes=cfg['ncls'],
+        num_channels=cfg['ch'],
+        patch_size=cfg['patch'],
+        part=['part'] * len(cfg['parts']),
+        n_part=len(cfg['parts']),
+        min_v=0,
+        max_v=1,
+        fillcolor=0,
+        multimask_output=cfg['ncls'] > 1,
+        train_data_path='',
+        dataset=mock.MagicMock(),
+        transforms=mock.MagicMock(),
+        dice_calcu=dict(
+            fundus=script.metrics.dice_coeff_2label, prostate=script.metrics.dice_coeff
+        ),
+    )
     vars(script.args).update(
-        dataset=cfg['case'], img_size=cfg['img'], max_iterations=cfg['max_it'], amp=0, AdamW=True,
-        warmup=True, threshold=cfg['tau'], label_bs=cfg['bs'], unlabel_bs=cfg['bs'], domain_num=1,
-        eval=False, ckpt=None)
+        dataset=cfg['case'],
+        img_size=cfg['img'],
+        max_iterations=cfg['max_it'],
+        amp=0,
+        AdamW=True,
+        warmup=True,
+        threshold=cfg['tau'],
+        label_bs=cfg['bs'],
+        unlabel_bs=cfg['bs'],
+        domain_num=1,
+        eval=False,
+        ckpt=None,
+    )
     return made
 
 
@@ -96,14 +139,18 @@ def norms_of_gradients(network: nn.Module) -> dict[str, float]:
 
 def sums_and_norms(network: nn.Module) -> dict[str, list[float]]:
     """Return sum and norm of each tensor of a network."""
-    return {k: [v.sum().item(), v.norm().item()] for k, v in network.state_dict().items()
-            if v.is_floating_point()}
+    return {
+        k: [v.sum().item(), v.norm().item()]
+        for k, v in network.state_dict().items()
+        if v.is_floating_point()
+    }
 
 
 def compute(code: Path, ref: Reference) -> dict:
     """Return the results of three steps under the names that the reference gives them."""
-    script = load_script(code / 'train.py', (),
-                         {'\n    iter_num = 0\n': f'\n    iter_num = {ref.cfg["iter0"]}\n'})
+    script = load_script(
+        code / 'train.py', (), {'\n    iter_num = 0\n': f'\n    iter_num = {ref.cfg["iter0"]}\n'}
+    )
     made = prepare(script, ref)
     labelled, unlabelled, boxes = batches(ref)
     box = iter(boxes)
@@ -111,8 +158,11 @@ def compute(code: Path, ref: Reference) -> dict:
     steps = train(script, lambda: script.train(script.args, '.'), [labelled, unlabelled], made)
     results = dict(cfg=ref.cfg | dict(dtype='float64'))
     for i, step in enumerate(steps):
-        found = dict(self_conf=step['self_conf'], mutual_conf=step['mutual_conf'],
-                     alpha=step['ratio'].flatten().numpy())
+        found = dict(
+            self_conf=step['self_conf'],
+            mutual_conf=step['mutual_conf'],
+            alpha=step['ratio'].flatten().numpy(),
+        )
         found |= {key: float(torch.as_tensor(step[name])) for key, name in SCALARS.items()}
         if i == 0:
             found |= {key: step[name].detach().numpy() for key, name in ARRAYS.items()}
@@ -121,8 +171,11 @@ def compute(code: Path, ref: Reference) -> dict:
     results |= dict(zip(('grad_sam', '', 'grad_unet', ''), steps[0]['grads'], strict=True))
     results.pop('')
     return results | dict(
-        final_student_sam=sums_and_norms(sam), final_teacher_sam=sums_and_norms(ema_sam),
-        final_student_unet=sums_and_norms(unet), final_teacher_unet=sums_and_norms(ema_unet))
+        final_student_sam=sums_and_norms(sam),
+        final_teacher_sam=sums_and_norms(ema_sam),
+        final_student_unet=sums_and_norms(unet),
+        final_teacher_unet=sums_and_norms(ema_unet),
+    )
 
 
 def main() -> None:

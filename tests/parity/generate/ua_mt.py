@@ -31,8 +31,9 @@ TERMS = ('iter_num', 'consistency_weight', 'threshold', 'share', 'consistency_di
 def lines(path: Path, size: tuple[int, ...]) -> str:
     """Return the unsupervised terms of the script's step, for volumes of another size."""
     source = path.read_text()
-    source = source[source.rindex('\n', 0, source.index(FIRST)) + 1:
-                    source.index(LAST) + len(LAST)]
+    source = source[
+        source.rindex('\n', 0, source.index(FIRST)) + 1 : source.index(LAST) + len(LAST)
+    ]
     start, end = map(source.index, SUPERVISED)
     source = source[:start] + source[end:]
     return textwrap.dedent(source).replace('112, 112, 80', ', '.join(map(str, size)))
@@ -40,17 +41,24 @@ def lines(path: Path, size: tuple[int, ...]) -> str:
 
 def terms(code: Path, arrays: dict) -> list[list[float]]:
     """Return the terms at each iteration."""
-    preds, student, teacher = (torch.from_numpy(arrays[f'la_{key}']).double()
-                               for key in ('preds', 'student', 'teacher'))
+    preds, student, teacher = (
+        torch.from_numpy(arrays[f'la_{key}']).double() for key in ('preds', 'student', 'teacher')
+    )
     step = compile(lines(code / FILE, student.shape[2:]), FILE, 'exec')
     rows = []
     for iteration in ITERATIONS:
         script = load_script(code / FILE)
         passes = iter(preds.chunk(4))
-        names = dict(vars(script), iter_num=iteration, outputs=student, ema_output=teacher,
-                     labeled_bs=0, unlabeled_volume_batch=torch.zeros_like(student[:, :1]),
-                     ema_model=lambda x, passes=passes: next(passes),
-                     consistency_criterion=script.losses.softmax_mse_loss)
+        names = dict(
+            vars(script),
+            iter_num=iteration,
+            outputs=student,
+            ema_output=teacher,
+            labeled_bs=0,
+            unlabeled_volume_batch=torch.zeros_like(student[:, :1]),
+            ema_model=lambda x, passes=passes: next(passes),
+            consistency_criterion=script.losses.softmax_mse_loss,
+        )
         exec(step, names)
         names.update(share=names['mask'].mean(), level=names['uncertainty'].mean())
         rows += pick([names], *TERMS)

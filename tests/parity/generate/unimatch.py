@@ -33,15 +33,23 @@ from tests.parity.generate.released import (
 
 STUBS = ('dataset', 'util.classes', 'util.dist_helper', 'torch.utils.tensorboard')
 ARGV = [f'--{key}=.' for key in ('config', 'labeled-id-path', 'unlabeled-id-path', 'save-path')]
-SETTINGS = dict(nclass=4, lr=0.01, conf_thresh=0.4, dataset='', data_root='', crop_size=32,
-                batch_size=2, epochs=1)
+SETTINGS = dict(
+    nclass=4,
+    lr=0.01,
+    conf_thresh=0.4,
+    dataset='',
+    data_root='',
+    crop_size=32,
+    batch_size=2,
+    epochs=1,
+)
 
 
 def box_masks(boxes: np.ndarray, side: int) -> torch.Tensor:
     """Return masks (N, S, S) of boxes of column, row, width and height."""
     masks = torch.zeros(len(boxes), side, side)
     for mask, (column, row, width, height) in zip(masks, boxes, strict=True):
-        mask[row:row + height, column:column + width] = 1
+        mask[row : row + height, column : column + width] = 1
     return masks
 
 
@@ -49,6 +57,7 @@ def loaders(arrays) -> list[list[tuple]]:
     """Return batches of the three loaders: labelled, unlabelled, and those that are pasted."""
     labelled, unlabelled, pasted = [], [], []
     for i in range(2):
+
         def images(*keys: str, i=i) -> list[torch.Tensor]:
             return [scale(arrays[f'in{i}_{key}']) for key in keys]
 
@@ -64,15 +73,17 @@ def main() -> None:
     """Recompute the reference."""
     args, arrays = parse(__doc__), np.load(DATA / 'unimatch.npz')
     itself = lambda module, *args, **kwargs: module  # noqa: E731
-    with (checkout(Path(args.checkout, 'more-scenarios', 'medical'), STUBS) as code,
-          mock.patch.dict(os.environ, LOCAL_RANK='0'),
-          mock.patch.object(nn.SyncBatchNorm, 'convert_sync_batchnorm', itself),
-          mock.patch.object(nn.parallel, 'DistributedDataParallel', itself),
-          mock.patch.object(torch.utils.data.distributed, 'DistributedSampler', mock.MagicMock()),
-          mock.patch.object(torch.distributed, 'barrier', lambda: None)):
+    with (
+        checkout(Path(args.checkout, 'more-scenarios', 'medical'), STUBS) as code,
+        mock.patch.dict(os.environ, LOCAL_RANK='0'),
+        mock.patch.object(nn.SyncBatchNorm, 'convert_sync_batchnorm', itself),
+        mock.patch.object(nn.parallel, 'DistributedDataParallel', itself),
+        mock.patch.object(torch.utils.data.distributed, 'DistributedSampler', mock.MagicMock()),
+        mock.patch.object(torch.distributed, 'barrier', lambda: None),
+    ):
         script = load_script(
-            code / 'unimatch.py',
-            replace={'parser.parse_args()': f'parser.parse_args({ARGV!r})'})
+            code / 'unimatch.py', replace={'parser.parse_args()': f'parser.parse_args({ARGV!r})'}
+        )
         network = importlib.import_module('model.unet').UNet(1, 4)
         shapes = fill(network, 'unimatch')
         script.UNet = lambda **kwargs: network
@@ -80,13 +91,26 @@ def main() -> None:
         script.yaml.load.return_value = SETTINGS
         script.setup_distributed = lambda **kwargs: (0, 1)
         with mock.patch.object(os, 'makedirs', lambda *args, **kwargs: None):
-            steps = train(script, script.main, loaders(arrays), [network],
-                          extra=lambda seen: dict(share=(seen['conf_u_w'] >= 0.4).double().mean()))
+            steps = train(
+                script,
+                script.main,
+                loaders(arrays),
+                [network],
+                extra=lambda seen: dict(share=(seen['conf_u_w'] >= 0.4).double().mean()),
+            )
     terms = pick(steps, 'loss_x', 'loss_u_s1', 'loss_u_s2', 'loss_u_w_fp', 'loss', 'share')
-    save('unimatch', dict(
-        shapes=shapes, it0=terms[0], it1=terms[1], grads=steps[0]['grads'][0],
-        logits_x=steps[0]['pred_x'].detach()[:, :, ::4, ::4].numpy(), final=norms(network)),
-        args.check)
+    save(
+        'unimatch',
+        dict(
+            shapes=shapes,
+            it0=terms[0],
+            it1=terms[1],
+            grads=steps[0]['grads'][0],
+            logits_x=steps[0]['pred_x'].detach()[:, :, ::4, ::4].numpy(),
+            final=norms(network),
+        ),
+        args.check,
+    )
 
 
 if __name__ == '__main__':

@@ -28,8 +28,9 @@ def components(node):
 @pytest.mark.slow
 def test_no_option_of_the_configs_is_refused():
     register_all_modules()
-    registries = [r for r in vars(mmssl.registry).values()
-                  if isinstance(r, Registry) and r.scope == 'mmssl']
+    registries = [
+        r for r in vars(mmssl.registry).values() if isinstance(r, Registry) and r.scope == 'mmssl'
+    ]
     seen = set()
     for path in CONFIGS:
         for node in components(Config.fromfile(str(path))._cfg_dict.to_dict()):
@@ -47,13 +48,28 @@ def test_no_option_of_the_configs_is_refused():
     assert len(seen) > 400
 
 
-@pytest.mark.parametrize(('value', 'hint', 'fit'), [
-    (1, float, True), (True, int, False), (True, float, False), (1, bool, False), ('1', int, False),
-    (None, int | None, True), (None, int, False), ([1, 2], tuple[int, int], True),
-    ([1], tuple[int, int], False), ((1, 'a'), Sequence[int], False), ('ab', Sequence[str], False),
-    ({'a': 1}, Mapping[str, int], True), ({'a': 'b'}, dict[str, int], False),
-    ('x', str | Path, True), (3, Path, False), ('x', object, True), (Ellipsis, 'Unknown', True),
-])
+@pytest.mark.parametrize(
+    ('value', 'hint', 'fit'),
+    [
+        (1, float, True),
+        (True, int, False),
+        (True, float, False),
+        (1, bool, False),
+        ('1', int, False),
+        (None, int | None, True),
+        (None, int, False),
+        ([1, 2], tuple[int, int], True),
+        ([1], tuple[int, int], False),
+        ((1, 'a'), Sequence[int], False),
+        ('ab', Sequence[str], False),
+        ({'a': 1}, Mapping[str, int], True),
+        ({'a': 'b'}, dict[str, int], False),
+        ('x', str | Path, True),
+        (3, Path, False),
+        ('x', object, True),
+        (Ellipsis, 'Unknown', True),
+    ],
+)
 def test_values_fit_the_types_of_signatures(value, hint, fit):
     assert fits(value, hint) is fit
 

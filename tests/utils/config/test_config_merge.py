@@ -17,10 +17,16 @@ CASES = [
     (ACDC, dict(labelled=dict(cases=3)), dict(cases=3, list='train_slices.list')),
     (ACDC, dict(labelled=dict(num=20)), dict(num=20, list='train_slices.list')),
     (ACDC, dict(labelled=dict(list='mine.txt')), dict(list='mine.txt')),
-    (ACDC, dict(split=dict(type='case', test=0.2), labelled=dict(cases=7, seed=0)),
-     dict(cases=7, seed=0)),
-    (ACDC, dict(split=dict(type='list', train='train_slices.list', merge_val_test=True)),
-     dict(cases=7, list='train_slices.list')),
+    (
+        ACDC,
+        dict(split=dict(type='case', test=0.2), labelled=dict(cases=7, seed=0)),
+        dict(cases=7, seed=0),
+    ),
+    (
+        ACDC,
+        dict(split=dict(type='list', train='train_slices.list', merge_val_test=True)),
+        dict(cases=7, list='train_slices.list'),
+    ),
     (ACDC, dict(split=dict(type='list', train='mine.txt', test='t.txt')), dict(cases=7)),
     (ACDC, dict(type='MixedDomainDataset', labelled=dict(num=5)), dict(num=5)),
     (PHANTOM, dict(labelled=dict(ratio=0.1)), dict(domain='ScannerA', ratio=0.1)),
@@ -34,7 +40,8 @@ CASES = [
 def built(folder, base, new):
     (folder / 'base.py').write_text(f'train_dataloader = dict(dataset={base!r})\n')
     (folder / 'child.py').write_text(
-        f"_base_ = './base.py'\ntrain_dataloader = dict(dataset={new!r})\n")
+        f"_base_ = './base.py'\ntrain_dataloader = dict(dataset={new!r})\n"
+    )
     return load_config(folder / 'child.py').train_dataloader.dataset.to_dict()
 
 
@@ -46,18 +53,24 @@ def test_labelled(base, new, expected, tmp_path):
         assert built(tmp_path, base, whole)['labelled'] == expected
 
 
-@pytest.mark.parametrize('key, value, expected', [
-    ('label_map', {0: 0, 1: 1}, {0: 0, 1: 1}),
-    ('label_map', {'_delete_': True, 0: 0, 1: 1}, {0: 0, 1: 1}),
-    ('metainfo', dict(classes=('a', 'c')), dict(classes=('a', 'c'))),
-    ('metainfo', dict(dataset_name='mine'), dict(PHANTOM['metainfo'], dataset_name='mine')),
-    ('metainfo', dict(parts=dict(c=[1])), dict(PHANTOM['metainfo'], parts=dict(c=[1]))),
-    ('split', dict(type='fraction', test=0.2), dict(type='fraction', test=0.2)),
-    ('split', dict(val='val.txt'), dict(PHANTOM['split'], val='val.txt')),
-    ('holdout', dict(cases=['1']), dict(cases=['1'])),
-    ('overrides', dict(ScannerA=dict(channels=1)),
-     dict(ScannerA=dict(channels=1), ScannerB=dict(channels=3))),
-])
+@pytest.mark.parametrize(
+    'key, value, expected',
+    [
+        ('label_map', {0: 0, 1: 1}, {0: 0, 1: 1}),
+        ('label_map', {'_delete_': True, 0: 0, 1: 1}, {0: 0, 1: 1}),
+        ('metainfo', dict(classes=('a', 'c')), dict(classes=('a', 'c'))),
+        ('metainfo', dict(dataset_name='mine'), dict(PHANTOM['metainfo'], dataset_name='mine')),
+        ('metainfo', dict(parts=dict(c=[1])), dict(PHANTOM['metainfo'], parts=dict(c=[1]))),
+        ('split', dict(type='fraction', test=0.2), dict(type='fraction', test=0.2)),
+        ('split', dict(val='val.txt'), dict(PHANTOM['split'], val='val.txt')),
+        ('holdout', dict(cases=['1']), dict(cases=['1'])),
+        (
+            'overrides',
+            dict(ScannerA=dict(channels=1)),
+            dict(ScannerA=dict(channels=1), ScannerB=dict(channels=3)),
+        ),
+    ],
+)
 def test_other_options(key, value, expected, tmp_path):
     assert built(tmp_path, PHANTOM, {key: value})[key] == expected
 
@@ -90,7 +103,8 @@ def test_delete_is_harmless_where_there_is_nothing_to_delete(tmp_path):
     (tmp_path / 'base.py').write_text('a = None\nmodel = dict(x=dict(p=1, q=2), z=[a])\n')
     (tmp_path / 'child.py').write_text(
         "_base_ = './base.py'\nnew = dict(_delete_=True, p=3, r=dict(_delete_=True, s=4))\n"
-        "model = dict(x=new, y=new)\ntrain_cfg = dict(_delete_=True, b=new)\n")
+        'model = dict(x=new, y=new)\ntrain_cfg = dict(_delete_=True, b=new)\n'
+    )
     found = load_config(tmp_path / 'child.py').to_dict()
     new = dict(p=3, r=dict(s=4))
     assert found == dict(model=dict(x=new, y=new, z=[None]), train_cfg=dict(b=new))

@@ -26,7 +26,8 @@ def base(tmp_path):
     """Return the folder of a base, a config built on it and one on that."""
     (tmp_path / 'base.py').write_text(BASE)
     (tmp_path / 'leaf.py').write_text(
-        "_base_ = './base.py'\nmodel = dict(img_size=_base_.size, names={{_base_.names}})\n")
+        "_base_ = './base.py'\nmodel = dict(img_size=_base_.size, names={{_base_.names}})\n"
+    )
     return tmp_path
 
 
@@ -52,7 +53,8 @@ def test_a_variable_is_set_from_the_command_line(base):
 
 def test_a_variable_is_set_by_a_config_built_on_it_at_any_depth(base):
     (base / 'child.py').write_text(
-        "_base_ = './leaf.py'\nroot = '/mine'\nother: int = 32\nsize = 2 * other\nsize += 32\n")
+        "_base_ = './leaf.py'\nroot = '/mine'\nother: int = 32\nsize = 2 * other\nsize += 32\n"
+    )
     cfg = load_config(base / 'child.py')
     assert sizes(cfg) == [96, 48] and cfg.model.img_size == 96
     assert cfg.train_dataloader.dataset.data_root == '/mine'
@@ -78,14 +80,23 @@ def test_variables_are_gone_when_they_have_done_their_work(base):
         load_config(base / 'dumped.py', {'img_size': 32})
 
 
-@pytest.mark.parametrize('text, expected', [
-    ('train_cgf = dict(max_iters=3)', '"train_cgf", which nothing reads; did you mean "train_cfg"'),
-    ('stepps = []', 'stepps", which nothing reads; did you mean "steps"'),
-    ('data_root = "x"', '"data_root", which nothing reads; set train_dataloader.dataset.data_root '
-                        'and test_dataloader.dataset.data_root'),
-    ('sise = 3', 'sise", which nothing reads; did you mean "size"'),
-    ('xyz = 3', 'nothing reads; it has'),
-])
+@pytest.mark.parametrize(
+    'text, expected',
+    [
+        (
+            'train_cgf = dict(max_iters=3)',
+            '"train_cgf", which nothing reads; did you mean "train_cfg"',
+        ),
+        ('stepps = []', 'stepps", which nothing reads; did you mean "steps"'),
+        (
+            'data_root = "x"',
+            '"data_root", which nothing reads; set train_dataloader.dataset.data_root '
+            'and test_dataloader.dataset.data_root',
+        ),
+        ('sise = 3', 'sise", which nothing reads; did you mean "size"'),
+        ('xyz = 3', 'nothing reads; it has'),
+    ],
+)
 def test_a_name_of_a_file_that_nothing_reads_is_refused(base, text, expected):
     (base / 'child.py').write_text(f"_base_ = './leaf.py'\n{text}\n")
     with pytest.raises(ValueError) as info:
@@ -93,12 +104,15 @@ def test_a_name_of_a_file_that_nothing_reads_is_refused(base, text, expected):
     assert 'child.py" sets "' in str(info.value) and expected in str(info.value)
 
 
-@pytest.mark.parametrize('option, expected', [
-    ('data_root', 'no entry "data_root"; set train_dataloader.dataset.data_root and test_data'),
-    ('domains', 'no entry "domains"; set train_dataloader.dataset.domains'),
-    ('sizes', 'no entry "sizes"; did you mean "size"'),
-    ('train_cfgs.max_iters', 'no entry "train_cfgs"; did you mean "train_cfg"'),
-])
+@pytest.mark.parametrize(
+    'option, expected',
+    [
+        ('data_root', 'no entry "data_root"; set train_dataloader.dataset.data_root and test_data'),
+        ('domains', 'no entry "domains"; set train_dataloader.dataset.domains'),
+        ('sizes', 'no entry "sizes"; did you mean "size"'),
+        ('train_cfgs.max_iters', 'no entry "train_cfgs"; did you mean "train_cfg"'),
+    ],
+)
 def test_an_option_that_nothing_reads_is_refused(base, option, expected):
     with pytest.raises(ValueError) as info:
         load_config(base / 'leaf.py', {option: 1})
@@ -139,17 +153,29 @@ def test_a_value_that_cannot_be_written_down_is_refused(base):
         load_config(base / 'child.py')
 
 
-@pytest.mark.parametrize('config, side', [
-    ('sup_only/lite_phantom', 64), ('synfoc/lite_fundus', 96), ('unimatch/lite_acdc', 64),
-    ('synfoc/prostate', 512), ('sup_only/lite_phantom_volumes', 64), ('symgd/mnms', 288),
-])
+@pytest.mark.parametrize(
+    'config, side',
+    [
+        ('sup_only/lite_phantom', 64),
+        ('synfoc/lite_fundus', 96),
+        ('unimatch/lite_acdc', 64),
+        ('synfoc/prostate', 512),
+        ('sup_only/lite_phantom_volumes', 64),
+        ('symgd/mnms', 288),
+    ],
+)
 def test_one_setting_changes_the_size_of_all_images(config, side):
     """Every loader, boxes and scored masks, networks built for a size, sizes of networks."""
-    before, after = (load_config(CONFIGS / f'{config}.py', {'image_size': size}).to_dict()
-                     for size in (side, 2 * side))
+    before, after = (
+        load_config(CONFIGS / f'{config}.py', {'image_size': size}).to_dict()
+        for size in (side, 2 * side)
+    )
     assert load_config(CONFIGS / f'{config}.py').to_dict() == before
-    found = {key for key, value in leaves(before) if key[-1] in ('size', 'img_size', 'image')
-             and type(value) is int}
+    found = {
+        key
+        for key, value in leaves(before)
+        if key[-1] in ('size', 'img_size', 'image') and type(value) is int
+    }
     old, new = dict(leaves(before)), dict(leaves(after))
     still = {key for key in found if new[key] != 2 * old[key]}
     assert not still and {'ResizeSquare'} <= {part for key in found for part in key}

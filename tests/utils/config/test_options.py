@@ -7,12 +7,27 @@ from mmssl.utils.config.options import merge_options, parse_value
 from mmssl.utils.errors import SettingError
 
 
-@pytest.mark.parametrize(('text', 'value'), [
-    ('5', 5), ('-2.5e-3', -2.5e-3), ('true', True), ('None', None), ('my dir/a', 'my dir/a'),
-    ('a,b', ['a', 'b']), ('[1,(2,x y)]', [1, (2, 'x y')]), ('[]', []), ('()', ()), ('(3,)', (3,)),
-    ('"a,b"', 'a,b'), ("'[x'", '[x'), ('{0: 0, 255: 1}', {0: 0, 255: 1}), ('a=b', 'a=b'),
-    ('["a,b",c]', ['a,b', 'c']), ('', ''),
-])
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [
+        ('5', 5),
+        ('-2.5e-3', -2.5e-3),
+        ('true', True),
+        ('None', None),
+        ('my dir/a', 'my dir/a'),
+        ('a,b', ['a', 'b']),
+        ('[1,(2,x y)]', [1, (2, 'x y')]),
+        ('[]', []),
+        ('()', ()),
+        ('(3,)', (3,)),
+        ('"a,b"', 'a,b'),
+        ("'[x'", '[x'),
+        ('{0: 0, 255: 1}', {0: 0, 255: 1}),
+        ('a=b', 'a=b'),
+        ('["a,b",c]', ['a,b', 'c']),
+        ('', ''),
+    ],
+)
 def test_values_are_read_as_they_are_written(text, value):
     read = parse_value(text)
     assert read == value and type(read) is type(value)
@@ -31,9 +46,14 @@ def test_options_go_where_they_are_sent():
     assert cfg.a.b == [{'x': 1}, {'x': 5}] and cfg.d == {'e': 1, 'f': 3} and cfg.n.m == {1: 2}
 
 
-@pytest.mark.parametrize(('key', 'words'), [
-    ('a.b.2.x', 'entries are 0 to 1'), ('a.b.x', 'is a list'), ('d.e.f', 'which has no entry "f"'),
-])
+@pytest.mark.parametrize(
+    ('key', 'words'),
+    [
+        ('a.b.2.x', 'entries are 0 to 1'),
+        ('a.b.x', 'is a list'),
+        ('d.e.f', 'which has no entry "f"'),
+    ],
+)
 def test_options_that_lead_nowhere_are_refused(key, words):
     cfg = Config(dict(a=dict(b=[dict(x=1), dict(x=2)]), d=dict(e=1)))
     with pytest.raises(SettingError, match=words):

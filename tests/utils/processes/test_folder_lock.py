@@ -25,8 +25,9 @@ with lock_folder(sys.argv[1]):
 
 @pytest.fixture
 def holder(tmp_path):
-    process = subprocess.Popen([sys.executable, '-c', HOLD, str(tmp_path / 'run')],
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(tmp_path / 'run')], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == 'locked\n'
     yield process
     process.kill()
@@ -92,8 +93,9 @@ def test_another_machine_is_watched(tmp_path, monkeypatch, capsys, beats):
     if beats:
         read = folder_lock._Lock._read
         numbers = iter(range(100))
-        monkeypatch.setattr(folder_lock._Lock, '_read',
-                            lambda self: {**read(self), 'beat': next(numbers)})
+        monkeypatch.setattr(
+            folder_lock._Lock, '_read', lambda self: {**read(self), 'beat': next(numbers)}
+        )
         with pytest.raises(InUseError, match='process 1 on node7'), lock_folder(tmp_path / 'run'):
             pass
     else:
@@ -145,7 +147,11 @@ def test_two_writers_of_a_result(tmp_path):
     with lock_file(tmp_path / 'new' / 'result.json', '--out'):
         program = HOLD.replace('lock_folder(sys.argv[1])', 'lock_file(sys.argv[1], "--out")')
         program = program.replace('import lock_folder', 'import lock_file')
-        done = subprocess.run([sys.executable, '-c', program, str(tmp_path / 'new/result.json')],
-                              capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, '-c', program, str(tmp_path / 'new/result.json')],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.returncode and 'another one with --out' in done.stderr
     assert not list((tmp_path / 'new').iterdir())

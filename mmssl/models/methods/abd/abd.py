@@ -36,8 +36,12 @@ class ABDCrossTeaching(Displacement, CrossTeaching):
     """
 
     def __init__(
-        self, *args, trouble: float = 2.0, trouble_prob: float = 0.5,
-        trouble_until: float = 2 / 3, **kwargs,
+        self,
+        *args,
+        trouble: float = 2.0,
+        trouble_prob: float = 0.5,
+        trouble_until: float = 2 / 3,
+        **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
         if self.cutmix:
@@ -59,11 +63,20 @@ class ABDCrossTeaching(Displacement, CrossTeaching):
         # when the term is over, the images still enter the statistics of BatchNorm, as published
         with torch.set_grad_enabled(counts and torch.is_grad_enabled()):
             logits, y = self.displaced(
-                trouble_sure, {name: z['x_w'] for name, z in batch['logits'].items()},
-                both['x_w'], where, both['y'])
+                trouble_sure,
+                {name: z['x_w'] for name, z in batch['logits'].items()},
+                both['x_w'],
+                where,
+                both['y'],
+            )
         if counts:
-            terms.update({f'trouble_{name}': self.trouble * self.criterion(
-                z, self.label_space.encode(y[name])) for name, z in logits.items()})
+            terms.update(
+                {
+                    f'trouble_{name}': self.trouble
+                    * self.criterion(z, self.label_space.encode(y[name]))
+                    for name, z in logits.items()
+                }
+            )
         return terms
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
@@ -97,7 +110,8 @@ class ABDBCP(Displacement, BCP):
     ) -> None:
         super().__init__(*args, similar=similar, **kwargs)
         self.unsup_criterion = MODELS.build(
-            unsup_criterion or dict(type='DiceCELoss', ce_weight=0, eps=1e-5))
+            unsup_criterion or dict(type='DiceCELoss', ce_weight=0, eps=1e-5)
+        )
 
     @property
     def pretrained(self) -> list[str]:
@@ -117,8 +131,11 @@ class ABDBCP(Displacement, BCP):
         if not terms:
             return terms
         own = {name: torch.cat([z['u'], z['x']]) for name, z in batch['logits'].items()}
-        mixed = [torch.cat([batch['mixed'][view][name] for view in ('u', 'x')])
-                 for name in (self.primary, self.second)]
+        mixed = [
+            torch.cat([batch['mixed'][view][name] for view in ('u', 'x')])
+            for name in (self.primary, self.second)
+        ]
         logits, _ = self.displaced(
-            self.replace_unsure, own, dict.fromkeys(self.students, tuple(mixed)))
+            self.replace_unsure, own, dict.fromkeys(self.students, tuple(mixed))
+        )
         return {**terms, **self.follow('cps', own), **self.follow('displaced', logits)}

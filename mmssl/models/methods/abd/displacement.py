@@ -31,8 +31,10 @@ def to_patches(x: Tensor, grid: int) -> Tensor:
     """
     height, width = x.shape[-2:]
     if grid < 1 or height % grid or width % grid:
-        raise ValueError(f'A grid of {grid} x {grid} patches does not divide a picture of '
-                         f'{height} x {width} px: give a grid that does, or images of another size')
+        raise ValueError(
+            f'A grid of {grid} x {grid} patches does not divide a picture of '
+            f'{height} x {width} px: give a grid that does, or images of another size'
+        )
     x = x.unflatten(-1, (grid, -1)).unflatten(-3, (grid, -1))  # N [C] rows h columns w
     x = x.movedim((-4, -2), (1, 2)).flatten(1, 2)
     return x.flatten(2)
@@ -45,8 +47,9 @@ def from_patches(patches: Tensor, like: Tensor, grid: int) -> Tensor:
     return x.movedim((1, 2), (-4, -2)).reshape(len(x), *rest, height, width)
 
 
-def displace(x1: Tensor, x2: Tensor, move: Move, grid: int, where: Tensor | None = None
-             ) -> tuple[Tensor, Tensor]:
+def displace(
+    x1: Tensor, x2: Tensor, move: Move, grid: int, where: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Copy a patch of each view into the other, one after the other.
 
     First patch `from2` of x2 goes to `into1` of x1, then `from1` of the x1 that results goes to
@@ -69,16 +72,19 @@ def displace(x1: Tensor, x2: Tensor, move: Move, grid: int, where: Tensor | None
         [[[[6, 2], [1, 2]]], [[[5, 6], [2, 6]]]]
     """
     if x1.shape != x2.shape:
-        raise ValueError(f'Patches cannot move between views of {tuple(x1.shape)} and '
-                         f'{tuple(x2.shape)}: give both networks images of one size')
+        raise ValueError(
+            f'Patches cannot move between views of {tuple(x1.shape)} and '
+            f'{tuple(x2.shape)}: give both networks images of one size'
+        )
     p1, p2 = to_patches(x1, grid), to_patches(x2, grid)
     p1 = _put(p1, move.into1, p2, move.from2, where)
     p2 = _put(p2, move.into2, p1, move.from1, where)
     return from_patches(p1, x1, grid), from_patches(p2, x2, grid)
 
 
-def _put(target: Tensor, into: Tensor, source: Tensor, which: Tensor, where: Tensor | None
-         ) -> Tensor:
+def _put(
+    target: Tensor, into: Tensor, source: Tensor, which: Tensor, where: Tensor | None
+) -> Tensor:
     number = torch.arange(target.shape[1], device=target.device)
     here = number == into[:, None]
     if where is not None:
@@ -97,8 +103,9 @@ def patch_confidence(scores: Tensor, grid: int) -> Tensor:
     return to_patches(scores.softmax(1).amax(1), grid).mean(2)
 
 
-def replace_unsure(scores1: Tensor, scores2: Tensor, grid: int, top: int = 4, similar: float = 1.0
-                   ) -> Move:
+def replace_unsure(
+    scores1: Tensor, scores2: Tensor, grid: int, top: int = 4, similar: float = 1.0
+) -> Move:
     """Choose patches of unlabelled views: the least sure one gives way to a sure one (ABD-R).
 
     b and d are the least sure patches of views 1 and 2. In place of b comes, of the `top` surest
@@ -113,8 +120,9 @@ def replace_unsure(scores1: Tensor, scores2: Tensor, grid: int, top: int = 4, si
         similar: share of the pictures for which the nearest is taken; the others take the surest.
     """
     sure1, sure2 = patch_confidence(scores1, grid), patch_confidence(scores2, grid)
-    mean1, mean2 = (to_patches(x, grid).unflatten(2, (x.shape[1], -1)).mean(3)
-                    for x in (scores1, scores2))
+    mean1, mean2 = (
+        to_patches(x, grid).unflatten(2, (x.shape[1], -1)).mean(3) for x in (scores1, scores2)
+    )
     b, d = sure1.argmin(1), sure2.argmin(1)
     c, a = nearest(mean1, b, mean2, sure2, top), nearest(mean2, d, mean1, sure1, top)
     if similar < 1:
@@ -144,8 +152,9 @@ def nearest(own: Tensor, unsure: Tensor, other: Tensor, sure: Tensor, top: int) 
 def trouble_sure(scores1: Tensor, scores2: Tensor, grid: int) -> Move:
     """Choose patches of labelled views: the surest one gives way to the least sure (ABD-I)."""
     sure1, sure2 = patch_confidence(scores1, grid), patch_confidence(scores2, grid)
-    return Move(into1=sure1.argmax(1), from2=sure2.argmin(1),
-                into2=sure2.argmax(1), from1=sure1.argmin(1))
+    return Move(
+        into1=sure1.argmax(1), from2=sure2.argmin(1), into2=sure2.argmax(1), from1=sure1.argmin(1)
+    )
 
 
 class Displacement(SemiSegmentor):
@@ -168,13 +177,13 @@ class Displacement(SemiSegmentor):
         ValueError: there are other than two students, or fewer than `top` patches.
     """
 
-    def __init__(
-        self, *args, grid: int = 4, top: int = 4, similar: float = 1.0, **kwargs
-    ) -> None:
+    def __init__(self, *args, grid: int = 4, top: int = 4, similar: float = 1.0, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if len(self.students) != 2:
-            raise ValueError(f'{type(self).__name__} displaces patches between the views of two '
-                             f'students, found {list(self.students)}')
+            raise ValueError(
+                f'{type(self).__name__} displaces patches between the views of two '
+                f'students, found {list(self.students)}'
+            )
         if not 1 <= top <= grid * grid:
             raise ValueError(f'top={top} must lie between 1 and the {grid * grid} patches')
         self.second = next(name for name in self.students if name != self.primary)
@@ -190,8 +199,12 @@ class Displacement(SemiSegmentor):
         return both
 
     def displaced(
-        self, move: Callable[..., Move], logits: dict[str, Tensor], both: dict[str, tuple],
-        where: Tensor | None = None, y: dict[str, tuple] | None = None,
+        self,
+        move: Callable[..., Move],
+        logits: dict[str, Tensor],
+        both: dict[str, tuple],
+        where: Tensor | None = None,
+        y: dict[str, tuple] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return every student's logits on both displaced views, and their labels.
 
@@ -202,8 +215,10 @@ class Displacement(SemiSegmentor):
             where: which images change; all by default.
             y: labels of both views, where they move along.
         """
-        scores = [self.label_space.class_scores(logits[name].detach())
-                  for name in (self.primary, self.second)]
+        scores = [
+            self.label_space.class_scores(logits[name].detach())
+            for name in (self.primary, self.second)
+        ]
         patches = move(*scores, self.grid)
 
         def joined(views: tuple[Tensor, Tensor]) -> Tensor:

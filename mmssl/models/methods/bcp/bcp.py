@@ -56,8 +56,10 @@ class BCP(SemiSegmentor):
         if not 0 <= pretrain < 1 or not 0 < patch < 1:
             raise ValueError(f'pretrain={pretrain} must lie in [0, 1) and patch={patch} in (0, 1)')
         if self.primary not in self.teachers:
-            raise ValueError(f'{type(self).__name__} takes its pseudo-labels from a teacher of '
-                             f'"{self.primary}": add teachers=["{self.primary}"]')
+            raise ValueError(
+                f'{type(self).__name__} takes its pseudo-labels from a teacher of '
+                f'"{self.primary}": add teachers=["{self.primary}"]'
+            )
         self.pretrain, self.patch = pretrain, patch
         self.u_weight, self.largest_component = u_weight, largest_component
 
@@ -118,8 +120,11 @@ class BCP(SemiSegmentor):
         y_a, yhat_b = repeat_to(y_a, len(u_a)), repeat_to(yhat_b, len(x_b))
         inside = resize_mask(box, x_a.shape[-2:])
         views = {'u': paste(u_a, x_a, inside), 'x': paste(x_b, u_b, inside)}
-        return (views, [('u', y_a, box), ('x', y_b, 1 - box)],
-                [('u', yhat_a, 1 - box), ('x', yhat_b, box)])
+        return (
+            views,
+            [('u', y_a, box), ('x', y_b, 1 - box)],
+            [('u', yhat_a, 1 - box), ('x', yhat_b, box)],
+        )
 
     def labelled(self, batch: dict, name: str) -> tuple[tuple, tuple]:
         """Return the even and odd labelled images, and their labels."""
@@ -137,15 +142,22 @@ class BCP(SemiSegmentor):
 
     def sup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `sup_<student>`, the pixels of labelled images."""
-        return {f'sup_{name}': self.mixed_loss(batch['logits'][name], parts)
-                for name, parts in batch['sup'].items()}
+        return {
+            f'sup_{name}': self.mixed_loss(batch['logits'][name], parts)
+            for name, parts in batch['sup'].items()
+        }
 
     def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
         """Return `unsup_<student>`, the pixels of unlabelled images; none in the pre-training."""
-        return {f'unsup_{name}': self.u_weight * self.mixed_loss(batch['logits'][name], parts)
-                for name, parts in batch['unsup'].items() if parts}
+        return {
+            f'unsup_{name}': self.u_weight * self.mixed_loss(batch['logits'][name], parts)
+            for name, parts in batch['unsup'].items()
+            if parts
+        }
 
     def mixed_loss(self, logits: dict[str, Tensor], parts: list) -> Tensor:
         """Return the sum of L over (view, label, mask)."""
-        return sum(self.criterion(logits[view], label, fit_mask(mask, label))
-                   for view, label, mask in parts)
+        return sum(
+            self.criterion(logits[view], label, fit_mask(mask, label))
+            for view, label, mask in parts
+        )

@@ -38,8 +38,9 @@ def largest_components(label: Tensor, num_classes: int | None = None) -> Tensor:
         return components_on_device(label, num_classes)
     maps = label.detach().numpy()
     out = np.zeros_like(maps)
-    for source, target in zip(maps.reshape(-1, *maps.shape[-2:]),
-                              out.reshape(-1, *maps.shape[-2:]), strict=True):
+    for source, target in zip(
+        maps.reshape(-1, *maps.shape[-2:]), out.reshape(-1, *maps.shape[-2:]), strict=True
+    ):
         for value in np.unique(source):
             if value != 0:
                 target[largest_component(source == value)] = value

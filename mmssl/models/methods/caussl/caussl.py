@@ -124,8 +124,10 @@ class MCCauSSL(CauSSL, SeveralHeads):
     ) -> None:
         super().__init__(*args, start=start, **kwargs)
         if not isinstance(self.label_space, ExclusiveClasses):
-            raise ValueError('MCCauSSL sharpens over exclusive classes, found label_space '
-                             f'{type(self.label_space).__name__}: leave label_space out')
+            raise ValueError(
+                'MCCauSSL sharpens over exclusive classes, found label_space '
+                f'{type(self.label_space).__name__}: leave label_space out'
+            )
         self.temperature = temperature
         self.first_only = first_only
 

@@ -17,8 +17,11 @@ def conv_kernels(network: nn.Module) -> dict[str, Tensor]:
     The rows are the first axis of a weight: output channels, for a transposed convolution input
     channels.
     """
-    return {name: module.weight.flatten(1) for name, module in network.named_modules()
-            if isinstance(module, _ConvNd) and module.weight.requires_grad}
+    return {
+        name: module.weight.flatten(1)
+        for name, module in network.named_modules()
+        if isinstance(module, _ConvNd) and module.weight.requires_grad
+    }
 
 
 def common_kernels(networks: Sequence[nn.Module]) -> list[list[Tensor]]:
@@ -37,11 +40,16 @@ def common_kernels(networks: Sequence[nn.Module]) -> list[list[Tensor]]:
         [[(4, 9)], [(4, 9)]]
     """
     if len(networks) < 2:
-        raise ValueError(f'Independence is between networks or decoders, found {len(networks)}: '
-                         'name a second student, or give the student a MultiDecoderHead')
+        raise ValueError(
+            f'Independence is between networks or decoders, found {len(networks)}: '
+            'name a second student, or give the student a MultiDecoderHead'
+        )
     first, *others = (conv_kernels(network) for network in networks)
-    names = [name for name, kernel in first.items()
-             if all(name in o and o[name].shape == kernel.shape for o in others)]
+    names = [
+        name
+        for name, kernel in first.items()
+        if all(name in o and o[name].shape == kernel.shape for o in others)
+    ]
     return [[kernels[name] for name in names] for kernels in (first, *others)]
 
 
@@ -113,8 +121,10 @@ class KernelIndependence(nn.Module):
     ) -> None:
         super().__init__()
         if not rows:
-            raise ValueError('There is no convolution that all networks have by the same name and '
-                             'in the same shape: kernel independence has nothing to compare')
+            raise ValueError(
+                'There is no convolution that all networks have by the same name and '
+                'in the same shape: kernel independence has nothing to compare'
+            )
         self.layers, self.networks = len(rows), networks
         self.steps, self.lr = steps, lr
         maps = [std * torch.randn(n, n * (networks - 1)) for _ in range(networks) for n in rows]
@@ -135,8 +145,9 @@ class KernelIndependence(nn.Module):
     def maximise(self, kernels: Sequence[Sequence[Tensor]]) -> None:
         """Move the maps for `steps` steps of Adam to where I is larger; kernels stay."""
         pairs = self._products(kernels)
-        maps, means, squares = ([p.data for p in part]
-                                for part in (self.maps, self.means, self.squares))
+        maps, means, squares = (
+            [p.data for p in part] for part in (self.maps, self.means, self.squares)
+        )
         for _ in range(self.steps):
             with torch.enable_grad():
                 moving = [p.detach().requires_grad_() for p in maps]
@@ -153,9 +164,14 @@ class KernelIndependence(nn.Module):
 
     def _products(self, kernels: Sequence[Sequence[Tensor]]) -> list[tuple[Tensor, Tensor]]:
         with single_precision(kernels[0][0].device.type):
-            return [products(own, torch.cat([other[layer].detach() for j, other in
-                                             enumerate(kernels) if j != i]))
-                    for i, layers in enumerate(kernels) for layer, own in enumerate(layers)]
+            return [
+                products(
+                    own,
+                    torch.cat([other[layer].detach() for j, other in enumerate(kernels) if j != i]),
+                )
+                for i, layers in enumerate(kernels)
+                for layer, own in enumerate(layers)
+            ]
 
     def _predictability(self, maps: list[Tensor], pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         with single_precision(maps[0].device.type):

@@ -56,10 +56,21 @@ class SemiSAM(MeanTeacher):
     scores_parts = False  # `parts` are what SAM is asked for
 
     def __init__(
-        self, *args, sam: dict, prompt: str = 'point', clicks: int = 10, feedback: bool = True,
-        margin: int = 0, largest_component: bool = False, mask_threshold: float = 0.5,
-        background_clicks: bool = False, self_ratio: bool = False, on_labelled: bool = True,
-        consistency_weight: float = 0.5, sam_weight: float = 0.5, sam_ramp: dict | None = None,
+        self,
+        *args,
+        sam: dict,
+        prompt: str = 'point',
+        clicks: int = 10,
+        feedback: bool = True,
+        margin: int = 0,
+        largest_component: bool = False,
+        mask_threshold: float = 0.5,
+        background_clicks: bool = False,
+        self_ratio: bool = False,
+        on_labelled: bool = True,
+        consistency_weight: float = 0.5,
+        sam_weight: float = 0.5,
+        sam_ramp: dict | None = None,
         **kwargs,
     ) -> None:
         ramp = dict(scale=0.1, stairs=40)
@@ -70,8 +81,10 @@ class SemiSAM(MeanTeacher):
             raise ValueError(f'clicks must be at least 1, found {clicks}')
         self.overlapping = isinstance(self.label_space, OverlappingParts)
         if background_clicks and (self.overlapping or prompt == 'box'):
-            raise ValueError("background_clicks needs prompt='point' and ExclusiveClasses, found "
-                             f'prompt={prompt!r} and {type(self.label_space).__name__}')
+            raise ValueError(
+                "background_clicks needs prompt='point' and ExclusiveClasses, found "
+                f'prompt={prompt!r} and {type(self.label_space).__name__}'
+            )
         orphans = [i for i, known in enumerate(self.label_space.table.any(0).tolist()) if not known]
         if not self.overlapping and orphans != [0]:
             raise ValueError(f'classes {orphans[1:]} are in no part: name them in `parts`')
@@ -110,8 +123,9 @@ class SemiSAM(MeanTeacher):
         weight = self.sam_weight * self.sam_ramp(self.iter, self.max_iters)
         target, counts = self.sam_target(p.detach(), batch['u_w'][name])
         distance = self.distance(p, target, counts[..., None, None].expand_as(p))
-        batch.setdefault('curves', {}).update({
-            f'distance_sam_{name}': distance, f'asked_sam_{name}': counts.float().mean()})
+        batch.setdefault('curves', {}).update(
+            {f'distance_sam_{name}': distance, f'asked_sam_{name}': counts.float().mean()}
+        )
         if self.self_ratio:
             distance = distance / (distance + 1e-16)
         return weight * distance

@@ -54,11 +54,16 @@ class SSNet(SemiSegmentor):
         super().__init__(*args, **kwargs)
         self.vat = VAT(**(vat or {}))
         self.contrast_weight = contrast_weight
-        sizes = {name: last_convolution(name, student).in_channels
-                 for name, student in self.students.items()}
-        self.contrast = nn.ModuleDict({
-            name: PixelContrast(size, self.label_space.table.shape[1], **(contrast or {}))
-            for name, size in sizes.items()})
+        sizes = {
+            name: last_convolution(name, student).in_channels
+            for name, student in self.students.items()
+        }
+        self.contrast = nn.ModuleDict(
+            {
+                name: PixelContrast(size, self.label_space.table.shape[1], **(contrast or {}))
+                for name, size in sizes.items()
+            }
+        )
 
     def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
         """Return the unlabelled view."""
@@ -94,10 +99,15 @@ class SSNet(SemiSegmentor):
         """Return the contrastive terms of x_w with labels y and of u_w with its own prediction."""
         size, contrast = logits['x_f'].shape[-2:], self.contrast[name]
         x_f, u_f = pixel_rows(logits['x_f']), pixel_rows(logits['u_f'])
-        found = {view: self.label_space.class_map(self.label_space.prob(logits[view].detach()))
-                 for view in ('x_w', 'u_w')}
-        y, x_hat, u_hat = (resize_nearest(label, size).flatten()
-                           for label in (y, found['x_w'], found['u_w']))
+        found = {
+            view: self.label_space.class_map(self.label_space.prob(logits[view].detach()))
+            for view in ('x_w', 'u_w')
+        }
+        y, x_hat, u_hat = (
+            resize_nearest(label, size).flatten() for label in (y, found['x_w'], found['u_w'])
+        )
         contrast.remember(x_f, y, (x_hat == y) & (x_hat > 0))
-        return {f'contrast_{name}_x_w': self.contrast_weight * contrast(x_f, y),
-                f'contrast_{name}_u_w': self.contrast_weight * contrast(u_f, u_hat)}
+        return {
+            f'contrast_{name}_x_w': self.contrast_weight * contrast(x_f, y),
+            f'contrast_{name}_u_w': self.contrast_weight * contrast(u_f, u_hat),
+        }
