@@ -97,7 +97,8 @@ def test_terms_weights_and_gradients_of_semi_sam(reference):
     ce_alone = DiceCELoss(dice_weight=0)  # their Dice loss is that of the foreground alone
     model.criterion.forward = lambda logits, label: ce_alone(logits, label) + foreground
     for iteration, (w, w_sam, ce, dice, mean, sam, total, _, unlabelled) in zip(
-            reference['la_iterations'], reference['la'], strict=True):
+        reference['la_iterations'], reference['la'], strict=True
+    ):
         students.x.grad = None
         found = students.terms(int(iteration), 6000)
         found['loss'].backward(retain_graph=True)
@@ -113,7 +114,8 @@ def test_terms_weights_and_gradients_of_semi_sam(reference):
 def test_terms_weights_and_gradients_of_semi_sam_plus(reference):
     students = TensorsAsStudents(reference, labelled=2, **PLUS)
     for iteration, (w, w_sam, sup, mean, sam, total, grad) in zip(
-            reference['plus_iterations'], reference['plus'], strict=True):
+        reference['plus_iterations'], reference['plus'], strict=True
+    ):
         students.x.grad = None
         found = students.terms(int(iteration), 30000)
         found['loss'].backward(retain_graph=True)

@@ -37,9 +37,21 @@ from tests.parity.generate.released import (
 )
 from tests.sam_parts import original_sam
 
-STUBS = ('tensorboardX', 'dataloaders', 'networks', 'torchio', 'skimage', 'val_3D', 'h5py', 'medpy',
-         'SimpleITK', 'edt', 'utils.data_loader', 'segment_anything.build_sam3D',
-         'segment_anything.utils.transforms3D')
+STUBS = (
+    'tensorboardX',
+    'dataloaders',
+    'networks',
+    'torchio',
+    'skimage',
+    'val_3D',
+    'h5py',
+    'medpy',
+    'SimpleITK',
+    'edt',
+    'utils.data_loader',
+    'segment_anything.build_sam3D',
+    'segment_anything.utils.transforms3D',
+)
 FIRST_ITERATION = '\n    iter_num = 0\n'
 
 
@@ -57,7 +69,7 @@ class Answer(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return as many volumes as are given, from the first one again where there are more."""
         times = -(-len(x) // len(self.logits))
-        return self.logits.repeat(times, 1, 1, 1, 1)[-len(x):]
+        return self.logits.repeat(times, 1, 1, 1, 1)[-len(x) :]
 
 
 def given_sam(logits: np.ndarray) -> mock.MagicMock:
@@ -104,8 +116,10 @@ def distance(mask: np.ndarray, **options) -> np.ndarray:
 
 def click_method(code: Path):
     """Return the names of the module of the clicks, mended."""
-    script = load_script(code / 'utils' / 'click_method.py', replace={
-        'point[0], point[1], point[2]': 'point[1], point[2], point[3]'})
+    script = load_script(
+        code / 'utils' / 'click_method.py',
+        replace={'point[0], point[1], point[2]': 'point[1], point[2], point[3]'},
+    )
     script.edt = SimpleNamespace(edt=distance)
     return script
 
@@ -116,15 +130,21 @@ def step(script, call: Callable, batch: dict, student: nn.Module, labelled: int)
     for name in ('os', 'shutil', 'logging', 'SummaryWriter'):
         setattr(script, name, mock.MagicMock())
     try:
-        with (mock.patch.object(torch.optim.SGD, 'step', side_effect=_Finished),
-              mock.patch.object(torch, 'load')):
+        with (
+            mock.patch.object(torch.optim.SGD, 'step', side_effect=_Finished),
+            mock.patch.object(torch, 'load'),
+        ):
             call()
     except _Finished as end:
-        frames = [frame for frame, _ in traceback.walk_tb(end.__traceback__)
-                  if frame.f_code.co_filename == script.__file__]
+        frames = [
+            frame
+            for frame, _ in traceback.walk_tb(end.__traceback__)
+            if frame.f_code.co_filename == script.__file__
+        ]
         grad = student.logits.grad
         return frames[-1].f_locals | dict(
-            grad=grad.norm(), grad_l=grad[:labelled].norm(), grad_u=grad[labelled:].norm())
+            grad=grad.norm(), grad_l=grad[:labelled].norm(), grad_u=grad[labelled:].norm()
+        )
     raise RuntimeError('the script ended before its first step')
 
 
@@ -144,32 +164,58 @@ def prepare(arrays, sams) -> tuple[Iterator[nn.Module], nn.Module, dict]:
 
 def semi_sam(code: Path, arrays, iteration: int) -> list[float]:
     """Return the row of an iteration of SemiSAM on the left atrium."""
-    script = load_script(code / 'train_LA_semisam_mt.py', ['--device=cpu'], replace={
-        FIRST_ITERATION: f'\n    iter_num = {iteration}\n',
-        'if __name__ == "__main__":': 'def main():',
-        'stride * T, 2, 128, 128, 128': 'stride * T, *outputs.shape[1:]',
-        'reshape(T, stride, 2, 128, 128, 128)': 'reshape(T, stride, *outputs.shape[1:])'})
+    script = load_script(
+        code / 'train_LA_semisam_mt.py',
+        ['--device=cpu'],
+        replace={
+            FIRST_ITERATION: f'\n    iter_num = {iteration}\n',
+            'if __name__ == "__main__":': 'def main():',
+            'stride * T, 2, 128, 128, 128': 'stride * T, *outputs.shape[1:]',
+            'reshape(T, stride, 2, 128, 128, 128)': 'reshape(T, stride, *outputs.shape[1:])',
+        },
+    )
     given, student, batch = prepare(arrays, script)
     clicks = click_method(code)
     script.get_next_click3D_torch_ritm = clicks.get_next_click3D_torch_ritm
     script.VNet = lambda **kwargs: next(given)
     seen = step(script, script.main, batch, student, 1)
-    return pick([seen], 'consistency_weight', 'consistency_weight_sam', 'loss_seg', 'loss_seg_dice',
-                'consistency_loss', 'sam_con_loss', 'loss', 'grad_l', 'grad_u')[0]
+    return pick(
+        [seen],
+        'consistency_weight',
+        'consistency_weight_sam',
+        'loss_seg',
+        'loss_seg_dice',
+        'consistency_loss',
+        'sam_con_loss',
+        'loss',
+        'grad_l',
+        'grad_u',
+    )[0]
 
 
 def semi_sam_plus(code: Path, arrays, iteration: int) -> list[float]:
     """Return the row of an iteration of SemiSAM+ over the mean teacher."""
-    script = load_script(code / 'SemiSAM_train_MT_3D.py', ['--batch_size=4', '--labeled_bs=2'],
-                         replace={FIRST_ITERATION: f'\n    iter_num = {iteration}\n'})
+    script = load_script(
+        code / 'SemiSAM_train_MT_3D.py',
+        ['--batch_size=4', '--labeled_bs=2'],
+        replace={FIRST_ITERATION: f'\n    iter_num = {iteration}\n'},
+    )
     branch = importlib.import_module('semisam_plus')
     importlib.import_module('utils.click_method').edt = SimpleNamespace(edt=distance)
     given, student, batch = prepare(arrays, branch)
     script.semisam_branch = functools.partial(branch.semisam_branch, device='cpu')
     script.net_factory_3d = lambda **kwargs: next(given)
     seen = step(script, lambda: script.train(script.args, '.'), batch, student, 2)
-    return pick([seen], 'consistency_weight', 'consistency_weight_sam', 'supervised_loss',
-                'consistency_loss', 'sam_con_loss', 'loss', 'grad')[0]
+    return pick(
+        [seen],
+        'consistency_weight',
+        'consistency_weight_sam',
+        'supervised_loss',
+        'consistency_loss',
+        'sam_con_loss',
+        'loss',
+        'grad',
+    )[0]
 
 
 def candidates(click: Callable, wanted: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -193,8 +239,9 @@ def ten_clicks(script, clicks, arrays) -> dict:
     """Return clicks, logits and masks for each wanted mask of each image."""
     sam = original_sam(128)
     shapes = fill(sam, 'semi_sam')
-    images = F.interpolate(torch.from_numpy(arrays['click_image']).double(), (128, 128),
-                           mode='bilinear')
+    images = F.interpolate(
+        torch.from_numpy(arrays['click_image']).double(), (128, 128), mode='bilinear'
+    )
     wanted = np.unpackbits(arrays['click_wanted']).reshape(2, 2, 128, 128)
     script.get_next_click3D_torch_2 = clicks.get_next_click3D_torch_2
     history, logits, masks = [], [], []
@@ -203,23 +250,35 @@ def ten_clicks(script, clicks, arrays) -> dict:
         with mock.patch.object(np.random, 'randint') as draw:
             draw.side_effect = lambda count, s=slices: (count - 1) * (len(s.clicks) % 2)
             mask = script.finetune_model_predict3D(
-                images[n, None, ..., None], torch.from_numpy(wanted[n, k])[None, None, ..., None],
-                slices, device='cpu', click_method=clicks.get_next_click3D_torch_ritm)
+                images[n, None, ..., None],
+                torch.from_numpy(wanted[n, k])[None, None, ..., None],
+                slices,
+                device='cpu',
+                click_method=clicks.get_next_click3D_torch_ritm,
+            )
         history.append(slices.clicks)
         logits.append(slices.logits[0, 0])
         masks.append(mask.flatten() > 0)
     return dict(
-        click_history=np.array(history, np.int16).reshape(2, 2, 10, 3), sam_shapes=shapes,
+        click_history=np.array(history, np.int16).reshape(2, 2, 10, 3),
+        sam_shapes=shapes,
         click_logits=torch.stack(logits).view(2, 2, 32, 32),
-        click_masks=np.packbits(torch.cat(masks).numpy()))
+        click_masks=np.packbits(torch.cat(masks).numpy()),
+    )
 
 
 def of_clicks(code: Path, arrays) -> dict:
     """Return what is compared of the clicks."""
     clicks = click_method(code)
-    labels = np.stack([
-        [candidates(click, *pair) for pair in zip(arrays['wanted'], arrays['given'], strict=True)]
-        for click in (clicks.get_next_click3D_torch_ritm, clicks.get_next_click3D_torch_2)])
+    labels = np.stack(
+        [
+            [
+                candidates(click, *pair)
+                for pair in zip(arrays['wanted'], arrays['given'], strict=True)
+            ]
+            for click in (clicks.get_next_click3D_torch_ritm, clicks.get_next_click3D_torch_2)
+        ]
+    )
     script = load_script(code / 'train_LA_semisam_mt.py', ['--device=cpu'])
     return dict(candidates=labels >= 0, labels=labels) | ten_clicks(script, clicks, arrays)
 
