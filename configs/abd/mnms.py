@@ -20,6 +20,4 @@ optim_wrapper = dict(
 )
 find_unused_parameters = True  # the second network waits for the pre-training of the first
 default_hooks = dict(checkpoint=dict(save_best=['unet/DSC', 'unet2/DSC']))
-published = dict(method='abd')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'abd'  # printed beside the results

@@ -9,6 +9,4 @@ model = dict(
     parts=[[1], [2], [3]],
     data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
-published = dict(method='bcp')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'bcp'  # printed beside the results

@@ -7,6 +7,4 @@ _base_ = [
 model = dict(
     data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size)))
 )
-published = dict(method='bcp')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'bcp'  # printed beside the results

@@ -5,6 +5,4 @@ _base_ = [
     '../_base_/schedules/cpc_sam.py',
 ]
 sam_size = _base_.image_size
-published = dict(method='cpc_sam')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'cpc_sam'  # printed beside the results

@@ -9,6 +9,4 @@ model = dict(
     students=dict(sam=dict(decode_head=dict(num_classes=3))),
     parts=[[1], [1, 2]],  # cup, disc
 )
-published = dict(method='cpc_sam')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'cpc_sam'  # printed beside the results

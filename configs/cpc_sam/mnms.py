@@ -10,6 +10,4 @@ model = dict(
     parts=[[1], [2], [3]],  # left ventricle, myocardium, right ventricle
 )
 train_cfg = dict(max_iters=60000)
-published = dict(method='cpc_sam')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'cpc_sam'  # printed beside the results

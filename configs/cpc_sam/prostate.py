@@ -6,6 +6,4 @@ _base_ = [
 ]
 sam_size = _base_.image_size
 train_cfg = dict(max_iters=60000)
-published = dict(method='cpc_sam')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'cpc_sam'  # printed beside the results

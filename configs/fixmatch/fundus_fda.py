@@ -1,5 +1,4 @@
 # FixMatch + FDA: labelled images in the style of unlabelled ones.
 _base_ = './fundus.py'
 model = dict(mixer=dict(type='FDA'))
-val_evaluator = dict(published=None)  # the published table is of FixMatch alone
-test_evaluator = dict(published=None)
+published = None  # the published table is of FixMatch alone

@@ -8,6 +8,4 @@ model = dict(
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=4))
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
-published = dict(method='fixmatch')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'fixmatch'  # printed beside the results

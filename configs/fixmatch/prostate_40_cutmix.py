@@ -1,5 +1,4 @@
 # FixMatch + CutMix: regions of the labelled image in the strong view.
 _base_ = './prostate_40.py'
 model = dict(mixer=dict(type='CutMix'))
-val_evaluator = dict(published=None)  # the published table is of FixMatch alone
-test_evaluator = dict(published=None)
+published = None  # the published table is of FixMatch alone

@@ -8,6 +8,4 @@ sam_size = _base_.image_size
 model = dict(epochs=250)  # as on PROMISE12
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.0026 * 4 / 16)))  # 4 images in place of 16
-published = dict(method='h_sam')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'h_sam'  # printed beside the results

@@ -5,5 +5,4 @@ _base_ = [
     '../_base_/models/mcsd.py',
     '../_base_/schedules/mcsd.py',
 ]
-published = dict(method='mcsd')  # printed beside the results
-test_evaluator = dict(published=published)
+published = 'mcsd'  # printed beside the results

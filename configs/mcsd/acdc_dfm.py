@@ -1,5 +1,4 @@
 # Ablation: the diffusion features alone (DFM), no strong views.
 _base_ = './acdc.py'
 model = dict(image_level=False)
-val_evaluator = dict(published=None)  # the published number is of the whole method
-test_evaluator = dict(published=None)
+published = None  # the published number is of the whole method

@@ -7,5 +7,4 @@ model = dict(
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=4))
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
-val_evaluator = dict(published=None)  # the published table is of the labels alone
-test_evaluator = dict(published=None)
+published = None  # the published table is of the labels alone

@@ -11,6 +11,4 @@ model = dict(
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 2 / 24)))  # 2 images in place of 24
-published = dict(method='samed')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'samed'  # printed beside the results

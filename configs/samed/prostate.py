@@ -7,6 +7,4 @@ _base_ = [
 sam_size = _base_.image_size
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 4 / 24)))  # 4 images in place of 24
-published = dict(method='samed')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'samed'  # printed beside the results

@@ -11,6 +11,4 @@ model = dict(
     # as large for a pixel as 10 and 6 at 256 px
     vat=dict(xi=_base_.unet_size * 10 / 256, eps=_base_.unet_size * 6 / 256),
 )
-published = dict(method='ss_net')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'ss_net'  # printed beside the results

@@ -12,6 +12,4 @@ param_scheduler = dict(
     unet=[dict(type='PolyLR', eta_min=0, power=0.9, begin=0, end=30000, by_epoch=False)]
 )
 train_cfg = dict(max_iters=30000)
-published = dict(method='sup_only')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'sup_only'  # printed beside the results

@@ -8,6 +8,4 @@ model = dict(
     data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size)))
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
-published = dict(method='sup_only')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'sup_only'  # printed beside the results

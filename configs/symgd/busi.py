@@ -36,6 +36,4 @@ test_dataloader = dict(
 )
 val_dataloader = test_dataloader
 train_cfg = dict(max_iters=30000)
-published = dict(method='symgd')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'symgd'  # printed beside the results

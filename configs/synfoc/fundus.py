@@ -14,6 +14,4 @@ model = dict(
     data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_cfg = dict(max_iters=30000)
-published = dict(method='synfoc')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'synfoc'  # printed beside the results

@@ -13,6 +13,4 @@ model = dict(
     parts=[[1], [2], [3]],  # left ventricle, myocardium, right ventricle
     data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
-published = dict(method='synfoc')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'synfoc'  # printed beside the results

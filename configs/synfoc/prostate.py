@@ -8,6 +8,4 @@ sam_size = _base_.image_size
 model = dict(
     data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
-published = dict(method='synfoc')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'synfoc'  # printed beside the results

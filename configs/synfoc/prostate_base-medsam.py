@@ -25,5 +25,4 @@ unlabelled_pipeline = [
     dict(type='PackSemiInputs'),
 ]
 train_dataloader = dict(dataset=dict(unlabelled_pipeline=unlabelled_pipeline))
-val_evaluator = dict(published=None)  # the published table is of the whole method
-test_evaluator = dict(published=None)
+published = None  # the published table is of the whole method

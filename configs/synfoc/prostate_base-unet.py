@@ -14,5 +14,4 @@ optim_wrapper = dict(
 )
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
 default_hooks = dict(checkpoint=dict(save_best=['unet/DSC']))
-val_evaluator = dict(published=None)  # the published table is of the whole method
-test_evaluator = dict(published=None)
+published = None  # the published table is of the whole method

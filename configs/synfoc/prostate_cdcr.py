@@ -4,5 +4,4 @@ custom_hooks = [
     dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train'),
     dict(type='SMCEnsembleHook', rule=dict(type='OwnTeacher')),
 ]
-val_evaluator = dict(published=None)  # the published table is of the whole method
-test_evaluator = dict(published=None)
+published = None  # the published table is of the whole method

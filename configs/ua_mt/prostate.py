@@ -4,6 +4,4 @@ model = dict(
     type='UAMT',
     students=dict(unet=dict(decode_head=dict(dropout_ratio=0.5))),  # the passes need some
 )
-published = dict(_delete_=True, method='ua_mt')  # printed beside the results
-val_evaluator = dict(published=published)
-test_evaluator = dict(published=published)
+published = 'ua_mt'  # printed beside the results

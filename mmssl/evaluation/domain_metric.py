@@ -49,7 +49,8 @@ class DomainMetric(BaseMetric):
         both_empty: see `binary_metrics`.
         worst: see `binary_metrics`.
         smoothed: report `SmoothedDSC` too, by which SynFoC's released code selects.
-        published: where the published numbers are, see `published_dsc`.
+        published: where the published numbers are, see `published_dsc`; None takes the
+            `published` at the top of the config.
         selection: how the checkpoint was chosen (`test`, `val`, `last`); named under the table.
         out_file: JSON file for means, values of every image and the protocol.
         num_workers: threads; 0 scores in the main thread.
@@ -69,7 +70,7 @@ class DomainMetric(BaseMetric):
         both_empty: str = 'as_empty',
         worst: float = 100.0,
         smoothed: bool = False,
-        published: Mapping[str, Any] | None = None,
+        published: str | Mapping[str, Any] | None = None,
         selection: str | None = None,
         out_file: str | None = None,
         num_workers: int = 2,

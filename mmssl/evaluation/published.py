@@ -46,22 +46,29 @@ def load_published(method: str, dataset: str, labels: int | None = None) -> dict
     return found if len(counts) == 1 else {}
 
 
-def published_dsc(spec: Mapping[str, Any] | None, dataset: str | None = None) -> dict[str, dict]:
+def published_dsc(
+    spec: str | Mapping[str, Any] | None, dataset: str | None = None
+) -> dict[str, dict]:
     """Find the published DSC that a run with this labelled domain can be compared with.
 
+    What the run says of itself comes from the message hub, where `SummaryHook` notes it.
+
     Args:
-        spec: `method`, and optionally `dataset`, `labels`, `labelled_domain`; None finds nothing.
-            What the run itself says about its labels (`SummaryHook` notes it in the message hub
-            as `labelled`) goes before `labels` and `labelled_domain`.
+        spec: the method; or `method`, and optionally `dataset`, `labels`, `labelled_domain`. None
+            takes the `published` of the run. What the run says about its labels (`labelled`) goes
+            before `labels` and `labelled_domain`.
         dataset: name of the data set under test, used where `spec` names none.
 
     Returns:
         For each student `dsc` (percent, mean over the parts and over the test sets of all
         domains), `parts` (part to DSC, may be empty), `labelled_domain` and `labels`.
     """
+    hub = MessageHub.get_current_instance()
+    spec = spec or hub.get_info('published')
     if not spec:
         return {}
-    labelled = MessageHub.get_current_instance().get_info('labelled') or {}
+    spec = dict(method=spec) if isinstance(spec, str) else spec
+    labelled = hub.get_info('labelled') or {}
     domain = labelled.get('domain') or spec.get('labelled_domain')
     labels = labelled.get('count') or spec.get('labels')
     numbers = load_published(spec['method'], spec.get('dataset') or dataset or '', labels)

@@ -18,6 +18,7 @@ OF_METHOD = (
     'default_hooks',
     'train_cfg',
     'find_unused_parameters',
+    'published',
 )
 SMALL = 'lite_'  # recipes for small machines
 TRANSFORMS = ('prepare', 'head', 'pipeline', 'labelled_pipeline', 'unlabelled_pipeline')
@@ -92,7 +93,6 @@ def compose(
     cfg = copy.deepcopy(method)
     own = cfg.train_dataloader.dataset
     without_unlabelled = cfg.train_dataloader.batch_sampler.get('num_unlabelled') == 0
-    published = {key: cfg[key].get('published') for key in ('val_evaluator', 'test_evaluator')}
     modules = dict.fromkeys([*_modules(data), *_modules(cfg)])
     if modules:
         cfg.custom_imports = {**(cfg.get('custom_imports') or {}), 'imports': list(modules)}
@@ -108,8 +108,8 @@ def compose(
     sampler.num_labelled, sampler.num_unlabelled = batch
     if without_unlabelled:
         sampler.num_unlabelled = 0
-    for key, value in published.items():
-        cfg[key].published = value
+    for key in ('val_evaluator', 'test_evaluator'):
+        cfg[key].pop('published', None)  # of another method
     scale_lengths(cfg, iters)
     cfg.train_cfg.val_interval = min(data.train_cfg.val_interval, iters)
     for hook, option in (('checkpoint', 'interval'), ('logger', 'interval')):

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 
 from mmssl.engine.hooks.summary_hook import HISTORY, SummaryHook
+from mmssl.evaluation import published_dsc
 
 
 class Logger:
@@ -154,6 +155,17 @@ def test_published_number_of_the_labelled_domain_stands_below(runner, tmp_path):
         ['published', '87.92'],
         ['published', '87.63'],
     ]
+
+
+def test_one_line_of_the_config_names_the_published_numbers(runner, tmp_path):
+    runner.cfg.published = 'synfoc'
+    runner.message_hub.update_info('dataset_meta', dict(dataset_name='prostate'))
+    train(SummaryHook(), runner)
+    assert 'published 87.92' in ' '.join((tmp_path / 'summary.txt').read_text().split())
+    train(SummaryHook(selection='val'), runner)  # not of the images of that number
+    assert 'published' not in (tmp_path / 'summary.txt').read_text().lower()
+    SummaryHook().before_test(runner)
+    assert published_dsc(None, 'prostate')['unet']['dsc'] == 87.63
 
 
 def test_without_evaluation_nothing_is_written(runner, tmp_path):

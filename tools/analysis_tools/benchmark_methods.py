@@ -205,7 +205,8 @@ class Benchmark(Grid):
         if config.stem.removeprefix(SMALL) == dataset:
             method = config.parent.name
         else:  # a variant of a method says None
-            method = (cfg.test_evaluator.get('published') or {}).get('method', '')
+            published = cfg.get('published') or ''
+            method = published if isinstance(published, str) else published['method']
         students = load_published(method, dataset, labels)
         model = cfg.model
         primary = model.get('primary') or next(iter(model.students))

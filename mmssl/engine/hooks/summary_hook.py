@@ -35,7 +35,8 @@ class SummaryHook(Hook):
         greater: whether more of it is better.
         metrics: what is kept of each student.
         published: where the published numbers are, see `mmssl.evaluation.published_dsc`; None
-            takes what `val_evaluator` in the config says.
+            takes what `val_evaluator` in the config says, else the `published` at its top. That
+            one is of test images: with `selection='val'` it stands beside the test alone.
         max_history: evaluations kept; beyond it the oldest go, best ones excepted.
 
     Raises:
@@ -51,7 +52,7 @@ class SummaryHook(Hook):
         metric: str = 'DSC',
         greater: bool = True,
         metrics: Sequence[str] = ('DSC', 'Jaccard', 'HD95', 'ASD'),
-        published: Mapping[str, Any] | None = None,
+        published: str | Mapping[str, Any] | None = None,
         max_history: int = 1000,
     ) -> None:
         if selection not in (None, *SELECTIONS):
@@ -73,6 +74,7 @@ class SummaryHook(Hook):
         dataset = runner.train_dataloader.dataset
         count = getattr(dataset, 'labelled_indices', None)
         note_labelled(runner, None if count is None else len(count))
+        note_published(runner, self.selection != 'val')
         if self.selection == 'test':
             runner.logger.warning(
                 'The checkpoint is chosen on the TEST set (selection="test"), as the published '
@@ -81,8 +83,9 @@ class SummaryHook(Hook):
             )
 
     def before_test(self, runner) -> None:
-        """Note which images were labelled, for the published column."""
+        """Note which images were labelled, and the method, for the published column."""
         note_labelled(runner)
+        note_published(runner)
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Add an evaluation to the history; one done again replaces itself."""
@@ -202,6 +205,17 @@ class SummaryHook(Hook):
 def students_of(history: list[dict]) -> list[str]:
     """Return the names of the students in the newest evaluation, in its order."""
     return list(dict.fromkeys(key.rpartition('/')[0] for key in history[-1]['metrics']))
+
+
+def note_published(runner, on_test_images: bool = True) -> None:
+    """Put the `published` of the config into the message hub.
+
+    Args:
+        runner: the runner.
+        on_test_images: whether the scores can be compared with published ones.
+    """
+    published = runner.cfg.get('published') if on_test_images else None
+    runner.message_hub.update_info('published', published)
 
 
 def note_labelled(runner, count: int | None = None) -> None:
