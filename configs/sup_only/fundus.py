@@ -9,8 +9,5 @@ model = dict(
     data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
-param_scheduler = dict(
-    unet=[dict(type='PolyLR', eta_min=0, power=0.9, begin=0, end=30000, by_epoch=False)]
-)
 train_cfg = dict(max_iters=30000)
 published = 'sup_only'  # printed beside the results

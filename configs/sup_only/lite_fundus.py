@@ -14,6 +14,6 @@ model = dict(
     data_preprocessor=dict(_delete_=True),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
-param_scheduler = dict(_delete_=True)
+param_scheduler = []
 train_cfg = dict(max_iters=2000, val_interval=250)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))
