@@ -55,6 +55,6 @@ setup(
     packages=find_packages(include=['mmssl', 'mmssl.*']),
     include_package_data=True,
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('optional', 'tests')},
+    extras_require={name: requirements(name) for name in ('optional', 'experiments', 'tests')},
     cmdclass={'build_py': BuildWithConfigs},
 )

@@ -1,7 +1,7 @@
 """Programs in the place of train.py and test.py that need no time, and a config for them.
 
 The config's `_fake` says what a training does: `fail`, `wait` that many seconds before it ends, or
-`meet`: hold its GPU alone until that many trainings have begun.
+`meet`: hold its GPU alone until that many trainings have begun. A start by torchrun tells its rank.
 Scores are 10 * _fake.x + seed percent, an iteration takes 50 * _fake.x ms. Every start is a line of
 `calls.txt` in the work folder.
 """
@@ -23,7 +23,9 @@ COMMON = """
 TRAIN = (
     COMMON
     + """
-    note('train ' + os.environ.get('CUDA_VISIBLE_DEVICES', '-') + (' amp' * ('--amp' in words)))
+    rank = os.environ.get('RANK')
+    started = 'train ' + os.environ.get('CUDA_VISIBLE_DEVICES', '-') + (' amp' * ('--amp' in words))
+    note(started if rank is None else f'{started} rank {rank}')
     assert '--resume' in words and Path(words[0]).exists()
     if given.get('_fake.fail') == 'True':
         print('first line')

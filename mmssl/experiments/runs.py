@@ -1,38 +1,79 @@
-"""Run jobs one after the other or over GPUs; a repeated call goes on where it stopped."""
+"""Run jobs, on this machine or on a cluster; a repeated call goes on where it stopped."""
 
-import fcntl
-import os
-import signal
-import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from statistics import fmean
+from typing import Any, Protocol
 
 from mmssl.experiments.jobs import Job
-from mmssl.utils.processes.children import end, for_child, signals_interrupt
+from mmssl.experiments.local import Local
+from mmssl.utils.processes.children import signals_interrupt
 
-PATIENCE = 20.0  # seconds that a stopped run has to end by itself
-TAIL = 12  # lines of a log that are shown when a run fails
+AGAIN = 30.0  # seconds between two looks at a job that could not begin
+
+
+class Run(Protocol):
+    """A job under way.
+
+    Attributes:
+        job: the job.
+        where: where it runs, in words, with a space before.
+        error: once it is over: why it failed.
+        again: once it is over: why it could not begin, or go on; it is looked at again later.
+    """
+
+    job: Job
+    error: str
+    again: str
+
+    @property
+    def where(self) -> str:
+        """Where it runs."""
+
+    def finished(self) -> bool:
+        """Tell whether it is over; it goes on by being asked."""
+
+    def seconds(self) -> float:
+        """Return the time spent on the job so far."""
+
+
+class Executor(Protocol):
+    """Where jobs run: `Local`, or a cluster (`mmssl.experiments.cluster.Slurm`).
+
+    Attributes:
+        slots: how many run at a time.
+    """
+
+    slots: int
+
+    def start(self, job: Job, overwrite: bool) -> Any:
+        """Start a job and return its `Run`."""
+
+    def ended(self, run: Any) -> None:
+        """Take note of a run that is over."""
+
+    def leave(self, running: Sequence[Any], say: Callable[[str], None]) -> None:
+        """Leave runs that are under way when the caller is interrupted."""
 
 
 def run_jobs(
     jobs: Sequence[Job],
-    gpus: Sequence[str | None] = (None,),
+    executor: Executor | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
     on_done: Callable[[Job], None] = lambda job: None,
     poll: float = 0.2,
 ) -> dict[str, str]:
-    """Train and test every job that is not done, at most one at a time on each GPU.
+    """Train and test every job that is not done.
 
-    A job that fails is reported, the others go on. Ctrl-C (or SIGTERM, or a closed terminal) ends
-    all running jobs; called again, they go on from their newest checkpoints.
+    A job that fails is reported, the others go on. One whose folder is in use is looked at again
+    later, and counts as done where somebody else has finished it. Ctrl-C (or SIGTERM, or a closed
+    terminal) ends what runs on this machine; called again, all go on from their newest checkpoints.
 
     Args:
         jobs: the jobs, in the order in which they are started.
-        gpus: what `CUDA_VISIBLE_DEVICES` is set to, one slot each; None leaves it as it is.
+        executor: where they run; None means one at a time on this machine.
         overwrite: empty folders of other settings.
         say: gets each line of the progress.
         on_done: called after each job that ended well.
@@ -43,140 +84,50 @@ def run_jobs(
 
     Raises:
         ValueError: a job's folder belongs to other settings; nothing was started then.
-        KeyboardInterrupt: interrupted; all jobs were stopped.
+        KeyboardInterrupt: interrupted; no job runs on on this machine.
     """
     if not overwrite:
         for job in jobs:
             job.check()
+    executor = executor or Local()
     waiting = deque(job for job in jobs if job.state() != 'done')
-    progress = _Progress(jobs, len(gpus), say)
-    free, running, failed = deque(gpus), [], {}
+    later: deque[tuple[float, Job]] = deque()
+    progress = _Progress(jobs, executor.slots, say)
+    running: list[Any] = []
+    failed = {}
     with signals_interrupt():
         try:
-            while waiting or running:
-                while waiting and free:
-                    run = _Run(waiting.popleft(), free.popleft(), overwrite)
-                    running.append(run)
-                    progress.started(run)
-                for run in [run for run in running if run.finished()]:
+            while waiting or running or later:
+                while later and later[0][0] <= time.monotonic():
+                    waiting.append(later.popleft()[1])
+                while waiting and len(running) < executor.slots:
+                    job = waiting.popleft()
+                    if job.state() == 'done':  # by somebody else
+                        progress.done(job, len(waiting) + len(later), running)
+                        on_done(job)
+                        continue
+                    running.append(executor.start(job, overwrite))
+                for run in [*running]:
+                    over = run.finished()
+                    if not run.again:
+                        progress.started(run)
+                    if not over:
+                        continue
                     running.remove(run)
-                    free.append(run.gpu)
+                    executor.ended(run)
+                    if run.again:
+                        later.append((time.monotonic() + AGAIN, run.job))
+                        progress.put_off(run)
+                        continue
                     if run.error:
                         failed[run.job.name] = run.error
-                    progress.finished(run, [*waiting], running)
+                    progress.finished(run, [*waiting, *(job for _, job in later)], running)
                     if not run.error:
                         on_done(run.job)
-                time.sleep(poll if running else 0)
+                time.sleep(poll if running or later else 0)
         finally:
-            stop(running)
+            executor.leave(running, say)
     return failed
-
-
-class _Run:
-    """A job under way on a device.
-
-    Args:
-        job: the job.
-        gpu: what `CUDA_VISIBLE_DEVICES` is set to; None leaves it as it is.
-        overwrite: empty a folder of other settings.
-    """
-
-    def __init__(self, job: Job, gpu: str | None, overwrite: bool = False) -> None:
-        self.job, self.gpu, self.overwrite, self.error = job, gpu, overwrite, ''
-        self.step, self.process, self.begin, self.lock = '', None, 0.0, None
-        self.steps: Iterator = job.steps()
-
-    def finished(self) -> bool:
-        """Start the next step where one has ended; tell whether all are done or one failed."""
-        code = self.process.poll() if self.process else 0
-        if code is None:
-            return False
-        self.note_time()
-        try:
-            if code:
-                raise ValueError(self._explain(code))
-            if self.lock is None:
-                self.lock = _lock(self.job.folder)
-                self.job.prepare(self.overwrite)
-            following = next(self.steps, None)
-            if following is not None:
-                self._start(*following)
-                return False
-            if not self.job.result.exists():
-                raise ValueError(f'the test wrote no {self.job.result}')
-        except (ValueError, OSError) as error:
-            self.error = str(error)
-        self.close()
-        return True
-
-    def _start(self, step: str, command: list[str]) -> None:
-        self.step = step
-        env = for_child(MMSSL_PROGRESS='0', PYTHONUNBUFFERED='1')
-        if self.gpu is not None:
-            env['CUDA_VISIBLE_DEVICES'] = self.gpu
-        with self.log.open('a') as log:
-            print('$', *command, file=log, flush=True)
-            # The lock is open in the child too: it lasts as long as the child, whatever ends us.
-            self.process = subprocess.Popen(
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=[self.lock],
-            )
-        self.begin = time.monotonic()
-
-    @property
-    def log(self) -> Path:
-        """The log of the present step."""
-        return self.job.folder / f'{self.step}.log'
-
-    def _explain(self, code: int) -> str:
-        lines = self.log.read_text(errors='replace').splitlines()[-TAIL:]
-        how = f'signal {signal.Signals(-code).name}' if code < 0 else f'exit status {code}'
-        return f'{self.step} ended with {how}; the end of {self.log}:\n    ' + '\n    '.join(lines)
-
-    def note_time(self) -> None:
-        """Add the time of the present step to the job's."""
-        if self.begin:
-            self.job.add_seconds(self.step, time.monotonic() - self.begin)
-            self.begin = 0.0
-
-    def seconds(self) -> float:
-        """Return the time spent on the job so far."""
-        return self.job.seconds() + (time.monotonic() - self.begin if self.begin else 0.0)
-
-    def close(self) -> None:
-        """Let the folder go."""
-        self.note_time()
-        if self.lock is not None:
-            os.close(self.lock)
-            self.lock = None
-
-
-def _lock(folder: Path) -> int:
-    """Open the lock file of a folder and lock it, so that no two processes train in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / '.lock', os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ValueError(f'another process is at work in {folder}; wait for it or end it') from None
-    except OSError:  # a file system without locks: go on without
-        pass
-    return handle
-
-
-def stop(running: Sequence[_Run]) -> None:
-    """End runs, and let their folders go."""
-    try:
-        end([run.process for run in running if run.process], PATIENCE)
-    finally:
-        for run in running:
-            run.close()
 
 
 class _Progress:
@@ -184,6 +135,8 @@ class _Progress:
 
     def __init__(self, jobs: Sequence[Job], slots: int, say: Callable[[str], None]) -> None:
         self.total, self.slots, self.say = len(jobs), slots, say
+        self._said: dict[str, str] = {}  # why a run was put off, '' once it has started
+        self._begun: set[str] = set()
         states = [job.state() for job in jobs]
         self.number = states.count('done')
         self.seconds = [job.seconds() for job, s in zip(jobs, states, strict=True) if s == 'done']
@@ -194,15 +147,26 @@ class _Progress:
             f'{on} to go on with, {self.total - self.number - on} to start'
         )
 
-    def started(self, run: _Run) -> None:
-        """Announce a run."""
-        self.number += 1
-        where = '' if run.gpu is None else f' on GPU {run.gpu}'
-        self.say(
-            f'[{self.number}/{self.total}] {run.job.name}: started{where}, logs in {run.job.folder}'
-        )
+    def started(self, run: Run) -> None:
+        """Announce a run, once."""
+        if self._said.get(run.job.name, 'new'):
+            self.number += run.job.name not in self._begun
+            self._begun.add(run.job.name)
+            self._said[run.job.name] = ''
+            place = f'[{self.number}/{self.total}] {run.job.name}'
+            self.say(f'{place}: started{run.where}, logs in {run.job.folder}')
 
-    def finished(self, run: _Run, waiting: Sequence[Job], running: Sequence[_Run]) -> None:
+    def put_off(self, run: Run) -> None:
+        """Say why a run is looked at again later, once."""
+        if self._said.get(run.job.name) != run.again:
+            self._said[run.job.name] = run.again
+            self.say(f'put off {run.job.name}: {run.again}. It is looked at again later')
+
+    def done(self, job: Job, waiting: int, running: Sequence[Run]) -> None:
+        """Report a run that somebody else has done."""
+        self.say(f'done {job.name}, by somebody else; {waiting + len(running)} left')
+
+    def finished(self, run: Run, waiting: Sequence[Job], running: Sequence[Run]) -> None:
         """Report the end of a run and the time left."""
         if run.error:
             self.say(f'FAILED {run.job.name}: {run.error}')

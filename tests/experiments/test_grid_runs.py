@@ -14,7 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from stub_tools import write_stubs
 
+from mmssl.experiments.executors import slots
 from mmssl.experiments.jobs import Job
+from mmssl.experiments.local import Local
 from mmssl.experiments.runs import run_jobs, time_left
 
 
@@ -32,9 +34,9 @@ def job(tools):
     return make
 
 
-def go(*jobs, **kwargs):
+def go(*jobs, gpus=(None,), limit=None, **kwargs):
     said = []
-    failed = run_jobs(jobs, say=said.append, poll=0.01, **kwargs)
+    failed = run_jobs(jobs, Local(gpus, limit), say=said.append, poll=0.01, **kwargs)
     return failed, said
 
 
@@ -128,14 +130,95 @@ def test_each_gpu_has_one_run_at_a_time(job):
     assert sorted(calls(j)[0] for j in jobs) == ['train 3', 'train 3', 'train 5', 'train 5']
 
 
-def test_a_folder_where_another_process_works_is_left_alone(job):
-    import fcntl
+def holding(folder, name):
+    """Start a process that keeps a folder: as a sweep does (`lock_file`) or as a training does."""
+    program = f"""
+import sys, time
+from mmssl.utils.processes.folder_lock import lock_file, lock_folder
+with {name}:
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+    process = subprocess.Popen(
+        [sys.executable, '-c', program, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == 'held\n'
+    return process
 
+
+@pytest.mark.parametrize('name', [
+    "lock_file(sys.argv[1] + '/job', '--work-dir')", 'lock_folder(sys.argv[1])'])  # fmt: skip
+def test_a_folder_in_use_is_looked_at_again_until_it_is_free(job, monkeypatch, name):
+    monkeypatch.setattr('mmssl.experiments.runs.AGAIN', 0.02)
     go(job(x=3, fail=True))
-    with open(job().folder / '.lock') as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        failed, _ = go(job(x=3, fail=True))
-    assert 'another process is at work' in failed['a'] and len(calls(job())) == 1
+    other = holding(job().folder, name)
+    said = []
+
+    def say(line):
+        said.append(line)
+        if line.startswith('done b') and other.poll() is None:
+            assert len(calls(job())) == 1, 'nothing is started in a folder that is in use'
+            other.communicate()
+
+    failed = run_jobs([job(x=3, fail=True), job('b')], say=say, poll=0.01)
+    put_off = [line for line in said if line.startswith('put off a: ')]
+    assert len(put_off) == 1 and 'is in use' in put_off[0], 'said once, however often it looks'
+    assert 'exit status 1' in failed['a'] and len(calls(job())) == 2
+    assert said.index(put_off[0]) < next(i for i, s in enumerate(said) if s.startswith('FAILED a'))
+
+
+def test_a_run_that_somebody_else_finishes_is_done(job, monkeypatch):
+    monkeypatch.setattr('mmssl.experiments.runs.AGAIN', 0.02)
+    other = holding(job().folder, 'lock_folder(sys.argv[1])')
+    seen = []
+
+    def finish(line):
+        if line.startswith('put off'):
+            other.communicate()
+            assert not go(job())[0]
+
+    assert run_jobs([job()], say=finish, poll=0.01, on_done=seen.append) == {}
+    assert len(calls(job())) == 1 and seen == [job()]
+
+
+def test_a_run_that_hangs_is_ended_and_the_others_go_on(job):
+    failed, _ = go(job(wait=60), job('b'), limit=3.0)
+    assert list(failed) == ['a'] and job('b').state() == 'done'
+    assert 'train was ended: the run took longer than --time-limit 0.05 minutes' in failed['a']
+    assert calls(job())[-1] == 'ctrl-c'
+    assert go(job(wait=60), limit=60.0)[0] == {}, 'the next call goes on'
+
+
+def test_gpus_are_those_that_this_process_was_given(monkeypatch):
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    assert slots(None) == [None] and slots('0,0,3') == ['0', '0', '3']
+    assert slots('0,1,2,3', 2) == ['0,1', '2,3']
+    with pytest.raises(ValueError, match='gives 3 GPUs, .* --processes 2; give a multiple of 2'):
+        slots('0,1,2', 2)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 4)
+    assert slots('all', 2) == ['0,1', '2,3']
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,6,GPU-ab,-1,9')  # as Slurm may set it
+    assert slots('all') == ['4', '6', 'GPU-ab'] and slots('1,0,GPU-ab') == ['6', '4', 'GPU-ab']
+    assert slots(None) == [None], 'what was given is handed on'
+    with pytest.raises(ValueError, match=r'no GPU 4, CUDA_VISIBLE_DEVICES gives .* 3 \("4,6,GPU'):
+        slots('4')
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    with pytest.raises(ValueError, match='--gpus all: PyTorch finds no GPU here'):
+        slots('all')
+
+
+def test_several_processes_share_a_run_and_its_gpus(job):
+    pair = replace(job(), processes=2)
+    failed, _ = go(pair, gpus=['0,1'])
+    assert not failed, failed
+    ranks = sorted(line for line in calls(pair) if line.startswith('train'))
+    assert ranks == ['train 0,1 rank 0', 'train 0,1 rank 1']
+    with pytest.raises(ValueError, match='--processes is 2 there and not set here'):
+        job().check()
 
 
 def test_a_hook_sees_every_job_that_ended_well(job):
@@ -149,11 +232,12 @@ import sys
 from pathlib import Path
 from mmssl.utils.cli import run
 from mmssl.experiments.jobs import Job
+from mmssl.experiments.local import Local
 from mmssl.experiments.runs import run_jobs
 tools = Path(sys.argv[1])
 jobs = [Job(n, tools / 'runs' / n, str(tools / 'config.py'), {'_fake.wait': '60'}, tools=tools)
         for n in 'ab']
-run(lambda: run_jobs(jobs, ['0', '1'], poll=0.01))
+run(lambda: run_jobs(jobs, Local(['0', '1']), poll=0.01))
 """
 
 
@@ -185,20 +269,6 @@ def test_an_interrupt_stops_all_runs_and_a_repeat_goes_on(job, tools, sent):
     assert [j.state() for j in jobs] == ['done', 'done']
 
 
-def test_a_run_that_outlives_its_killed_sweep_keeps_its_folder(job, tools):
-    jobs = [job(name, wait=60) for name in 'ab']
-    main = start_and_wait(tools, jobs)
-    main.kill()
-    main.communicate()
-    try:
-        failed, _ = go(*jobs)
-        assert ['another process is at work' in reason for reason in failed.values()] == [True] * 2
-        assert [len(calls(j)) for j in jobs] == [1, 1]
-    finally:
-        for j in jobs:
-            os.kill(int((j.folder / 'pid').read_text()), signal.SIGKILL)
-
-
 def test_a_tool_ends_with_its_killed_sweep(job, tools):
     program = (tools / 'train.py').read_text()
     (tools / 'train.py').write_text(
@@ -220,7 +290,7 @@ def test_a_tool_ends_with_its_killed_sweep(job, tools):
 
 
 def test_a_run_that_will_not_end_is_killed(job, monkeypatch):
-    monkeypatch.setattr('mmssl.experiments.runs.PATIENCE', 0.1)
+    monkeypatch.setattr('mmssl.experiments.commands.PATIENCE', 0.1)
     stubborn = job(wait=60)
     program = (stubborn.tools / 'train.py').read_text()
     (stubborn.tools / 'train.py').write_text(

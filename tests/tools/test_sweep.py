@@ -14,6 +14,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'utils'))
+from slurm_stub import write_slurm  # noqa: E402
 from stub_tools import write_stubs  # noqa: E402
 
 from mmssl.experiments.axes import check_keys, parse_axes, parse_options  # noqa: E402
@@ -134,8 +135,24 @@ def test_without_a_key_the_config_is_repeated_over_the_seeds(sweep):
     assert '| config | 3 | 11.00 ± 1.00 |' in (out / 'table.md').read_text()
 
 
+def test_the_same_grid_runs_on_a_cluster(sweep, tmp_path, monkeypatch, capsys):
+    pytest.importorskip('submitit')
+    slurm = write_slurm(tmp_path, monkeypatch)
+    words = ['--vary', '_fake.x=1,3', '--executor', 'slurm', '--partition', 'gpu']
+    out = sweep(*words, '--slurm', 'account=lab', 'gpus_per_node=0', '--time-limit', '30')
+    assert '| 3 | 1 | **30.00** |' in (out / 'table.md').read_text()
+    script = (slurm / '2.sh').read_text()
+    for word in ('partition=gpu', 'account=lab', 'gpus-per-node=0', 'time=30'):
+        assert f'#SBATCH --{word}\n' in script
+    sweep(*words)
+    assert '2 runs: 2 done before' in capsys.readouterr().out
+    assert len(list(slurm.glob('*.sh'))) == 2
+
+
 @pytest.mark.parametrize('words, message', [
     (['--seeds', '0,x'], 'different whole numbers'),
+    (['--executor', 'slurm', '--gpus', '0'], 'names GPUs of this machine; on Slurm a run gets one'),
+    (['--partition', 'gpu'], 'partition.* need --executor slurm'),
     (['--seeds', '1,1'], 'different whole numbers'),
     (['--seeds=-1'], 'different whole numbers'),
     (['--vary', '_fake.z.y=1'], 'has no "z" there'),

@@ -151,6 +151,7 @@ class Benchmark(Grid):
                 amp=self.args.amp,
                 checkpoint=checkpoint,
                 tools=tools,
+                processes=self.args.processes,
             )
 
         # All seeds have one config: that of runs with other settings stays, also those of a

@@ -92,6 +92,7 @@ class Sweep(Grid):
                     amp=self.args.amp,
                     checkpoint=checkpoint,
                     tools=tools,
+                    processes=self.args.processes,
                 ),
             )
 

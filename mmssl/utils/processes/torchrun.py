@@ -1,9 +1,11 @@
 """torchrun that passes a scheduler's notice on, keeps `nohup`, and ends with the ranks' status."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
 
+from mmssl.utils.processes.children import PARENT, die_with_parent
 from mmssl.utils.processes.signals import ASKING, GO_ON
 
 PATIENCE = 60  # seconds that ranks which were asked to end have for their checkpoint
@@ -15,6 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    parent = os.environ.get(PARENT, '')
+    if parent.isdecimal() and int(parent) != os.getpid():  # started by a job runner, by no shell
+        die_with_parent(int(parent))
+        os.environ[PARENT] = str(os.getpid())
     args = run.parse_args(list(sys.argv[1:] if argv is None else argv))
     if hasattr(args, 'signals_to_handle'):  # newer than torch 2.6
         heard = [n for n in ASKING if signal.getsignal(n) is not signal.SIG_IGN]
