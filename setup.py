@@ -1,25 +1,12 @@
-"""Install mmssl; the dependencies stand in `requirements/`."""
+"""Put configs and tools into a built package; everything else stands in `pyproject.toml`."""
 
-import re
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-
-
-def requirements(name: str) -> list[str]:
-    """Return the requirement lines of `requirements/<name>.txt`."""
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
-
-
-def version() -> str:
-    """Return the version written in the package, without importing it."""
-    text = (ROOT / 'mmssl' / '__init__.py').read_text()
-    return re.search(r"__version__ = '([^']+)'", text).group(1)
 
 
 class BuildWithConfigs(build_py):
@@ -38,23 +25,4 @@ class BuildWithConfigs(build_py):
         shutil.copy(ROOT / 'model-index.yml', target)
 
 
-setup(
-    name='mmssl',
-    version=version(),
-    description='Semi-supervised medical image segmentation on OpenMMLab',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
-    keywords='semi-supervised learning, medical image segmentation, OpenMMLab, SAM, MedSAM',
-    license='Apache-2.0',
-    classifiers=[
-        'Intended Audience :: Science/Research',
-        'Programming Language :: Python :: 3 :: Only',
-        'Topic :: Scientific/Engineering :: Medical Science Apps.',
-    ],
-    python_requires='>=3.11',
-    packages=find_packages(include=['mmssl', 'mmssl.*']),
-    include_package_data=True,
-    install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('optional', 'experiments', 'tests')},
-    cmdclass={'build_py': BuildWithConfigs},
-)
+setup(cmdclass={'build_py': BuildWithConfigs})

@@ -20,6 +20,7 @@ import pytest
 from fake_files import ACDC_PATIENTS, write_acdc, write_nifti
 from mmengine.config import Config, DictAction
 
+from mmssl.utils.packaged import COMMANDS
 from mmssl.utils.setup import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +98,11 @@ def test_every_tool_named_has_help():
     assert tools
     for tool in sorted(tools):
         assert 'usage' in help_text(tool)
+
+
+def test_commands_of_mmssl_exist():
+    named = {words[1] for _, words in commands() if words[0] == 'mmssl'}
+    assert 'train' in named and named <= set(COMMANDS)
 
 
 def parameters(name):

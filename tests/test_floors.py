@@ -16,6 +16,7 @@ FLOORS = (
     ('engine',),
     ('apis',),
     ('experiments',),
+    ('__main__',),
 )
 """From the ground up: a room imports from lower floors and from itself alone."""
 

@@ -5,11 +5,9 @@ import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from importlib.metadata import metadata, requires
 from pathlib import Path
 
-import pytest
 import yaml
 
 import mmssl
@@ -121,22 +119,3 @@ def test_no_paths_of_one_machine():
 def test_files_stay_small():
     for path in tracked_files():
         assert path.stat().st_size < 4 << 20, f'{path} is larger than 4 MiB'
-
-
-@pytest.mark.slow
-def test_wheel_carries_configs_and_tools(tmp_path):
-    """A built package has what `mim` and `mmssl::` config names look for."""
-    copy = tmp_path / 'copy'
-    for path in tracked_files():
-        target = copy / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-    subprocess.run(
-        [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation',
-         '-w', tmp_path, copy], check=True
-    )  # fmt: skip
-    names = zipfile.ZipFile(next(tmp_path.glob('*.whl'))).namelist()
-    for name in ('configs/synfoc/prostate.py', 'tools/train.py', 'model-index.yml'):
-        assert f'mmssl/.mim/{name}' in names
-    assert 'mmssl/datasets/phantom/slices.py' in names
-    assert not any(name.startswith('tests/') for name in names)

@@ -1,6 +1,5 @@
 """Download the published weights of SAM, MedSAM and LiteMedSAM and check them."""
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from mmssl.models.sam.weights import WEIGHTS, WeightFile, file_sha256, packaged_file
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 
 BLOCK = 1 << 20
 
@@ -86,7 +85,7 @@ def list_weights(say: Callable[[str], None] = print) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Fetch the named files and return the number of those that failed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'of {", ".join(WEIGHTS)}')
     parser.add_argument('--out-dir', type=Path, default=Path('weights'), help='(default: weights)')
     parser.add_argument('--list', action='store_true', help='print the known files and stop')

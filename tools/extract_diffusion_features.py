@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 
 EXAMPLES = """examples:
   python tools/extract_diffusion_features.py configs/mcsd/acdc.py
   python tools/extract_diffusion_features.py CONFIG --out work_dirs/features/acdc --amp
-  torchrun --nproc_per_node 2 tools/extract_diffusion_features.py CONFIG --launcher pytorch
+  torchrun --nproc_per_node 2 -m mmssl features CONFIG --launcher pytorch
 
 Model, steps and blocks are those of model.neck, slices those of train_dataloader after its prepare
 transforms, before any augmentation. An interrupted run goes on where it stopped; slices whose image
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     from mmssl.utils.config.options import add_cfg_options
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file of a method with a DiffusionFeatureNeck')

@@ -12,15 +12,19 @@ need_number() {
 }
 
 # Keep, for the line that says how to go on after an interruption, what stands before the config:
-# those of the variables "$1" that are set, then the words "$3 ..."; and after it, "$2".
+# those of the variables "$1" that are set, then the script and the words "$3 ..."; and after it,
+# "$2". The command mmssl, which has chosen the interpreter, stands for the script if it was typed.
 remember() {
-    local name head=
-    for name in $1; do
+    local name head= names=$1 script
+    export MMSSL_COMMAND_TAIL=$2
+    script="bash $(printf %q "$3")"
+    shift 3
+    if [ -n "${MMSSL_TYPED:-}" ]; then script=$MMSSL_TYPED names=${names/PYTHON/}; fi
+    for name in $names; do
         if [ -n "${!name:-}" ]; then head+="$name=$(printf %q "${!name}") "; fi
     done
-    export MMSSL_COMMAND_TAIL=$2
-    shift 2
-    export MMSSL_COMMAND_HEAD="$head$(printf '%q ' bash "$@")"
+    if [ $# -gt 0 ]; then script+=" $(printf '%q ' "$@")"; fi
+    export MMSSL_COMMAND_HEAD="$head$script "
 }
 
 # One thread for each process unless OMP_NUM_THREADS says otherwise; on a CPU, mmssl then shares the

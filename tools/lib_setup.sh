@@ -69,7 +69,7 @@ fingerprint() {
     "$2" - "$ROOT" "$1" <<'PY'
 import hashlib, os, sys
 root, extras = sys.argv[1:]
-names = ['setup.py'] + [f'requirements/{n}.txt' for n in ('runtime', *extras.split(','))]
+names = ['setup.py', 'pyproject.toml'] + [f'requirements/{n}.txt' for n in ('runtime', *extras.split(','))]
 digest = hashlib.sha256(f'{os.path.realpath(root)} {sys.version_info[:2]}'.encode())
 for name in names:
     with open(os.path.join(root, name), 'rb') as file:

@@ -18,7 +18,7 @@ from pathlib import Path
 from mmssl.experiments.quickstart import MCSDJob, SynFoCJob
 from mmssl.experiments.steps import Steps
 from mmssl.experiments.time_plan import Cost, Plan, load_of_others, make_plan
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.command import text_option
 from mmssl.utils.config.options import seeds
 from mmssl.utils.processes.children import signals_interrupt
@@ -32,7 +32,7 @@ JOBS = {'synfoc': SynFoCJob, 'mcsd': MCSDJob}
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__.splitlines()[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='\n'.join(f'{name}: {job.__doc__}' for name, job in JOBS.items()),

@@ -5,7 +5,7 @@ import os
 from contextlib import nullcontext
 from pathlib import Path
 
-from mmssl.utils.cli import is_first, keep_tracebacks_in, run
+from mmssl.utils.cli import Parser, is_first, keep_tracebacks_in, run
 from mmssl.utils.command import command_to_go_on
 from mmssl.utils.processes.signals import signals
 
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     from mmssl.utils.config.options import add_cfg_options
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file')

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmssl.utils.setup import CONFIGS
+from mmssl.utils.packaged import CONFIGS, find_config_file
 
 # What a config says about its method; everything else comes from the config of the data.
 OF_METHOD = (
@@ -38,7 +38,7 @@ def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:
         ValueError: there is none.
     """
     if word.endswith('.py'):
-        tried = [Path(word)]
+        tried = [find_config_file(word)]
     elif '/' in word:
         tried = [configs / f'{word}.py']
     else:

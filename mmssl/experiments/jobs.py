@@ -10,9 +10,7 @@ from pathlib import Path
 
 from mmssl.utils.config.settings import differing, flatten, in_words, matters
 from mmssl.utils.io import write_atomic
-
-PACKAGE = Path(__file__).resolve().parents[1]
-TOOLS = next((d for d in (PACKAGE / '.mim' / 'tools',) if d.is_dir()), PACKAGE.parent / 'tools')
+from mmssl.utils.packaged import TOOLS
 
 
 @dataclass(frozen=True)

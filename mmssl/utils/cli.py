@@ -1,5 +1,6 @@
 """What the command line tools share: errors as one line, and exit codes."""
 
+import argparse
 import dis
 import linecache
 import os
@@ -10,9 +11,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from mmssl.utils.errors import SettingError, TypoError
 from mmssl.utils.machine import loading_fault, no_room, place_gone
+from mmssl.utils.packaged import as_typed, typed_command
 from mmssl.utils.processes.children import end_with_launcher
 from mmssl.utils.processes.signals import signals
 from mmssl.utils.processes.threads import wait_quietly
@@ -24,6 +27,18 @@ PACKAGE = Path(__file__).resolve().parents[1]
 USER_ERROR, TYPO, UNFORESEEN = 1, 2, 70
 
 _tracebacks = [Path(tempfile.gettempdir())]
+
+
+class Parser(argparse.ArgumentParser):
+    """The command line of a tool, whose help names the tools as the user does."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault('prog', ' '.join(typed_command()) or None)
+        super().__init__(*args, **options)
+
+    def format_help(self) -> str:
+        """Return the help."""
+        return as_typed(super().format_help())
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -50,7 +65,7 @@ def run(main: Callable[[], int | None]) -> None:
             text = unforeseen(error)
         rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID'))
         where = f'[rank {rank}] ' if rank is not None else ''
-        print(f'{where}error: {text}', file=sys.stderr)
+        print(f'{where}error: {as_typed(text)}', file=sys.stderr)
         _leave(code)
     else:
         if code:

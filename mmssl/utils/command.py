@@ -5,6 +5,8 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from mmssl.utils.packaged import typed_command
+
 HEAD, TAIL = 'MMSSL_COMMAND_HEAD', 'MMSSL_COMMAND_TAIL'  # set by tools/launch.sh, quoted already
 
 
@@ -24,11 +26,12 @@ def command_to_go_on(
         >>> command_to_go_on(['tools/train.py', 'a.py', '--amp', '--work-dir', 'my dir'], {})
         "python tools/train.py a.py --amp --work-dir 'my dir' --resume"
     """
+    typed = typed_command() if argv is None else []
     tool, *words = sys.argv if argv is None else argv
     environment = os.environ if environment is None else environment
     words = list(_without_resume(words))
     if HEAD not in environment or not words:
-        return shlex.join(['python', tool, *words, '--resume'])
+        return shlex.join([*(typed or ['python', tool]), *words, '--resume'])
     config, *words = words
     place = words.index('--launcher') if '--launcher' in words else len(words)
     words = [*words[:place], *words[place + 2 :], '--resume']

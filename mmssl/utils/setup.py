@@ -9,12 +9,9 @@ from typing import Any
 
 from mmssl.utils.config.file import import_plug_ins
 from mmssl.utils.config.variables import read_with_options
+from mmssl.utils.packaged import CONFIGS, find_config_file, own_or_given
 
 MODULES = ('apis', 'datasets', 'engine', 'evaluation', 'models', 'visualization')
-PACKAGE = Path(__file__).resolve().parents[1]
-CONFIGS = next(
-    (d for d in (PACKAGE / '.mim' / 'configs',) if d.is_dir()), PACKAGE.parent / 'configs'
-)
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
@@ -48,7 +45,7 @@ def default_folder(config: str | Path, *parents: str) -> Path:
         >>> default_folder('mine/a.py').as_posix(), default_folder('b.py').as_posix()
         ('work_dirs/mine/a', 'work_dirs/b')
     """
-    path = Path(os.path.abspath(config))
+    path = Path(os.path.abspath(own_or_given(config)))
     if path.resolve().is_relative_to(CONFIGS.resolve()):  # also through a link
         name = path.resolve().relative_to(CONFIGS.resolve()).with_suffix('')
     elif path.is_relative_to(Path.cwd()):
@@ -67,7 +64,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
     file and of its bases can be set as entries can, see `config_variables`.
 
     Args:
-        path: config file.
+        path: config file, or the name of one of the package's own, see `find_config_file`.
         options: values that override the file's, by dotted name.
 
     Raises:
@@ -75,7 +72,7 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None):
         SettingError: the file is no valid config, an import it asks for fails, the file or an
             option sets a name that nothing reads, or an option does not fit into the config.
     """
-    path = Path(path)
+    path = find_config_file(path)
     _make_importable(os.getcwd(), str(path.resolve().parent))
     cfg = read_with_options(path, options)
     _make_importable(*cfg.get('import_from', []))

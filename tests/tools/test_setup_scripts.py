@@ -37,7 +37,8 @@ class Checkout:
             shutil.copy(ROOT / 'tools' / name, root / 'tools')
         for path in (ROOT / 'requirements').glob('*.txt'):
             shutil.copy(path, root / 'requirements')
-        shutil.copy(ROOT / 'setup.py', root)
+        for name in ('setup.py', 'pyproject.toml'):
+            shutil.copy(ROOT / name, root)
         (root / 'mmssl/__init__.py').touch()
         (root / 'tools/quickstart.py').write_text('import sys; print("JOB", sys.argv[1:])')
         self.make_environment(self.venv)

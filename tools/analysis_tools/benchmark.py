@@ -22,7 +22,7 @@ from mmssl.experiments.timed_pipeline import (
 )
 from mmssl.registry import DATASETS
 from mmssl.structures import Draw
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.setup import load_config
 
@@ -135,7 +135,7 @@ COMMANDS = (add_pipeline,)
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command that was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar='command')
     for add in COMMANDS:
         add(commands)

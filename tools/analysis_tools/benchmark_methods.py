@@ -12,7 +12,7 @@ from mmssl.experiments.jobs import TOOLS, Job
 from mmssl.experiments.report import Grid, add_arguments, best_key
 from mmssl.experiments.runs import run_jobs
 from mmssl.experiments.table import Row
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.io import write_atomic
 from mmssl.utils.setup import default_folder, load_config, register_all_modules
 
@@ -30,7 +30,7 @@ goes on, and may name more methods and seeds."""
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument

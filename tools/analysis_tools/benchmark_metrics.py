@@ -1,13 +1,12 @@
 """Time mmssl's binary metrics against MedPy's: DSC, Jaccard, HD95 and ASD of one mask pair."""
 
-import argparse
 import time
 from collections.abc import Callable
 
 import numpy as np
 
 from mmssl.evaluation import binary_metrics
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.config.options import at_least
 
 CASES = {
@@ -45,7 +44,7 @@ def milliseconds(function: Callable[[], object], repeats: int) -> float:
 
 def main() -> None:
     """Print a line for each case."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument(
         '--repeats', type=at_least(1), default=20, help='calls in 2D (a tenth in 3D)'
     )

@@ -17,7 +17,7 @@ from mmssl.experiments.timed_pipeline import (
     synthetic_samples,
     training_dataset,
 )
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.setup import load_config, register_all_modules
 
 EXAMPLES = """examples:
@@ -33,7 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     from mmssl.utils.config.options import add_cfg_options, at_least
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument

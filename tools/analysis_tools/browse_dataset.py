@@ -19,7 +19,7 @@ from mmssl.datasets.reading.decode import DataError, decode_mask
 from mmssl.datasets.reading.volumes import Source
 from mmssl.models.strategies.mixing import box_mask, paste
 from mmssl.registry import DATA_SAMPLERS, DATASETS
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.file_names import file_names
 from mmssl.utils.resize import resize_mask, resize_nearest
@@ -33,7 +33,7 @@ BOXES = {'box': 'u_s', 'box2': 'u_s2'}
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Write what the networks will see.')
+    parser = Parser(description='Write what the networks will see.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--out-dir', help='folder of the pictures (work_dirs/browse/METHOD/CONFIG)')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train')

@@ -6,7 +6,6 @@ Training masks go through the config's `ResizeSquare` and its turns in both orde
 draws; printed are the mean and the worst Dice of the two foregrounds.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from mmssl.evaluation import binary_metrics
 from mmssl.experiments.compose import TRANSFORMS as PIPELINES
 from mmssl.experiments.timed_pipeline import training_dataset
 from mmssl.registry import DATASETS, TRANSFORMS
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.errors import SettingError
 from mmssl.utils.setup import load_config
@@ -106,7 +105,7 @@ def describe(scores: np.ndarray) -> str:
 
 def main() -> None:
     """Print the line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file')
     parser.add_argument('--number', type=at_least(1), default=200, help='images at most')
     parser.add_argument('--seed', type=at_least(0), default=0, help='of the choice and the turns')

@@ -10,7 +10,7 @@ from mmssl.experiments.jobs import TOOLS, Job
 from mmssl.experiments.report import Grid, add_arguments, best_key
 from mmssl.experiments.runs import run_jobs
 from mmssl.experiments.table import Row
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 
 EXAMPLES = """examples:
   python tools/analysis_tools/sweep.py CONFIG --vary model.threshold.value=0.9,0.95 --seeds 0,1,2
@@ -26,7 +26,7 @@ goes on."""
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument

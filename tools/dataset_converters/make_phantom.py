@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmssl.datasets.phantom.slices import SCANNERS, PhantomSettings, write_phantom
 from mmssl.datasets.phantom.volumes import VolumeSettings, write_phantom_volumes
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 
 LAYOUTS = {
     'slices': (PhantomSettings, write_phantom),
@@ -48,7 +48,7 @@ def _shown(value: object) -> str:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; only what is given becomes an attribute."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description='Write the phantom as ROOT/SCANNER/{train,test}/{image,mask}/CC_SS.png, or as '
         'volumes ROOT/data/patientNNN_frame01.h5 with lists of the splits.',
         argument_default=argparse.SUPPRESS,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from mmssl.models.diffusion.unet import build_unet, guided_diffusion_config, save_unet
 from mmssl.models.sam.weights import load_tensors
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 
 RESNET = {
     'in_layers.0': 'norm1',
@@ -183,7 +183,7 @@ def _mean_outputs(x: Tensor, channels: int, learn_sigma: bool) -> Tensor:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     head, _, rest = __doc__.partition('\n\n')
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=head, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument

@@ -3,7 +3,6 @@
 python tools/model_converters/synfoc_to_mmssl.py UNET.pth LORA.pth OUT.pth --trunk medsam_vit_b
 """
 
-import argparse
 import io
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from mmssl.models.sam.released_names import sam_from_released, unet_from_released
 from mmssl.models.sam.weights import FILE, file_sha256, find_weights, fingerprint, load_tensors
-from mmssl.utils.cli import run
+from mmssl.utils.cli import Parser, run
 from mmssl.utils.io import write_atomic
 
 
@@ -40,7 +39,7 @@ def convert(
 
 def main(argv: list[str] | None = None) -> int:
     """Convert the two files and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument('unet', type=Path, metavar='UNET.pth')
     parser.add_argument('lora', type=Path, metavar='LORA.pth')
     parser.add_argument('out', type=Path, metavar='OUT.pth')
