@@ -8,6 +8,7 @@ shortened, and the table says so.
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -15,12 +16,18 @@ import tempfile
 import time
 from pathlib import Path
 
+from mmssl.experiments.jobs import Job
+from mmssl.experiments.local import Local
 from mmssl.experiments.quickstart import MCSDJob, SynFoCJob
+from mmssl.experiments.runs import run_jobs
 from mmssl.experiments.steps import Steps
+from mmssl.experiments.table import Spread
 from mmssl.experiments.time_plan import Cost, Plan, load_of_others, make_plan
+from mmssl.utils import tables
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.command import text_option
-from mmssl.utils.config.options import seeds
+from mmssl.utils.config.options import seeds, split_option
+from mmssl.utils.io import write_atomic
 from mmssl.utils.processes.children import signals_interrupt
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,13 +137,9 @@ def plan_of(job, steps: Steps, folder: Path, args: argparse.Namespace, start: fl
     return plan
 
 
-def train_and_test(job, steps: Steps, folder: Path, method: str, seed: int, iters: int) -> dict:
-    """Train a method, test its last checkpoint, and return the scores of its students."""
+def job_of(job, folder: Path, method: str, seed: int, iters: int) -> Job:
+    """Return the training and the test of a method."""
     work = folder / f'seed{seed}' / method
-    result = work / f'result_{iters}.json'
-    if result.exists():
-        print(f'\n== {method}, seed {seed}: done before ({result})')
-        return json.loads(result.read_text())['students']
     options = [
         f'randomness.seed={seed}',
         f'train_cfg.max_iters={iters}',
@@ -145,56 +148,52 @@ def train_and_test(job, steps: Steps, folder: Path, method: str, seed: int, iter
     ]
     for split in ('train', 'val', 'test'):
         options.append(text_option(f'{split}_dataloader.dataset.data_root', folder / job.data))
-    steps.train(
-        f'{method}, seed {seed}, {iters} iterations',
-        f'{method}_{seed}_train.log',
-        job.runs[method],
-        work,
-        options,
+    return Job(
+        name=f'{method}, seed {seed}, {iters} iterations',
+        folder=work,
+        config=job.runs[method],
+        options=dict(map(split_option, options)),
+        amp=True,
+        tools=Path('tools'),
+        lengthens=True,
+        test_words=('--show-dir', str(work / 'overlays'), '--show-every', '4'),
     )
-    checkpoint = str(work / Path((work / 'last_checkpoint').read_text().strip()).name)
-    steps.run(
-        f'test {method}, seed {seed}',
-        f'{method}_{seed}_test.log',
-        'tools/test.py',
-        job.runs[method],
-        checkpoint,
-        '--work-dir',
-        str(work / 'test'),
-        '--out',
-        str(result),
-        '--show-dir',
-        str(work / 'overlays'),
-        '--show-every',
-        '4',
-        '--cfg-options',
-        *options,
-    )
-    return json.loads(result.read_text())['students']
 
 
-def table(job, results: dict[int, dict[str, dict]]) -> tuple[str, dict[str, list[float]]]:
-    """Return the text table, and for each row the mean that is compared, by seed."""
+def run_all(job, steps: Steps, folder: Path, seeds: list[int], plan: Plan) -> dict:
+    """Train and test what is not done; return the job of each seed and method.
+
+    Raises:
+        SystemExit: one failed.
+    """
+    done = {}
+    for seed in seeds:
+        job.before(steps, folder, seed, plan)
+        done[seed] = {
+            method: job_of(job, folder, method, seed, plan.iterations[method])
+            for method in job.runs
+        }
+        if run_jobs([*done[seed].values()], Local(screen=steps.screen)):
+            raise SystemExit(1)  # the reason has been said
+    return done
+
+
+def table(job, done: dict[int, dict[str, Job]]) -> tuple[str, dict[str, list[float]]]:
+    """Return the table, and for each row the mean that is compared, by seed."""
     rows, means = [], {}
     for row, (method, student) in job.rows.items():
-        scores = [job.scores(result[method][student]) for result in results.values()]
+        scores = [job.scores(one[method].scores(student)[1]) for one in done.values()]
         columns = list(scores[0][0])
         means[row] = [mean for _, mean in scores]
         cells = [_spread([shown[column] for shown, _ in scores]) for column in columns]
         rows.append([row, *cells, _spread(means[row])])
     header = [job.unit, *columns, job.last]
-    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-    lines = [
-        ' | '.join(c.ljust(w) for c, w in zip(line, widths, strict=True))
-        for line in [header, *rows]
-    ]
-    lines.insert(1, '-|-'.join('-' * w for w in widths))
-    return '\n'.join(f'| {line} |' for line in lines), means
+    return tables.markdown([header, *rows], left=len(header)), means
 
 
 def _spread(values: list[float]) -> str:
-    text = f'{statistics.fmean(values):.1f}'
-    return text + (f' +- {statistics.stdev(values):.1f}' if len(values) > 1 else '')
+    spread = Spread.of(values)
+    return f'{spread.mean:.1f}' + ('' if spread.sd is None else f' +- {spread.sd:.1f}')
 
 
 def verdict(job, means: dict[str, list[float]]) -> str:
@@ -230,26 +229,22 @@ def main() -> None:
     args = parse_args()
     job = JOBS[args.job]()
     folder = (args.dir or Path(job.folder)).resolve()
-    start, steps = time.monotonic(), Steps(folder, ROOT)
+    start, steps = time.monotonic(), Steps(folder)
+    os.chdir(ROOT)  # commands and configs are shown as one would type them there
     print(
         f'mmssl quickstart: everything goes to {folder}; stop it with Ctrl-C and repeat the '
         f'command to go on. {load_of_others()}'
     )
     job.make_data(steps, folder)
     plan = plan_of(job, steps, folder, args, start)
-    results = {}
-    for seed in args.seeds:
-        job.before(steps, folder, seed, plan)
-        results[seed] = {
-            method: train_and_test(job, steps, folder, method, seed, plan.iterations[method])
-            for method in job.runs
-        }
-    text, means = table(job, results)
+    done = run_all(job, steps, folder, args.seeds, plan)
+    text, means = table(job, done)
     summary = '\n\n'.join(filter(None, [text, plan.note(), verdict(job, means)])) + '\n'
-    (folder / 'results.md').write_text(summary)
+    write_atomic(folder / 'results.md', summary)
     key = 'mean_unlabelled_dsc' if args.job == 'synfoc' else 'mean_dice'
     iters = plan.iterations[job.main]
-    (folder / 'results.json').write_text(
+    write_atomic(
+        folder / 'results.json',
         json.dumps(
             {
                 'iterations': iters,
@@ -258,7 +253,7 @@ def main() -> None:
                 **({'iterations_asked': plan.asked[job.main]} if plan.shortened else {}),
             },
             indent=1,
-        )
+        ),
     )
     print(f'\n== results after {(time.monotonic() - start) / 60:.1f} minutes\n\n{summary}')
     print('Pictures:', *pictures(job, folder, args.seeds[0]), sep='\n  ')

@@ -1,9 +1,10 @@
 """Averages over images, domains and parts, and the table that papers print."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
+
+from mmssl.utils import tables
 
 SELECTIONS = {
     'test': 'best evaluation on the TEST set (as published; optimistic)',
@@ -98,7 +99,7 @@ def format_table(
             line = [entry['domains'][domain]['mean']['DSC'] for domain in domains]
             beside = _beside(published, known.get('dsc'), entry['mean'])
             rows.append([name, 'mean', *_numbers(line, entry['mean']), *beside])
-    return align(rows)
+    return tables.text(rows, left=2)
 
 
 def table_notes(published: Mapping[str, dict], protocol: str, domains: Mapping[str, dict]) -> str:
@@ -124,26 +125,6 @@ def table_notes(published: Mapping[str, dict], protocol: str, domains: Mapping[s
                 'compares.'
             )
     return '\n'.join([*lines, f'Protocol: {protocol}'])
-
-
-def align(rows: Sequence[Sequence[Any]]) -> str:
-    """Lay out rows of text in columns: the first two to the left, the others to the right.
-
-    Example:
-        >>> print(align([['a', 'b', 'c'], ['dd', 'e', '1.25']]))
-        a   b     c
-        dd  e  1.25
-    """
-    table = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
-    lines = []
-    for row in table:
-        cells = [
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append('  '.join(cells).rstrip())
-    return '\n'.join(lines)
 
 
 def _over(table: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> dict[str, float]:

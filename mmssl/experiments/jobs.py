@@ -97,7 +97,9 @@ class Job:
         """
         if self.lengthens:
             if self.change() is not None:
-                (self.folder / 'trained').unlink(missing_ok=True)
+                for name in ('trained', 'result_*.settings.json'):  # of the shorter training
+                    for path in self.folder.glob(name):
+                        path.unlink()
         elif not overwrite:
             self.check()
         elif self.change() is not None:

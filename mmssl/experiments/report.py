@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mmssl.experiments.executors import add_executor_arguments, check_executor, make_executor, slots
 from mmssl.experiments.jobs import Job
-from mmssl.experiments.table import METRICS, Row, align, columns, detail, markdown, overview, to_csv
+from mmssl.experiments.table import METRICS, Row, columns, detail, markdown, overview, to_csv
+from mmssl.utils import tables
 from mmssl.utils.io import write_atomic
 
 
@@ -141,10 +142,10 @@ class Grid:
             print('No run is done yet, so there is no table.')
             return
         rows, left = self.rows(), len(self.names) + 1
-        print(f'\n{align(overview(rows, self.names), left)}\n')
+        print(f'\n{tables.text(overview(rows, self.names), left)}\n')
         if len(columns(rows)) > 1:
             table = detail(rows, self.names, self.args.metric)
-            print(f'{self.args.metric}\n{align(table, left)}\n')
+            print(f'{self.args.metric}\n{tables.text(table, left)}\n')
         plot = self.folder / f'{self.args.metric}.png'
         files.append(plot_sweep(rows, self.names, self.args.metric, plot, bars=self.bars))
         print('Wrote', *files, sep='\n  ')

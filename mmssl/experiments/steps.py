@@ -1,17 +1,31 @@
-"""A job of several commands: each shown, logged, timed, and ended with the job."""
+"""What the quickstart shows of its commands, and the steps that are no training with its test."""
 
-import os
 import shlex
-import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from mmssl.utils.processes.children import end, for_child
+from mmssl.experiments.commands import Command
 from mmssl.utils.processes.threads import wait_quietly
 
 PRECISION = 'Precision of training: '
 TAIL = 5  # lines of a log that are shown when a step fails
+
+
+class Screen:
+    """Show each command before it runs, and afterwards in which precision and how long it did."""
+
+    def started(self, title: str, words: Sequence[str], log: Path) -> dict[str, str]:
+        """Announce a command; return what its environment needs to look well."""
+        print(f'\n== {title}\n   python {shlex.join(words[1:])}\n   log: {log}', flush=True)
+        return {'PYTHONWARNINGS': 'ignore', 'TQDM_MININTERVAL': '1'}
+
+    def ended(self, command: Command) -> None:
+        """Report a command that ended well."""
+        chosen = [line for line in command.said().splitlines() if PRECISION in line]
+        for line in chosen[-1:]:
+            print('   ' + line[line.index(PRECISION) :])
+        print(f'   done in {command.seconds():.0f} s', flush=True)
 
 
 class Steps:
@@ -19,60 +33,40 @@ class Steps:
 
     Args:
         folder: folder of the job; the logs go into `logs`.
-        root: folder of the repository, where the commands run.
     """
 
-    def __init__(self, folder: Path, root: Path) -> None:
-        self.folder, self.root = folder, root
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.screen = folder, Screen()
         wait_quietly()
 
-    def run(self, title: str, log: str, *command: str, quiet: bool = False) -> str:
+    def run(self, title: str, log: str, *words: str, quiet: bool = False) -> None:
         """Run a command; its output goes to a log, its progress to the screen.
 
         Args:
             title: what is being done, for the screen.
             log: name of the log file.
-            *command: script and arguments.
+            *words: script and arguments.
             quiet: show no progress.
-
-        Returns:
-            What this command wrote into its log.
 
         Raises:
             SystemExit: the command failed; the end of its log is printed.
             KeyboardInterrupt: interrupted; the command was ended.
         """
         path = self.folder / 'logs' / log
-        path.parent.mkdir(parents=True, exist_ok=True)
-        print(f'\n== {title}\n   python {shlex.join(command)}\n   log: {path}', flush=True)
-        begin, start = path.stat().st_size if path.exists() else 0, time.monotonic()
-        environment = for_child(
-            MMSSL_PROGRESS='0' if quiet else '1', PYTHONWARNINGS='ignore', TQDM_MININTERVAL='1',
-            PYTHONUNBUFFERED='1')  # fmt: skip
-        with path.open('a') as file:
-            # Ctrl-C reaches this process alone, which passes it on once.
-            child = subprocess.Popen(
-                [sys.executable, *command], cwd=self.root, env=environment, stdout=file,
-                stderr=file if quiet else None, start_new_session=True,
-            )  # fmt: skip
-            try:
-                code = child.wait()
-            finally:
-                end([child])
-        with path.open('rb') as file:
-            file.seek(begin, os.SEEK_SET)
-            said = file.read().decode(errors='replace')
+        program = [sys.executable, *words]
+        environment = self.screen.started(title, program, path)
+        command = Command(program, path, show=not quiet, **environment)
+        code = command.wait()
         if code:
-            print('\n'.join(said.splitlines()[-TAIL:]))
+            print('\n'.join(command.said().splitlines()[-TAIL:]))
             print(f'error: this step failed (exit status {code}); the whole log is {path}')
             raise SystemExit(code if code > 0 else 128 - code)
-        print(f'   done in {time.monotonic() - start:.0f} s', flush=True)
-        return said
+        self.screen.ended(command)
 
     def train(
         self, title: str, log: str, config: str, work: Path, options: list[str], quiet: bool = False
     ) -> None:
-        """Train from a config, or go on where it was interrupted; say in which precision.
+        """Train from a config, or go on where it was interrupted.
 
         Args:
             title: what is trained.
@@ -85,19 +79,5 @@ class Steps:
         Raises:
             SystemExit: as `run`.
         """
-        said = self.run(
-            f'train {title}',
-            log,
-            'tools/train.py',
-            config,
-            '--amp',
-            '--resume',
-            '--work-dir',
-            str(work),
-            '--cfg-options',
-            *options,
-            quiet=quiet,
-        )
-        chosen = [line for line in said.splitlines() if PRECISION in line]
-        for line in chosen[-1:]:
-            print('   ' + line[line.index(PRECISION) :], flush=True)
+        words = ['--amp', '--resume', '--work-dir', str(work), '--cfg-options', *options]
+        self.run(f'train {title}', log, 'tools/train.py', config, *words, quiet=quiet)

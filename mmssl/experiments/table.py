@@ -1,11 +1,11 @@
 """Mean and spread over repeated runs, as Markdown with the best marked, as text and as CSV."""
 
-import csv
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from mmssl.utils import tables
 
 METRICS = ('DSC', 'Jaccard', 'HD95', 'ASD')
 COSTS = ('time', 'memory')
@@ -161,53 +161,18 @@ def markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
     blocks = [('Mean over parts and domains', overview(rows, names, marked=True))]
     if len(columns(rows)) > 1:
         blocks += [(UNITS.get(m, m), detail(rows, names, m, marked=True)) for m in METRICS]
-    texts = []
-    for title, (header, *lines) in blocks:
-        rule = ['---'] * (len(names) + 1) + ['---:'] * (len(header) - len(names) - 1)
-        body = [
-            '| ' + ' | '.join(cell.replace('|', r'\|') for cell in line) + ' |'
-            for line in (header, rule, *lines)
-        ]
-        texts.append('\n'.join([f'### {title}', '', *body]))
+    texts = [f'### {title}\n\n{tables.markdown(table, len(names) + 1)}' for title, table in blocks]
     return '\n\n'.join(texts) + '\n'
-
-
-def align(table: Sequence[Sequence[str]], left: int) -> str:
-    """Lay out a table as text: the first `left` columns to the left, the others to the right.
-
-    Example:
-        >>> print(align([['a', 'b'], ['dd', '1.25']], left=1))
-        a      b
-        dd  1.25
-    """
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for line in table:
-        cells = [
-            cell.ljust(width) if index < left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        lines.append('  '.join(cells).rstrip())
-    return '\n'.join(lines)
 
 
 def to_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
     """Write every number: a line for each setting, domain, part and metric."""
     runs = list(dict.fromkeys(run for row in rows for run in row.runs))
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator='\n')
-    writer.writerow([*names, 'domain', 'part', 'metric', 'mean', 'sd', *runs])
+    lines: list[list] = [[*names, 'domain', 'part', 'metric', 'mean', 'sd', *runs]]
     for row in rows:
-        for (domain, part, metric), spread in row.cells.items():
+        for cell, spread in row.cells.items():
             values = dict(zip(row.runs, spread.values, strict=True))
             numbers = [spread.mean, spread.sd, *(values.get(run) for run in runs)]
-            writer.writerow(
-                [
-                    *row.labels,
-                    domain,
-                    part,
-                    metric,
-                    *('' if v is None else f'{v:.4f}' for v in numbers),
-                ]
-            )
-    return file.getvalue()
+            shown = [None if v is None else f'{v:.4f}' for v in numbers]
+            lines.append([*row.labels, *cell, *shown])
+    return tables.csv(lines)

@@ -38,6 +38,7 @@ def main():
             print('pid', os.getpid(), flush=True)
             Path('waiting').write_text(str(os.getpid()))
             time.sleep(60)
+        (work / 'iter_9.pth').touch()
         (work / 'last_checkpoint').write_text('iter_9.pth')
     elif tool == 'test':
         assert Path(words[1]).name == 'iter_9.pth'
@@ -55,6 +56,7 @@ def place(tmp_path):
     for name in ('tools/train.py', 'tools/test.py', 'tools/dataset_converters/make_phantom.py'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(STUB)
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     code = (ROOT / 'tools/quickstart.py').read_text()
     assert code.count('made = [plot_training(') == 1
     code = code.replace("made = [plot_training(work, out / 'training_curves.png')]", 'made = []')

@@ -8,10 +8,11 @@ import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from mmssl.evaluation.domain_table import SELECTIONS, align
+from mmssl.evaluation.domain_table import SELECTIONS
 from mmssl.evaluation.files import write_json
 from mmssl.evaluation.published import published_dsc
 from mmssl.registry import HOOKS
+from mmssl.utils import tables
 from mmssl.utils.io import write_atomic
 
 HISTORY = 'eval_history'
@@ -193,7 +194,10 @@ class SummaryHook(Hook):
                 number = f'{entry["published"]["dsc"]:.2f}'
                 cells = [number if m == 'DSC' else '' for m in names]
                 rows.append([student, 'published', '', *cells])
-        lines = [align(rows), f'Chosen: {SELECTIONS[self.selection]}, each student by itself.']
+        lines = [
+            tables.text(rows, left=2),
+            f'Chosen: {SELECTIONS[self.selection]}, each student by itself.',
+        ]
         if any(e['published'] for e in students.values()):
             lines.append('Published: same labelled domain, chosen on the test set, one run.')
         for student, entry in students.items():
