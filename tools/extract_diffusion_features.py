@@ -174,6 +174,7 @@ def main() -> None:
     from mmssl.engine.hooks.progress_hook import progress_wanted
     from mmssl.engine.launch import init_distributed
     from mmssl.models.diffusion.cache import FeatureCache
+    from mmssl.utils.dist import leave_group
     from mmssl.utils.setup import default_folder, load_config, register_all_modules
 
     cfg = load_config(args.config, args.cfg_options)
@@ -199,15 +200,7 @@ def main() -> None:
     if is_main_process():
         done = 'was complete' if not missing else f'is complete: wrote {missing:,} slices'
         print(f'The feature cache {folder} {done}.')
-    finish()
-
-
-def finish() -> None:
-    """Leave the process group."""
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    leave_group()
 
 
 if __name__ == '__main__':

@@ -64,8 +64,8 @@ def build_config(args: argparse.Namespace):
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(default_folder(args.config))
     if args.out:
-        for metric in writing_metrics(cfg):
-            metric.out_file = args.out
+        for metric in writing_metrics(cfg)[:1]:
+            metric['out_file'] = args.out
     if args.show_dir:
         show(cfg, args.show_dir, args.show_every)
     return cfg
@@ -73,9 +73,17 @@ def build_config(args: argparse.Namespace):
 
 def writing_metrics(cfg) -> list:
     """Return the metrics of the test that write a file of results themselves."""
-    evaluators = cfg.get('test_evaluator') or []
-    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-    return [metric for metric in evaluators if metric.get('type') == 'DomainMetric']
+    from mmssl.evaluation import DomainMetric
+    from mmssl.registry import METRICS
+    from mmssl.utils.config.settings import metrics_of
+
+    found = []
+    for metric in metrics_of(cfg.get('test_evaluator')):
+        kind = metric.get('type')
+        kind = METRICS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, DomainMetric):
+            found.append(metric)
+    return found
 
 
 def show(cfg, folder: str, every: int) -> None:
@@ -119,6 +127,7 @@ def main() -> None:
     from mmengine.dist import is_main_process
 
     from mmssl.registry import RUNNERS
+    from mmssl.utils.dist import leave_group
     from mmssl.utils.io import write_atomic
     from mmssl.utils.setup import register_all_modules
 
@@ -129,10 +138,7 @@ def main() -> None:
         metrics = RUNNERS.build(cfg).test()
         if args.out and is_main_process() and not writing_metrics(cfg):
             write_atomic(args.out, json.dumps(metrics, indent=2))
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    leave_group()
 
 
 if __name__ == '__main__':

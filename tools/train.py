@@ -102,6 +102,7 @@ def main() -> None:
     cfg = build_config(args)
     from mmssl.engine.checkpoints.setting_rules import make_work_dir
     from mmssl.registry import RUNNERS
+    from mmssl.utils.dist import leave_group
     from mmssl.utils.processes.folder_lock import lock_folder
     from mmssl.utils.setup import register_all_modules
 
@@ -116,15 +117,7 @@ def main() -> None:
             runner.train()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_how_to_go_on(cfg, runner)) from None
-    finish()
-
-
-def finish() -> None:
-    """Leave the process group."""
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    leave_group()
 
 
 def _how_to_go_on(cfg, runner) -> str:

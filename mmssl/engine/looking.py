@@ -8,13 +8,6 @@ import torch
 from torch import nn
 
 
-def bare_model(runner) -> nn.Module:
-    """Return the runner's model without its distributed wrapper."""
-    from mmengine.model import is_model_wrapper
-
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 @contextmanager
 def untouched(model: nn.Module, training: bool = False) -> Iterator[None]:
     """Run the model without gradients and put back all that a forward pass may change.

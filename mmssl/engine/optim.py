@@ -5,13 +5,13 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.device import is_cuda_available
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from mmssl.engine.checkpoints.history import push_scalar
 from mmssl.engine.precision import Precision, choose
 from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmssl.utils.dist import unwrapped
 
 
 def use_amp(optim_wrapper: dict) -> dict:
@@ -224,7 +224,7 @@ class MultiOptimWrapperConstructor:
             ValueError: a name is no part of the model, a part has nothing to train, or a
                 trainable parameter has no optimiser.
         """
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         students = getattr(model, 'students', nn.ModuleDict())
         covered: set[int] = set()
         wrappers = {}

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 import torch
 from mmengine.dist import is_distributed, is_main_process
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
@@ -18,6 +17,7 @@ from mmssl.engine.vis_backends import forgive_log
 from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
+from mmssl.utils.dist import unwrapped
 from mmssl.utils.processes.folder_lock import lock_folder
 from mmssl.utils.processes.threads import share_cores
 
@@ -169,7 +169,7 @@ class SemiRunner(CheckpointMixin, Runner):
     @property
     def bare_model(self) -> torch.nn.Module:
         """The model without its distributed wrapper."""
-        return self.model.module if is_model_wrapper(self.model) else self.model
+        return unwrapped(self.model)
 
     def train(self) -> torch.nn.Module:
         """Train; the work folder is this run's alone meanwhile.

@@ -1,7 +1,6 @@
 """Check before the training that the scores which choose checkpoints will exist."""
 
-from mmengine.model import is_model_wrapper
-
+from mmssl.utils.dist import unwrapped
 from mmssl.utils.errors import SettingError, did_you_mean
 
 
@@ -14,7 +13,7 @@ def check_save_best(runner) -> None:
         SettingError: no metric gives such a score.
     """
     loop = runner.val_loop
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     metrics = loop.evaluator.metrics if loop is not None else []
     if not metrics or not all(hasattr(metric, 'score_names') for metric in metrics):
         return

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmssl.utils.config.settings import metrics_of
 from mmssl.utils.packaged import CONFIGS, find_config_file
 
 # What a config says about its method; everything else comes from the config of the data.
@@ -109,7 +110,8 @@ def compose(
     if without_unlabelled:
         sampler.num_unlabelled = 0
     for key in ('val_evaluator', 'test_evaluator'):
-        cfg[key].pop('published', None)  # of another method
+        for metric in metrics_of(cfg.get(key)):
+            metric.pop('published', None)  # of another method
     scale_lengths(cfg, iters)
     cfg.train_cfg.val_interval = min(data.train_cfg.val_interval, iters)
     for hook, option in (('checkpoint', 'interval'), ('logger', 'interval')):

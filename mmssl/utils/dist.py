@@ -1,8 +1,8 @@
-"""Sums over all ranks that gradients pass through, and draws that all ranks share."""
+"""Several processes: sums that gradients pass through, shared draws, wrappers and the end."""
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -49,3 +49,16 @@ def from_first_rank(x: Tensor) -> Tensor:
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         dist.broadcast(x, src=0)
     return x
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return a model without its distributed wrapper."""
+    from mmengine.model import is_model_wrapper
+
+    return model.module if is_model_wrapper(model) else model
+
+
+def leave_group() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

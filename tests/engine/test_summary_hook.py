@@ -113,8 +113,13 @@ def test_last_is_a_choice_too_and_only_test_warns(runner, tmp_path):
         SummaryHook(selection='best')
 
 
-def test_the_evaluator_in_the_config_says_what_the_hook_does_not(runner):
-    runner.cfg.val_evaluator = [dict(selection='val', published=dict(method='synfoc'))]
+@pytest.mark.parametrize('form', [
+    lambda metric: metric,
+    lambda metric: [dict(type='Other'), metric],
+    lambda metric: dict(type='Evaluator', metrics=[dict(type='Other'), metric]),
+])  # fmt: skip
+def test_the_evaluator_in_the_config_says_what_the_hook_does_not(runner, form):
+    runner.cfg.val_evaluator = form(dict(selection='val', published=dict(method='synfoc')))
     hook = SummaryHook()
     hook.before_train(runner)
     assert hook.selection == 'val' and hook.published == dict(method='synfoc')

@@ -280,6 +280,17 @@ def test_another_network_is_refused():
         compose(method, Config.fromfile(CONFIGS / 'sup_only/lite_acdc.py'), 10)
 
 
+def test_published_numbers_of_the_data_config_go_from_every_evaluator():
+    method = Config.fromfile(CONFIGS / 'unimatch/lite_acdc.py')
+    data = Config.fromfile(CONFIGS / 'sup_only/lite_acdc.py')
+    metric = dict(data.val_evaluator, published=dict(method='sup_only'))
+    data.val_evaluator = data.test_evaluator = [dict(type='IoUMetric'), metric]
+    cfg = compose(method, data, 10, True)
+    for key in ('val_evaluator', 'test_evaluator'):
+        assert [one.type for one in cfg[key]] == ['IoUMetric', 'DomainMetric']
+        assert 'published' not in cfg[key][1]
+
+
 def test_schedules_keep_their_share():
     cfg = Config.fromfile(CONFIGS / 'sup_only/prostate.py')
     cfg.param_scheduler.append(dict(type='ConstantLR', begin=15000, end=30000, by_epoch=False))

@@ -5,6 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
+from mmssl.utils.io import whole_file
+
 POINTER = 'last_checkpoint'
 NUMBERED = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 KEPT = re.compile(r'(?:best_.+_)?(?:iter|epoch)_\d+\.pth')
@@ -106,10 +108,6 @@ def bring(name: str, source: Path | None, folder: str | Path) -> bool:
         return True
     if not there.is_file():
         return False
-    temporary = here.with_name(f'.{name}.{os.getpid()}.tmp')
-    try:
-        shutil.copyfile(there, temporary)
-        os.replace(temporary, here)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with there.open('rb') as source, whole_file(here) as file:
+        shutil.copyfileobj(source, file)
     return True

@@ -7,9 +7,10 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from mmssl.engine.looking import bare_model, prepare_inputs, untouched
+from mmssl.engine.looking import prepare_inputs, untouched
 from mmssl.evaluation.files import write_json
 from mmssl.registry import DATASETS, HOOKS
+from mmssl.utils.dist import unwrapped
 from mmssl.utils.resize import resize_nearest
 from mmssl.visualization.curves import plot_panels
 
@@ -66,8 +67,8 @@ class DiagnosticHook(Hook):
         Raises:
             ValueError: if an image has no truth, or the model makes no pseudo-labels.
         """
-        if not hasattr(bare_model(runner), 'pseudo_labels'):
-            kind = type(bare_model(runner)).__name__
+        if not hasattr(unwrapped(runner.model), 'pseudo_labels'):
+            kind = type(unwrapped(runner.model)).__name__
             raise ValueError(f'DiagnosticHook asks {kind} for pseudo_labels(), which it lacks.')
         self.dataset = DATASETS.build(self.dataset_cfg)
         count = min(self.num_images or len(self.dataset), len(self.dataset))
@@ -86,7 +87,7 @@ class DiagnosticHook(Hook):
         if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return
         # On every rank: layers that talk to the other ranks would wait for them.
-        record = {'iter': runner.iter + 1, **self.measure(bare_model(runner))}
+        record = {'iter': runner.iter + 1, **self.measure(unwrapped(runner.model))}
         hub = runner.message_hub
         history = [r for r in hub.get_info(HISTORY) or [] if r['iter'] < record['iter']]
         history = [*history, record][-self.max_history :]

@@ -2,10 +2,10 @@
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmssl.registry import HOOKS
+from mmssl.utils.dist import unwrapped
 
 
 @HOOKS.register_module()
@@ -57,7 +57,7 @@ class EMATeacherHook(Hook):
 
     def pair(self, model: nn.Module) -> None:
         """Collect the tensors that move; every teacher needs a student of the same name."""
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         if not len(getattr(model, 'teachers', ())):
             raise ValueError(
                 'EMATeacherHook found no teacher in the model: name the students that have one '

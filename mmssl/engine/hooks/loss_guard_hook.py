@@ -3,9 +3,9 @@
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmssl.registry import HOOKS
+from mmssl.utils.dist import unwrapped
 
 
 @HOOKS.register_module()
@@ -74,7 +74,7 @@ class LossGuardHook(Hook):
         Raises:
             FloatingPointError: a trained parameter is NaN or infinite.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         named = [(n, p.detach()) for n, p in model.named_parameters() if p.requires_grad]
         if not named:
             return

@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 from mmssl.datasets.prepared import PreparedSlices, image_batch
-from mmssl.engine.looking import bare_model
 from mmssl.registry import HOOKS
+from mmssl.utils.dist import unwrapped
 
 
 @HOOKS.register_module()
@@ -51,7 +51,7 @@ class FitProjectionHook(Hook):
         Raises:
             ValueError: the model has no such neck, or there are too few pixels.
         """
-        neck = getattr(bare_model(runner), self.neck, None)
+        neck = getattr(unwrapped(runner.model), self.neck, None)
         projection = getattr(neck, 'projection', None)
         if projection is None:
             raise ValueError(

@@ -13,6 +13,7 @@ from mmssl.evaluation.files import write_json
 from mmssl.evaluation.published import published_dsc
 from mmssl.registry import HOOKS
 from mmssl.utils import tables
+from mmssl.utils.config.settings import metrics_of
 from mmssl.utils.io import write_atomic
 
 HISTORY = 'eval_history'
@@ -68,10 +69,13 @@ class SummaryHook(Hook):
 
     def before_train(self, runner) -> None:
         """Note which images are labelled, and warn if the test set chooses the checkpoint."""
-        evaluator = runner.cfg.get('val_evaluator') or {}
-        evaluator = evaluator if isinstance(evaluator, Mapping) else evaluator[0]
-        self.selection = self.selection or evaluator.get('selection') or 'test'
-        self.published = self.published or evaluator.get('published')
+        metrics = metrics_of(runner.cfg.get('val_evaluator'))
+        said = {
+            key: next((m[key] for m in metrics if m.get(key)), None)
+            for key in ('selection', 'published')
+        }
+        self.selection = self.selection or said['selection'] or 'test'
+        self.published = self.published or said['published']
         dataset = runner.train_dataloader.dataset
         count = getattr(dataset, 'labelled_indices', None)
         note_labelled(runner, None if count is None else len(count))

@@ -7,11 +7,11 @@ import torch
 import torch.distributed as dist
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmssl.registry import HOOKS
+from mmssl.utils.dist import unwrapped
 
 MEAN, EQUAL, LOCAL = KINDS = ('mean', 'equal', 'local')
 STATISTICS = ('running_mean', 'running_var')
@@ -133,7 +133,7 @@ class SyncBuffersHook(Hook):
     def before_checkpoint(self, runner) -> None:
         """Average before a checkpoint is written, and collect what differs (on all ranks)."""
         average_buffers(runner.model)
-        self._differing = differing_buffers(_bare(runner.model))
+        self._differing = differing_buffers(unwrapped(runner.model))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the buffers of all processes where they differ."""
@@ -154,7 +154,3 @@ class SyncBuffersHook(Hook):
             return
         state = checkpoint.get('state_dict', {})
         state.update({name: values[runner.rank] for name, values in kept.items() if name in state})
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -8,12 +8,12 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mmssl.engine.looking import (
-    bare_model,
     class_maps,
     spread_over_domains,
     untouched,
 )
 from mmssl.registry import HOOKS
+from mmssl.utils.dist import unwrapped
 from mmssl.utils.file_names import file_names
 from mmssl.visualization.overlay import overlay_strip, write_image
 
@@ -67,7 +67,7 @@ class SegVisualizationHook(Hook):
         due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
         if not due or runner.val_loop is None:
             return
-        dataset, model = runner.val_loop.dataloader.dataset, bare_model(runner)
+        dataset, model = runner.val_loop.dataloader.dataset, unwrapped(runner.model)
         step = runner.iter + 1
         with untouched(model):
             for index in spread_over_domains(dataset, self.num):
@@ -85,7 +85,7 @@ class SegVisualizationHook(Hook):
         """Draw the images of a test batch."""
         if not self.draw:
             return
-        dataset, model = runner.test_loop.dataloader.dataset, bare_model(runner)
+        dataset, model = runner.test_loop.dataloader.dataset, unwrapped(runner.model)
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             self._tested += 1
             if (self._tested - 1) % self.test_interval:

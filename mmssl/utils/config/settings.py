@@ -72,3 +72,22 @@ def matters(key: str) -> bool:
     if key.rpartition('.')[2] in NO_MATTER_ENDS:
         return False
     return not any(key == name or key.startswith(f'{name}.') for name in NO_MATTER)
+
+
+def metrics_of(evaluator: Any) -> list[Any]:
+    """Return the configs of the metrics that `val_evaluator` or `test_evaluator` names.
+
+    Args:
+        evaluator: a metric, several in a list, an evaluator with its `metrics`, or None.
+
+    Example:
+        >>> metrics_of([dict(type='A'), dict(type='B')]) == metrics_of(
+        ...     dict(type='Evaluator', metrics=[dict(type='A'), dict(type='B')])
+        ... )
+        True
+    """
+    if isinstance(evaluator, Mapping):
+        evaluator = evaluator.get('metrics', evaluator)
+    if not evaluator:
+        return []
+    return list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
