@@ -24,7 +24,14 @@ from mmssl.utils.packaged import COMMANDS
 from mmssl.utils.setup import load_config
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted([ROOT / 'README.md', *ROOT.glob('docs/en/*.md'), *ROOT.glob('configs/*/README.md')])
+PAGES = ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')
+DOCS = sorted(
+    [
+        *(ROOT / name for name in PAGES),
+        *ROOT.glob('docs/en/*.md'),
+        *ROOT.glob('configs/*/README.md'),
+    ]
+)
 BLOCK = re.compile(r'(?:<!-- (.+?) -->\n)?```(\w*)\n(.*?)```', re.S)
 
 

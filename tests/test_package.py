@@ -119,3 +119,26 @@ def test_no_paths_of_one_machine():
 def test_files_stay_small():
     for path in tracked_files():
         assert path.stat().st_size < 4 << 20, f'{path} is larger than 4 MiB'
+
+
+def test_hooks_of_git_make_the_checks_of_the_tests():
+    config = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())
+    hooks = [hook['entry'] for repo in config['repos'] for hook in repo['hooks']]
+    script = (ROOT / 'tools/run_tests.sh').read_text()
+    checks = re.findall(r'^"\$PY" (-m (?:ruff|mypy).*?)(?: --\S+)* \|\| STYLE=1', script, re.M)
+    assert hooks == [f'python {check}' for check in checks] and len(checks) == 3
+
+
+def test_papers_of_the_repository_name_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == mmssl.__version__ and citation['license'] == 'Apache-2.0'
+    assert f'\n## {mmssl.__version__}\n' in (ROOT / 'CHANGELOG.md').read_text()
+
+
+def test_workflow_tests_the_pythons_that_are_promised():
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    promised = [c.rpartition(' ')[2] for c in project['classifiers'] if ':: 3.' in c]
+    jobs = yaml.safe_load((ROOT / '.github/workflows/tests.yml').read_text())['jobs']
+    assert jobs['newest']['strategy']['matrix']['python'] == promised
+    assert project['requires-python'] == f'>={promised[0]}'
+    assert 'lowest-direct' in jobs['lowest']['steps'][2]['run']

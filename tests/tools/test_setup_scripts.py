@@ -159,19 +159,20 @@ def test_full_disk_is_named(checkout, tmp_path):
     assert done.returncode == 1 and '1 GB free' in done.stderr and checkout.pip == []
 
 
+@pytest.mark.parametrize('tool', ['ruff', 'mypy'])
 @pytest.mark.parametrize(
-    'ruff, tests, status', [(0, 0, 0), (0, 3, 3), (1, 0, 1), (1, 3, 3)], ids=str
+    'style, tests, status', [(0, 0, 0), (0, 3, 3), (1, 0, 1), (1, 3, 3)], ids=str
 )
-def test_run_tests_checks_style_then_tests(checkout, ruff, tests, status):
-    (checkout.bin / 'ruff.status').write_text(str(ruff))
+def test_run_tests_checks_style_then_tests(checkout, tool, style, tests, status):
+    (checkout.bin / f'{tool}.status').write_text(str(style))
     (checkout.bin / 'pytest.status').write_text(str(tests))
     done = checkout.run('run_tests.sh')
     assert done.returncode == status
     assert checkout.pip == ['-m pip install --editable .[optional,tests]']
-    *style, pytest_line = [line for line in done.stdout.splitlines() if line.startswith('RUN')]
-    assert style == ['RUN -m ruff check', 'RUN -m ruff format --check --quiet']
+    *checks, pytest_line = [line for line in done.stdout.splitlines() if line.startswith('RUN')]
+    assert checks == ['RUN -m ruff check', 'RUN -m ruff format --check --quiet', 'RUN -m mypy']
     assert '-m not slow' in pytest_line
-    assert ('found faults' in done.stderr) == (ruff == 1 and tests == 0)
+    assert ('found faults' in done.stderr) == (style == 1 and tests == 0)
 
 
 def test_run_tests_options_replace_the_default(checkout):
