@@ -5,13 +5,9 @@ import json
 import numpy as np
 import torch
 
-from mmssl.models.sam.released_names import (
-    sam_from_released,
-    sam_to_released,
-    unet_from_released,
-    unet_to_released,
-)
+from mmssl.models.sam.released_names import sam_from_released, unet_from_released
 from tests.parity.recipe import normal, recipe, single
+from tests.parity.released_names import sam_to_released, unet_to_released
 
 FROM_RELEASED = {'sam': sam_from_released, 'unet': unet_from_released}
 TO_RELEASED = {'sam': sam_to_released, 'unet': unet_to_released}

@@ -16,10 +16,12 @@ import torch
 from mmengine.logging import MessageHub
 from scipy.ndimage import label
 
-from mmssl.models.sam.prompts import class_masks, distance_transform, largest_component_masks
-from mmssl.models.sam.released_names import sam_from_released, sam_to_released
+from mmssl.models.sam.connected import class_masks, largest_component_masks
+from mmssl.models.sam.prompts import distance_transform
+from mmssl.models.sam.released_names import sam_from_released
 from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 from tests.parity.recipe import recipe
+from tests.parity.released_names import sam_to_released
 from tests.tiny import build, set_iter
 
 DATA = Path(__file__).parent / 'data' / 'cpc_sam.npz'

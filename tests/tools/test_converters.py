@@ -14,10 +14,9 @@ import synfoc_to_mmssl
 
 from mmssl.models.sam.released_names import (
     sam_from_released,
-    sam_to_released,
     unet_from_released,
-    unet_to_released,
 )
+from tests.parity.released_names import sam_to_released, unet_to_released
 
 
 def released_unet(base: int = 4, channels: int = 1, classes: int = 2) -> dict:

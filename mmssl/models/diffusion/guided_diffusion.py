@@ -107,9 +107,3 @@ def build_unet(cfg: Mapping[str, Any]) -> nn.Module:
 def guided_diffusion_unet(**options: Any) -> nn.Module:
     """Return a network from the arguments of `guided_diffusion_config`, for configs."""
     return build_unet(guided_diffusion_config(**options))
-
-
-@MODELS.register_module(name='DiffusersUNet')
-def diffusers_unet(**options: Any) -> nn.Module:
-    """Return a network from the arguments of `diffusers.UNet2DModel`, for configs."""
-    return build_unet(options)

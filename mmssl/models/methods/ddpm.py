@@ -26,7 +26,7 @@ class DDPM(BaseModel):
     draws samples and which it saves in the format of diffusers.
 
     Args:
-        unet: config of the network, `GuidedDiffusionUNet` or `DiffusersUNet`.
+        unet: config of the network, `GuidedDiffusionUNet`.
         num_train_timesteps: T.
         input_range: grey values 0 and 255 become these.
         zero_init: let every residual branch and the output start at zero, as in guided-diffusion.

@@ -9,10 +9,10 @@ from mmengine.structures import PixelData
 from torch import Tensor
 
 from mmssl.models.base.label_space import OverlappingParts
+from mmssl.models.sam.connected import largest_component_masks
 from mmssl.models.sam.prompted_sam import fit_image
 from mmssl.models.sam.prompts import (
     UNASKED,
-    largest_component_masks,
     mask_boxes,
     optimal_points,
     random_points,

@@ -6,12 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmssl.models.sam.prompts import (
-    class_masks,
-    largest_component_masks,
-    optimal_points,
-    random_points,
-)
+from mmssl.models.sam.connected import class_masks, largest_component_masks
+from mmssl.models.sam.prompts import optimal_points, random_points
 from mmssl.models.sam.sam_mask_head import REINITIALISED, SAMMaskHead, _build_sam_heads
 from mmssl.registry import MODELS
 

@@ -1,11 +1,10 @@
-"""Prompts for a SAM, made of masks on the masks' device: components, points and boxes.
+"""Prompts for a SAM, made of masks on the masks' device: points and boxes.
 
 Nothing here loops over pixels, reads a value back to the host or needs a mask that is not empty.
 Leading dimensions are free: every picture (H, W) is treated by itself.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 2**24
@@ -13,105 +12,6 @@ CHUNK = 2**24
 
 UNASKED = -1e4
 """Logit of a part that no SAM was asked for."""
-
-NEIGHBOURS = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
-
-
-def class_masks(labels: Tensor, num_classes: int) -> Tensor:
-    """Return one mask for each class, (N, C, H, W) bool; a label that is no class is in none.
-
-    Args:
-        labels: class ids (N, H, W).
-        num_classes: C, with background.
-
-    Example:
-        >>> class_masks(torch.tensor([[[0, 2, 255]]]), 3)[0, :, 0].int().tolist()
-        [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
-    """
-    classes = torch.arange(num_classes, device=labels.device)
-    return labels[:, None] == classes[:, None, None]
-
-
-def largest_component_masks(masks: Tensor) -> Tensor:
-    """Keep the largest component of each mask, connected by sides and corners.
-
-    Of two components of one size the first one in reading order stays.
-
-    Args:
-        masks: (..., H, W) bool.
-
-    Returns:
-        Masks of the same shape; empty where the mask is empty.
-
-    Example:
-        >>> largest_component_masks(torch.tensor([[1, 0, 1], [0, 0, 1]]).bool()).int().tolist()
-        [[0, 0, 1], [0, 0, 1]]
-    """
-    height, width = masks.shape[-2:]
-    flat = F.pad(masks.reshape(-1, height, width), (0, width % 2, 0, height % 2))
-    cells = flat.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).transpose(2, 3)  # (B, h, w, 2, 2)
-    roots = component_roots(cells)
-    nothing = flat.shape[1] * flat.shape[2]
-    place = torch.arange(nothing, device=masks.device).view(flat.shape[1:])
-    place = place.unflatten(1, (-1, 2)).unflatten(0, (-1, 2)).transpose(1, 2)
-    first = torch.where(cells, place, nothing).amin((3, 4)).flatten(1)
-    count = cells.sum((3, 4)).flatten(1)
-    size = torch.zeros_like(roots).scatter_add(1, roots, count)
-    first = torch.full_like(roots, nothing).scatter_reduce(1, roots, first, 'amin')
-    best = (size * (nothing + 1) - first).argmax(1, keepdim=True)
-    kept = (roots == best).view(cells.shape[:3])
-    kept = kept.repeat_interleave(2, 1).repeat_interleave(2, 2) & flat
-    return kept[:, :height, :width].reshape(masks.shape)
-
-
-def component_roots(cells: Tensor) -> Tensor:
-    """Return for each cell of 2 x 2 pixels the number of a cell that stands for its component.
-
-    All pixels of a cell touch, so that cells are what gets connected. Each round hooks the root
-    of every component that is not finished onto the smallest root among its neighbours, and then
-    makes all cells point at their root again by pointer jumping. Hooks onto the smallest
-    neighbour close no circle but that of two roots that choose each other, which is cut at the
-    smaller. Each unfinished component meets at least one other in a round, so that their number
-    at least halves: floor(log2(n)) rounds are enough for n cells in any arrangement (a spiral, a
-    serpentine). After k rounds at most n / 2^k are left, which bounds the length of a chain of
-    hooks and with it the jumps: about log2(n)^2 / 2 in all.
-
-    Args:
-        cells: (B, h, w, 2, 2) bool.
-
-    Returns:
-        (B, h * w) long; cells without a pixel stand for themselves.
-    """
-    b, h, w = cells.shape[:3]
-    total = h * w
-    own = torch.arange(total, device=cells.device).expand(b, -1)
-    links = [_linked(cells, y, x) for y, x in NEIGHBOURS]
-    roots, left = own, total
-    while left > 1:
-        grid = roots.view(b, h, w)
-        around = F.pad(grid, (1, 1, 1, 1), value=total)
-        smallest = torch.full_like(grid, total)
-        for link, (y, x) in zip(links, NEIGHBOURS, strict=True):
-            other = around[:, 1 + y : 1 + y + h, 1 + x : 1 + x + w]
-            other = torch.where(link & (other != grid), other, total)
-            smallest = torch.minimum(smallest, other)
-        hook = torch.full_like(roots, total).scatter_reduce(1, roots, smallest.flatten(1), 'amin')
-        hook = torch.where(hook == total, own, hook)
-        mutual = (hook.gather(1, hook) == own) & (own < hook)
-        hook = torch.where(mutual, own, hook)
-        for _ in range((left - 1).bit_length()):
-            hook = hook.gather(1, hook)
-        roots, left = hook.gather(1, roots), left // 2
-    return roots
-
-
-def _linked(cells: Tensor, y: int, x: int) -> Tensor:
-    """Say of each cell whether one of its pixels touches one of the neighbour at (y, x)."""
-    rows = {-1: slice(0, 1), 0: slice(0, 2), 1: slice(1, 2)}
-    facing = cells[..., rows[y], rows[x]].flatten(3).any(3)
-    answer = F.pad(cells[..., rows[-y], rows[-x]].flatten(3).any(3), (1, 1, 1, 1))
-    h, w = cells.shape[1:3]
-    return facing & answer[:, 1 + y : 1 + y + h, 1 + x : 1 + x + w]
 
 
 def distance_transform(masks: Tensor) -> Tensor:
@@ -220,26 +120,6 @@ def mask_boxes(masks: Tensor, margin: int | Tensor = 0) -> tuple[Tensor, Tensor]
     found = masks.any(-1).any(-1)
     boxes = torch.stack([x1 - margin, y1 - margin, x2 + margin, y2 + margin], -1).float()
     return torch.where(found[..., None], _clip(boxes, (height, width)), 0), found
-
-
-def jitter_boxes(
-    boxes: Tensor, most: int, size: tuple[int, int], generator: torch.Generator | None = None
-) -> Tensor:
-    """Move every side of each box out by its own whole number of pixels from 0 to `most`.
-
-    Args:
-        boxes: x1, y1, x2, y2 (..., 4) in pixels.
-        most: the largest shift; 20 at 1024 px in MedSAM.
-        size: height and width of the picture that the boxes are clipped to.
-        generator: of the random numbers, on the boxes' device; None for the global one.
-
-    Example:
-        >>> jitter_boxes(torch.tensor([0., 5., 8., 8.]), 0, (8, 8)).tolist()
-        [0.0, 5.0, 8.0, 8.0]
-    """
-    out = torch.randint(0, most + 1, boxes.shape, generator=generator, device=boxes.device)
-    sign = (torch.arange(4, device=boxes.device) // 2) * 2 - 1
-    return _clip(boxes + out * sign, size)
 
 
 def scale_boxes(

@@ -128,21 +128,6 @@ class SAMMaskHead(BaseDecodeHead):
         """
         return self.decode(self._transform_inputs(inputs))
 
-    def embed_prompts(
-        self,
-        points: tuple[Tensor, Tensor] | None = None,
-        boxes: Tensor | None = None,
-        masks: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return SAM's sparse (N, P, 256) and dense (N, 256, h, w) embeddings of prompts.
-
-        Args:
-            points: coordinates (N, P, 2) as x, y in pixels and labels (N, P).
-            boxes: (N, 4) as x1, y1, x2, y2 in pixels.
-            masks: (N, 1, 4h, 4w) logits.
-        """
-        return self.prompt_encoder(points, boxes, masks)
-
     def decode(
         self,
         embedding: Tensor,

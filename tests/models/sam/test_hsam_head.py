@@ -98,7 +98,7 @@ def test_sams_order_of_attention_gives_sams_decoder():
     with torch.no_grad():
         coarse = ours.forward_stages((x,))[0]
         assert torch.allclose(coarse, sams((x,)), atol=1e-4)
-        sparse = ours.embed_prompts(boxes=torch.tensor([[3.0, 5, 30, 40], [1, 1, 9, 60]]))
+        sparse = ours.prompt_encoder(None, torch.tensor([[3.0, 5, 30, 40], [1, 1, 9, 60]]), None)
         assert torch.allclose(ours.decode(x, *sparse), sams.decode(x, *sparse), atol=1e-4)
         ours.cross_first = True
         assert not torch.allclose(ours.forward_stages((x,))[0], coarse, atol=1e-2)

@@ -5,14 +5,16 @@ import pytest
 import torch
 from scipy import ndimage
 
-from mmssl.models.methods.bcp.components import largest_component, largest_components
 from mmssl.models.sam import prompts
-from mmssl.models.sam.prompts import (
+from mmssl.models.sam.connected import (
     class_masks,
     component_roots,
-    distance_transform,
-    jitter_boxes,
+    largest_component,
     largest_component_masks,
+    largest_components,
+)
+from mmssl.models.sam.prompts import (
+    distance_transform,
     mask_boxes,
     optimal_points,
     random_points,
@@ -189,15 +191,6 @@ def test_boxes_by_hand():
     assert each.tolist() == [[1, 1, 2, 2], [0, 0, 4, 3]]
 
 
-def test_jitter_only_enlarges_and_stays_inside():
-    boxes = torch.tensor([10.0, 4.0, 20.0, 30.0]).expand(2000, 4)
-    out = jitter_boxes(boxes, 5, (32, 40), torch.Generator().manual_seed(0))
-    assert out.min(0).values.tolist() == [5, 0, 20, 30]
-    assert out.max(0).values.tolist() == [10, 4, 25, 32]
-    assert set(out[:, 0].tolist()) == {5, 6, 7, 8, 9, 10}
-    assert torch.equal(jitter_boxes(boxes, 0, (32, 40)), boxes)
-
-
 def test_scaled_prompts_are_those_of_the_resized_mask():
     mask = picture('.....', '.##..', '.###.', '.....')
     large = mask.repeat_interleave(3, 0).repeat_interleave(2, 1)
@@ -223,8 +216,8 @@ def test_nothing_looks_at_a_value():
     for draw in (optimal_points, random_points):
         xy, found = draw(masks)
         assert xy.shape == (2, 3, 2) and found.shape == (2, 3)
-    boxes, found = mask_boxes(masks, torch.zeros(2, 3, device='meta'))
-    assert jitter_boxes(boxes, 5, (17, 20)).shape == (2, 3, 4)
+    boxes, _ = mask_boxes(masks, torch.zeros(2, 3, device='meta'))
+    assert boxes.shape == (2, 3, 4)
     labels = torch.zeros(2, 17, 20, dtype=torch.long, device='meta')
     assert class_masks(labels, 3).shape == (2, 3, 17, 20)
     assert largest_components(labels, num_classes=3).shape == labels.shape
@@ -232,7 +225,7 @@ def test_nothing_looks_at_a_value():
 
 
 def test_the_device_form_of_labels_is_that_of_the_cpu():
-    from mmssl.models.methods.bcp.components import components_on_device
+    from mmssl.models.sam.connected import components_on_device
 
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(0, 4, (3, 20, 20), generator=generator, dtype=torch.uint8)

@@ -46,7 +46,9 @@ def test_equals_segment_anything_image_by_image():
         assert got.shape == (3, 3, 16, 16)
         assert torch.allclose(got, want, atol=1e-4)
         want = original(lambda i: sam['prompt_encoder'](None, boxes[i : i + 1], None))
-        assert torch.allclose(net.decode(x, *net.embed_prompts(boxes=boxes)), want, atol=1e-4)
+        assert torch.allclose(
+            net.decode(x, *net.prompt_encoder(None, boxes, None)), want, atol=1e-4
+        )
         assert not torch.allclose(got, want, atol=1e-2)
     assert torch.allclose(net.position_code(4, 4), position, atol=1e-5)
 

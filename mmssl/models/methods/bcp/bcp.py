@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.methods.bcp.components import largest_components
+from mmssl.models.sam.connected import largest_components
 from mmssl.models.strategies.mixing import box_mask, halves, paste, repeat_to
 from mmssl.registry import MODELS
 from mmssl.utils.dist import from_first_rank

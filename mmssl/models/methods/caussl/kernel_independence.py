@@ -90,8 +90,10 @@ class KernelIndependence(nn.Module):
         I(W_i | P_i) = 1/L sum_l mean_rows cos^2(P_i V_i, W_i)
 
     `maximise` moves the maps by Adam; a method lowers I by its networks. Maps and Adam's averages
-    are in the state, so that a run resumes exactly. Source: Miao et al., CauSSL, ICCV 2023,
-    eq. of the algorithmic independence and its released code.
+    are in the state, so that a run resumes exactly. Adam is written out: torch's own asks the host
+    for its step but on CUDA, and rounds otherwise (2e-6 apart after 60 steps).
+    Source: Miao et al., CauSSL, ICCV 2023, eq. of the algorithmic independence and its released
+    code.
 
     Args:
         rows: number N of rows of each layer's kernel.

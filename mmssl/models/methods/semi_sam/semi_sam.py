@@ -7,7 +7,8 @@ from torch import Tensor
 from mmssl.models.base.label_space import OverlappingParts
 from mmssl.models.methods.mean_teacher import MeanTeacher
 from mmssl.models.methods.semi_sam.clicks import click_masks
-from mmssl.models.sam.prompts import UNASKED, largest_component_masks, mask_boxes, scale_boxes
+from mmssl.models.sam.connected import largest_component_masks
+from mmssl.models.sam.prompts import UNASKED, mask_boxes, scale_boxes
 from mmssl.registry import MODELS, RAMPS
 from mmssl.utils.resize import resize_bilinear
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.models.methods.bcp.components import largest_component, largest_components
+from mmssl.models.sam.connected import largest_component, largest_components
 
 
 def by_flooding(mask: np.ndarray) -> np.ndarray:
