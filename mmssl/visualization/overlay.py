@@ -80,16 +80,40 @@ def overlay_strip(
     size = (width, height)
     shrinks = height < image.shape[0]
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    panels = [_titled(image, title or 'image')]
+    panels = [panel(image, title or 'image', height)]
     if truth is not None:
         truth = _resize_map(truth, size)
-        panels.append(_titled(draw_overlay(image, truth, palette), 'truth'))
+        panels.append(panel(draw_overlay(image, truth, palette), 'truth', height))
     for name, classes in maps.items():
         drawn = draw_overlay(image, _resize_map(classes, size), palette, truth)
-        panels.append(_titled(drawn, name))
-    strip = np.concatenate(panels, axis=1)
+        panels.append(panel(drawn, name, height))
+    strip = in_a_row(panels)
     legend = _legend(strip.shape[1], palette, class_names, truth is not None)
     return np.concatenate((strip, legend), axis=0)
+
+
+def panel(image: np.ndarray, title: str, height: int) -> np.ndarray:
+    """Bring a picture to a height, with a bar above it that has its title.
+
+    Args:
+        image: RGB image (H, W, 3), 8 bit; enlarged, its pixels stay as they are.
+        title: text of the bar.
+        height: in pixels, without the bar.
+    """
+    if image.shape[0] != height:
+        width = max(1, round(image.shape[1] * height / image.shape[0]))
+        mode = cv2.INTER_NEAREST if height > image.shape[0] else cv2.INTER_AREA
+        image = cv2.resize(image, (width, height), interpolation=mode)
+    bar = np.zeros((BAR, image.shape[1], 3), np.uint8)
+    _text(bar, title, (4, BAR - 7), WHITE, image.shape[1] - 8)
+    return np.concatenate((bar, image))
+
+
+def in_a_row(panels: Sequence[np.ndarray], gap: int = 0) -> np.ndarray:
+    """Put panels of one height side by side, with `gap` white pixels between them."""
+    between = np.full((panels[0].shape[0], gap, 3), 255, np.uint8)
+    pieces = [piece for one in panels for piece in (one, between)]
+    return np.concatenate(pieces[:-1], axis=1)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -111,12 +135,6 @@ def _resize_map(classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(image, contours, -1, colour, 1)
-
-
-def _titled(panel: np.ndarray, title: str) -> np.ndarray:
-    bar = np.zeros((BAR, panel.shape[1], 3), np.uint8)
-    _text(bar, title, (4, BAR - 7), WHITE, panel.shape[1] - 8)
-    return np.concatenate((bar, panel), axis=0)
 
 
 def _text(image, text: str, origin: tuple[int, int], colour, room: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 from fake_files import disk_mask, prostate, write_png, write_prostate
 from mmengine.config import Config
 
+BAR = 22  # above each panel
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/browse_dataset.py'
 
 
@@ -65,12 +66,12 @@ def test_pictures_of_both_splits(browse, tmp_path):
 def test_what_is_pasted_is_the_partner(browse, tmp_path):
     browse('--out-dir', str(tmp_path / 'out'), '--number', '2')
     labelled, unlabelled = (cv2.imread(str(p)) for p in sorted((tmp_path / 'out').iterdir()))
-    strong, pasted = unlabelled[20:, 36:68], unlabelled[20:, 108:140]
+    strong, pasted = unlabelled[BAR:, 36:68], unlabelled[BAR:, 108:140]
     differs = (strong != pasted).any(-1)
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
     assert 0 < differs.mean() < 0.9
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    assert (pasted[box] == labelled[20:, :32][box]).all()
+    assert (pasted[box] == labelled[BAR:, :32][box]).all()
 
 
 def test_second_view_and_pairs(config, browse, tmp_path):
@@ -86,7 +87,7 @@ def test_second_view_and_pairs(config, browse, tmp_path):
     ]
     cfg.dump(config)
     assert browse('--out-dir', str(tmp_path / 'out'), '--number', '3').returncode == 0
-    _, u, partner = (cv2.imread(str(p))[20:] for p in sorted((tmp_path / 'out').iterdir()))
+    _, u, partner = (cv2.imread(str(p))[BAR:] for p in sorted((tmp_path / 'out').iterdir()))
     # weak, strong, second, box, pasted, second box, second pasted, input of the U-Net; nothing
     # is pasted into the second of a pair.
     assert (u.shape[1], partner.shape[1]) == (8 * 36 - 4, 4 * 36 - 4)
@@ -110,7 +111,7 @@ def test_strong_view_of_labelled_images_with_a_mask_of_its_own(config, browse, t
     ]
     cfg.dump(config)
     assert browse('--out-dir', str(tmp_path / 'out'), '--number', '1').returncode == 0
-    image = cv2.imread(str(next((tmp_path / 'out').iterdir())))[20:].astype(int)
+    image = cv2.imread(str(next((tmp_path / 'out').iterdir())))[BAR:].astype(int)
     # weak, mask, strong, its mask, input and target of the U-Net
     assert image.shape[1] == 6 * 36 - 4
     weak, mask, strong, own = (image[:, 36 * i : 36 * i + 32] for i in range(4))

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from mmssl.visualization import draw_overlay, overlay_strip, write_image
+from mmssl.visualization.overlay import BAR, in_a_row, panel
 
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
 
@@ -52,3 +53,13 @@ def test_written_colours_are_right(tmp_path):
     write_image(tmp_path / 'a' / 'red.png', image)
     assert cv2.imread(str(tmp_path / 'a' / 'red.png'))[0, 0].tolist() == [0, 0, 255]
     assert [p.name for p in (tmp_path / 'a').iterdir()] == ['red.png']
+
+
+def test_panels_keep_their_pixels_and_stand_side_by_side():
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    large = panel(image, 'x', 8)
+    assert large.shape == (BAR + 8, 8, 3)
+    assert (large[BAR:] == image.repeat(4, 0).repeat(4, 1)).all()
+    strip = in_a_row([large, panel(large[BAR:], '', 8)], gap=3)
+    assert strip.shape == (BAR + 8, 19, 3) and (strip[:, 8:11] == 255).all()
+    assert (strip[BAR:, 11:] == large[BAR:]).all()

@@ -24,8 +24,9 @@ from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.file_names import file_names
 from mmssl.utils.resize import resize_mask, resize_nearest
 from mmssl.utils.setup import default_folder, load_config
+from mmssl.visualization.overlay import draw_overlay, in_a_row, panel, write_image
 
-TITLE_HEIGHT, GAP = 20, 4
+GAP = 4  # white pixels between panels
 VIEWS = {'u_w': 'weak u_w', 'u_s': 'strong u_s', 'u_s2': 'strong u_s2'}
 BOXES = {'box': 'u_s', 'box2': 'u_s2'}
 """The view into which something is pasted in each box."""
@@ -54,34 +55,10 @@ def to_image(view: torch.Tensor) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, classes: np.ndarray, palette: list) -> np.ndarray:
-    """Lay the colours of the classes over a picture, background left out."""
+    """Lay the colours of the classes over a picture, which is brought to their size."""
     if image.shape[:2] != classes.shape:
         image = cv2.resize(image, classes.shape[::-1], interpolation=cv2.INTER_AREA)
-    colours = np.array(palette, np.uint8)[classes]
-    mixed = cv2.addWeighted(image, 0.5, colours, 0.5, 0)
-    return np.where(classes[..., None] > 0, mixed, image)
-
-
-def panel(title: str, image: np.ndarray, height: int) -> np.ndarray:
-    """Return a picture of a given height with a title and its own size above it."""
-    width = max(1, round(image.shape[1] * height / image.shape[0]))
-    mode = cv2.INTER_NEAREST if height > image.shape[0] else cv2.INTER_AREA
-    body = cv2.resize(image, (width, height), interpolation=mode)
-    head = np.full((TITLE_HEIGHT, width, 3), 255, np.uint8)
-    text = f'{title} {image.shape[1]}x{image.shape[0]}'
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    scale = min(0.42, 0.42 * (width - 4) / cv2.getTextSize(text, font, 0.42, 1)[0][0])
-    cv2.putText(head, text, (2, TITLE_HEIGHT - 6), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.concatenate([head, body])
-
-
-def row(panels: list[tuple[str, np.ndarray]], height: int) -> np.ndarray:
-    """Put panels side by side."""
-    pieces = []
-    for title, image in panels:
-        pieces += [panel(title, image, height)]
-        pieces += [np.full((height + TITLE_HEIGHT, GAP, 3), 255, np.uint8)]
-    return np.concatenate(pieces[:-1], axis=1)
+    return draw_overlay(image, classes, palette)
 
 
 def own_sizes(view: torch.Tensor, label: torch.Tensor | None, sizes: dict, palette: list) -> list:
@@ -238,9 +215,11 @@ def main() -> int:
         for count in tqdm(range(number), 'drawing'):
             what, info, panels = next(source)
             name = next(iter(file_names([(what, info['domain'], info['name'])]).values()))
-            image = row(panels, args.height)
-            path = out_dir / f'{count:03d}_{name}.png'
-            cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+            titled = [
+                panel(image, f'{title} {image.shape[1]}x{image.shape[0]}', args.height)
+                for title, image in panels
+            ]
+            write_image(out_dir / f'{count:03d}_{name}.png', in_a_row(titled, GAP))
     except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1

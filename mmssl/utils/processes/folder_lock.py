@@ -96,6 +96,10 @@ class _Lock:
     record in the file does: host, process, and a count that the holder raises every 10 s. So the
     lock of a machine that died is taken over after 30 s without a sign of life, with no comparison
     of clocks.
+
+    No library does both. filelock's `FileLock` is the kernel's alone and says nothing of its
+    holder; its `SoftFileLease` has the record and the sign of life alone, so that a holder that
+    was only suspended loses its folder to another one and both write.
     """
 
     def __init__(self, file: Path, what: str, else_use: str) -> None:
