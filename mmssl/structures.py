@@ -1,6 +1,9 @@
-"""What a training batch carries."""
+"""What the parts of a training hand to each other: draws, views, batches, steps."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor, nn
 
 
 class Draw(NamedTuple):
@@ -19,6 +22,31 @@ class Draw(NamedTuple):
     labelled: bool
 
 
+class Step(NamedTuple):
+    """Where a training stands.
+
+    Attributes:
+        iter: iteration under way, counted from 0.
+        max_iters: number of iterations of the training.
+        phase: optimiser step under way, of the `phases` of an iteration, counted from 0.
+    """
+
+    iter: int = 0
+    max_iters: int = 1
+    phase: int = 0
+
+    @property
+    def progress(self) -> float:
+        """Part of the training that is done, 0 to 1."""
+        return self.iter / self.max_iters
+
+
+IMAGE, LABEL, BOX = 'img', 'gt', 'box'
+"""What the keys of a pipeline's results begin with that become entries of a batch."""
+
+SHORT = {'strong': 's', 'strong2': 's2'}
+"""How the papers shorten the name of a view; others keep theirs (`img_mild` becomes `u_mild`)."""
+
 MADE_BY = {
     'x_w': 'labelled images (train_dataloader.batch_sampler.num_labelled)',
     'u_w': 'unlabelled images (train_dataloader.batch_sampler.num_unlabelled)',
@@ -33,21 +61,162 @@ MADE_BY = {
 """What a config adds to have a view in the batch."""
 
 
-class Batch(dict):
+def view_name(key: str, labelled: bool) -> str | None:
+    """Return the entry of the batch that a pipeline's result becomes; None if it becomes none.
+
+    This is the table of views: `img` is the weak view x_w of a labelled or u_w of an unlabelled
+    image, `img_strong`, `img_strong2`, `img_<name>` its views x_s, x_s2 and x_<name> (u_...),
+    `gt` and `gt_<name>` the masks y and y_<name> of a labelled one; boxes, and the grid and the
+    maps of a view, keep their names.
+
+    Example:
+        >>> [view_name(key, False) for key in ('img', 'img_strong2', 'img_mild', 'box', 'grid')]
+        ['u_w', 'u_s2', 'u_mild', 'box', 'u_grid']
+        >>> view_name('gt_strong', True), view_name('gt', False), view_name('affine', True)
+        ('y_s', None, None)
+    """
+    kind, _, name = key.partition('_')
+    name = SHORT.get(name, name)
+    image = 'x' if labelled else 'u'
+    if kind == IMAGE and key != 'img_path':
+        return f'{image}_{name or "w"}'
+    if kind == LABEL:
+        return (f'y_{name}' if name else 'y') if labelled else None
+    if kind.startswith(BOX) and not key.endswith('_size'):
+        return key
+    return f'{image}_{key}' if key in ('grid', 'maps') else None
+
+
+def made_by(view: str) -> str | None:
+    """Return what a config adds to have a view in the batch; None if it is the name of none.
+
+    Example:
+        >>> made_by('u_mild')
+        "a StrongView to unlabelled_pipeline, with key='img_mild'"
+    """
+    if view in MADE_BY:
+        return MADE_BY[view]
+    kind, _, name = view.partition('_')
+    pipelines = {'x': 'labelled_pipeline', 'y': 'labelled_pipeline', 'u': 'unlabelled_pipeline'}
+    if kind not in pipelines or not name or name in ('grid', 'maps'):
+        return None
+    mask = ', mask=True' * (kind == 'y')
+    return f"a StrongView to {pipelines[kind]}, with key='img_{name}'{mask}"
+
+
+class Batch(dict[str, Any]):
     """A batch of views that names what a config lacks when a method asks for a missing view.
+
+    Every image view (`x_w`, `u_w`, `u_s`, ...) and label (`y`, `y_s`) is a dict of student name to
+    tensor; `box`, `box2` (N, 4 or 5) and what else the pipeline makes are for all students.
+
+    Args:
+        views: the entries.
+        samples: what is known of the labelled and of the unlabelled images, data samples.
 
     Raises:
         ValueError: on `batch[view]`, if the data pipeline does not make that view.
 
     Example:
-        >>> Batch(u_w=1)['u_s']
+        >>> Batch(dict(u_w=1))['u_s']
         Traceback (most recent call last):
         ValueError: The batch has no view "u_s": add a StrongView to unlabelled_pipeline.
     """
 
-    def __missing__(self, key: str):
-        if key not in MADE_BY:
-            raise KeyError(key)
+    def __init__(
+        self,
+        views: Mapping[str, Any],
+        samples: Mapping[str, Sequence] | None = None,
+    ) -> None:
+        super().__init__(views)
+        self.samples = dict(samples if samples is not None else getattr(views, 'samples', {}))
+
+    def __missing__(self, key: str) -> Any:
         unlabelled = key.startswith(('u_', 'box')) and 'u_w' not in self
-        made_by = MADE_BY['u_w' if unlabelled else key]
-        raise ValueError(f'The batch has no view "{key}": add {made_by}.')
+        maker = made_by('u_w' if unlabelled else key)
+        if maker is None:
+            raise KeyError(key)
+        raise ValueError(f'The batch has no view "{key}": add {maker}.')
+
+    def about(self, key: str, labelled: bool = False) -> list:
+        """Return what is known of the unlabelled (labelled) images, one entry for each.
+
+        Args:
+            key: `domain`, `case`, `name`, `spacing` or another entry of the metainfo.
+            labelled: of the labelled images instead.
+
+        Raises:
+            ValueError: the batch came without data samples, or they say nothing of that kind.
+        """
+        kind = 'labelled' if labelled else 'unlabelled'
+        samples = self.samples.get(kind) or ()
+        images = self['x_w' if labelled else 'u_w']
+        count = len(next(iter(images.values())))
+        if len(samples) != count:
+            raise ValueError(
+                f'{count} {kind} images, but the batch says of {len(samples)} what '
+                'they are: pass data_samples to `loss` too.'
+            )
+        if any(key not in sample for sample in samples):
+            raise ValueError(
+                f'The {kind} data samples do not say "{key}": add it to meta_keys of '
+                f'PackSemiInputs; they have {sorted(samples[0].metainfo_keys())}.'
+            )
+        return [sample.get(key) for sample in samples]
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What runner, loops and hooks ask of a model; `SemiSegmentor` and `DDPM` answer all of it.
+
+    Attributes:
+        step: where the training stands; the loop sets it before each optimiser step.
+        phases: optimiser steps of the iteration under way.
+        students: networks that learn, by name.
+        teachers: those that `EMATeacherHook` moves, by the name of their student.
+    """
+
+    step: Step
+    phases: int
+    students: nn.ModuleDict
+    teachers: nn.ModuleDict
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the predictions, the one that counts first; scores have them."""
+
+    def check_data(self, metainfo: Mapping) -> None:
+        """Compare the classes with those of a data set."""
+
+
+@runtime_checkable
+class Labelling(Protocol):
+    """What `DiagnosticHook` asks of a model."""
+
+    def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the class maps (N, H, W) that teach, and scalars for each image (N,)."""
+
+
+@runtime_checkable
+class Pretrained(Protocol):
+    """What `PretrainHook` asks of a model.
+
+    Attributes:
+        primary: name of the student whose score says which weights are the best.
+        pretrain_iters: length of the pre-training.
+        pretrained: names of the students that are pre-trained.
+    """
+
+    primary: str
+    pretrain_iters: int
+    pretrained: list[str]
+
+    def start_from_pretrained(self) -> None:
+        """Give teachers, and students that were not pre-trained, the pre-trained weights."""
+
+
+@runtime_checkable
+class Ensembling(Protocol):
+    """What `SMCEnsembleHook` asks of a model: the rule of alpha."""
+
+    ensemble: nn.Module | Any

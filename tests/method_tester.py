@@ -241,7 +241,7 @@ class MethodTester:
             b['inputs'].update(x_w=a['inputs']['x_w'], y=a['inputs']['y'])
             assert torch.equal(self.loss(model, a)['loss'], self.loss(model, b)['loss'])
             return
-        model.sup_loss = lambda batch: {}
+        model.sup_loss = lambda *args: {}
         self.loss(model, self.batch())['loss'].backward()
         for name, student in model.students.items():
             grads = [p.grad.abs().sum() for p in student.parameters() if p.grad is not None]

@@ -1,8 +1,9 @@
 """Small networks and batches shared by the tests."""
 
 import torch
-from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
+
+from mmssl.structures import Step
 
 GN, BN = dict(type='GN', num_groups=2), dict(type='BN')
 
@@ -81,8 +82,31 @@ def build(cfg: dict, seed: int = 0):
     return model
 
 
+def sup_terms(model, batch: dict, logits: dict, targets=None) -> dict:
+    """Return the supervised terms of logits, without the curves beside them."""
+    return _terms(model.sup_loss, batch, logits, targets, model.step)
+
+
+def unsup_terms(model, batch: dict, logits: dict, targets=None) -> dict:
+    """Return the unsupervised terms of logits, without the curves beside them."""
+    return _terms(model.unsup_loss, batch, logits, targets, model.step)
+
+
+def _terms(loss, *args) -> dict:
+    from mmssl.models.base.terms import split_curves
+
+    return split_curves(loss(*args))[0]
+
+
 def set_iter(iteration: int, max_iters: int) -> None:
     """Tell the models where the training stands."""
-    hub = MessageHub.get_current_instance()
-    hub.update_info('iter', iteration)
-    hub.update_info('max_iters', max_iters)
+    from mmssl.models.base import SemiSegmentor
+
+    SemiSegmentor.step = Step(iteration, max_iters)
+
+
+def set_phase(phase: int) -> None:
+    """Tell the models which optimiser step of the iteration is under way."""
+    from mmssl.models.base import SemiSegmentor
+
+    SemiSegmentor.step = SemiSegmentor.step._replace(phase=phase)

@@ -5,12 +5,10 @@ _base_ = [
     '../_base_/schedules/ssl4mis_lite.py',
 ]
 model = dict(
-    type='FixMatch',
+    type='FixMatchSSL4MIS',
     sup_loss=dict(ce_weight=1.0, dice_weight=1.0),
-    # (p - min p) / max p above 0.8 for the most probable class; the rest is taught as background
+    # (p - min p) / max p of the most probable class
     threshold=dict(type='FixedThreshold', value=0.8),
-    confidence='min_max',
-    rejected='background',
     negative=dict(type='NegativeLearningLoss'),
     ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
 )

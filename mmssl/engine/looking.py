@@ -44,19 +44,19 @@ def prepare_inputs(model: nn.Module, samples: Sequence[dict]) -> dict:
 def class_maps(
     model: nn.Module, sample: dict, students: bool = True, teachers: bool = True
 ) -> dict[str, np.ndarray]:
-    """Return title to class map (H, W) of every student and teacher for one test sample.
+    """Return title to class map (H, W) of every prediction and teacher for one test sample.
 
     Maps come at the size of each network's own output.
     """
     inputs = prepare_inputs(model, [sample])
-    names = getattr(model, 'image_students', model.students)
-    asked = [(name, False) for name in names] if students else []
+    asked = [(name, False) for name in model.outputs] if students else []
     if teachers:
-        asked += [(name, True) for name in getattr(model, 'teachers', {})]
+        asked += [(name, True) for name in model.teachers]
     maps = {}
     for name, teacher in asked:
         logits = model.predict_logits(inputs, name, teacher=teacher)
-        title = f'{name} teacher' if teacher else f'{name} student'
+        kind = 'teacher' if teacher else 'student' if name in model.students else 'prediction'
+        title = f'{name} {kind}'
         maps[title] = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
     return maps
 

@@ -5,7 +5,6 @@ import random
 
 import numpy as np
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner import TestLoop as MMTestLoop
 from mmengine.runner import ValLoop as MMValLoop
@@ -16,6 +15,7 @@ from mmssl.engine.score_names import check_save_best
 from mmssl.engine.sizes import check_sizes
 from mmssl.engine.stopping import LeaveValidationHook, LeftValidation, StopVote
 from mmssl.registry import LOOPS
+from mmssl.structures import Step
 from mmssl.utils.processes.signals import Interrupted, signals
 
 
@@ -37,10 +37,10 @@ class SemiTrainLoop(IterBasedTrainLoop):
     and the workers exist. Validation comes after saving; one that was due when the run stopped
     is done first on resuming.
 
-    A model may ask for several optimiser steps in an iteration by its attribute `phases`, which is
-    read at the start of each: every step has a forward pass of its own on the same batch, and
-    the model finds its number in the message hub (`SemiSegmentor.phase`). Schedules, hooks and
-    checkpoints see one iteration, whose loss is the sum over the steps.
+    The model is told where the training stands, as `Step` in its attribute `step`. It may ask for
+    several optimiser steps in an iteration by its attribute `phases`, which is read at the start
+    of each: every step has a forward pass of its own on the same batch, with another `step.phase`.
+    Schedules, hooks and checkpoints see one iteration, whose loss is the sum over the steps.
 
     A signal that asks the run to end (`mmssl.utils.processes.signals`) is answered between two
     iterations, or two batches of a validation: all ranks end at the same one, write a checkpoint,
@@ -65,6 +65,7 @@ class SemiTrainLoop(IterBasedTrainLoop):
             data['val_dataloader'] = runner.val_loop.dataloader.dataset
         check_sizes(runner.bare_model, data)
         check_save_best(runner)
+        runner.bare_model.step = Step(self._iter, self._max_iters)
         dist_cfg = (runner.cfg.get('env_cfg') or {}).get('dist_cfg') or {}
         self._vote, self._begin = StopVote(dist_cfg.get('timeout', 600)), self._iter
         if runner.val_loop is not None:
@@ -110,8 +111,9 @@ class SemiTrainLoop(IterBasedTrainLoop):
         """
         runner = self.runner
         about = dict(batch_idx=self._iter, data_batch=data_batch)
+        model = runner.bare_model
+        model.step = Step(self._iter, self._max_iters)
         runner.call_hook('before_train_iter', **about)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         phases = getattr(model, 'phases', 1)
         count = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if phases > 1 and count > 1:
@@ -121,13 +123,10 @@ class SemiTrainLoop(IterBasedTrainLoop):
             )
         outputs: dict = {}
         for phase in range(phases):
-            if phases > 1:
-                runner.message_hub.update_info('phase', phase)
+            model.step = Step(self._iter, self._max_iters, phase)
             terms = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
             total = {'loss': outputs['loss'] + terms['loss']} if outputs else {}
             outputs = {**outputs, **terms, **total}
-        if phases > 1:
-            runner.message_hub.update_info('phase', 0)
         runner.call_hook('after_train_iter', **about, outputs=outputs)
         self._iter += 1
 

@@ -17,7 +17,7 @@ def check_save_best(runner) -> None:
     metrics = loop.evaluator.metrics if loop is not None else []
     if not metrics or not all(hasattr(metric, 'score_names') for metric in metrics):
         return
-    students = list(getattr(model, 'image_students', ()))
+    students = list(getattr(model, 'outputs', ()))
     known = [name for metric in metrics for name in metric.score_names(students)]
     for hook in runner.hooks:
         keys = hook.save_keys() if hasattr(hook, 'save_keys') and hook.save_best else ()

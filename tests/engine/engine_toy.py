@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import Dataset
@@ -61,12 +60,12 @@ class PhasedToyModel(ToyModel):
 
     @property
     def phases(self) -> int:
-        return 2 if MessageHub.get_current_instance().get_info('iter') >= 2 else 1
+        return 2 if self.step.iter >= 2 else 1
 
     def forward(self, inputs, labels=None, mode='tensor'):
         if mode != 'loss':
             return super().forward(inputs, labels, mode)
-        name = ('sam', 'unet')[MessageHub.get_current_instance().get_info('phase', 0)]
+        name = ('sam', 'unet')[self.step.phase]
         loss = nn.functional.cross_entropy(self.students[name](inputs), labels)
         return {'loss': loss, f'sup_{name}': loss.detach()}
 

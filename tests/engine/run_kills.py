@@ -20,7 +20,7 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1)
 from mmengine import Config  # noqa: E402
-from test_resume import assert_same  # noqa: E402
+from same_runs import assert_same  # noqa: E402
 from tiny import BN, segmentor  # noqa: E402
 
 from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom  # noqa: E402

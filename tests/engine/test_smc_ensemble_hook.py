@@ -7,7 +7,6 @@ from mmengine.logging import MessageHub
 from tiny import build, segmentor, synfoc
 
 from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
-from mmssl.models.strategies.ensembles import LinearRatio, SelfMutualConfidence
 
 
 @pytest.fixture
@@ -15,8 +14,10 @@ def runner(tmp_path):
     """Stand in for a runner at iteration 0, with a visualizer that remembers."""
     sent = []
     visualizer = SimpleNamespace(add_scalars=lambda scalars, step: sent.append((step, scalars)))
+    model = build(synfoc())
     return SimpleNamespace(
-        model=build(synfoc()),
+        model=model,
+        bare_model=model,
         work_dir=tmp_path,
         iter=0,
         visualizer=visualizer,
@@ -32,10 +33,12 @@ def run(hook, runner, start, stop):
     runner.iter = stop
 
 
-def test_rule_of_the_config_replaces_the_models(runner):
-    assert isinstance(runner.model.ensemble, SelfMutualConfidence)
-    SMCEnsembleHook(rule=dict(type='LinearRatio')).before_train(runner)
-    assert isinstance(runner.model.ensemble, LinearRatio)
+def test_the_rule_has_one_switch(runner):
+    hook = SMCEnsembleHook()
+    hook.before_train(runner)
+    assert hook.rule == 'SelfMutualConfidence'
+    with pytest.raises(ValueError, match=r"model=dict\(ensemble=\{'type': 'LinearRatio'\}\)"):
+        SMCEnsembleHook(rule=dict(type='LinearRatio'))
 
 
 def test_curves_are_means_over_the_interval_and_drawn_at_the_end(runner, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from engine_toy import ToyMetric, config
 from mmengine.hooks import Hook
-from test_resume import assert_same, assert_same_run
+from same_runs import assert_same, assert_same_run
 
 from mmssl.engine import load_checkpoint_file
 from mmssl.registry import RUNNERS

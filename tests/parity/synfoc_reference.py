@@ -174,9 +174,9 @@ def record(model) -> dict:
             seen['student'] = out['u_w'].softmax(1)
         return out
 
-    def unsup_and_keep(batch):
-        seen['batch'] = batch
-        return unsup(batch)
+    def unsup_and_keep(batch, logits, targets, step):
+        seen['batch'] = dict(logits=logits, target=targets[0])
+        return unsup(batch, logits, targets, step)
 
     model.teach, model.unsup_loss = teach_and_keep, unsup_and_keep
     model.forward_views = views_and_keep

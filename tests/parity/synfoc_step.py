@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -81,14 +80,14 @@ def expected(ref: Reference) -> dict:
 
 def run(ref: Reference, precision: str) -> dict:
     """Make the three steps in `float32` or `float64` and return what is compared."""
+    from mmssl.structures import Step
+
     found = dict(terms=[], confidences=[], probs=[])
-    hub = MessageHub.get_instance('parity')
-    hub.update_info('max_iters', ref.cfg['max_it'])
     with float64() if precision == 'float64' else nullcontext():
         model, optim_wrapper, ema = build(ref)
         seen = record(model)
         for step in range(3):
-            hub.update_info('iter', ref.cfg['iter0'] + step)
+            model.step = Step(ref.cfg['iter0'] + step, ref.cfg['max_it'])
             model.train()
             ema.set_mode()
             with optim_wrapper.optim_context(model):

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub
 from scipy.ndimage import label
 
 from mmssl.models.sam.connected import class_masks, largest_component_masks
@@ -22,7 +21,7 @@ from mmssl.models.sam.released_names import sam_from_released
 from mmssl.registry import OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 from tests.parity.recipe import recipe
 from tests.parity.released_names import sam_to_released
-from tests.tiny import build, set_iter
+from tests.tiny import build, set_iter, set_phase
 
 DATA = Path(__file__).parent / 'data' / 'cpc_sam.npz'
 SIDE, CLASSES, LABELLED, SALT = 64, 4, 2, 'cpc_sam'
@@ -140,11 +139,11 @@ def run(reference):
     schedule = PARAM_SCHEDULERS.build(
         dict(type='WarmupPolyLR', optimizer=wrapper['sam'], warmup=2, end=3, by_epoch=False)
     )
-    hub, steps = MessageHub.get_current_instance(), []
+    steps = []
     for i in range(3):
         set_iter(i, 3)
         for phase in range(model.phases):
-            hub.update_info('phase', phase)
+            set_phase(phase)
             terms = model.loss(batch_of(reference, i))
             wrapper.zero_grad()
             wrapper.backward(terms['loss'])
@@ -159,7 +158,7 @@ def run(reference):
             )
             wrapper.step()
         schedule.step()
-    hub.update_info('phase', 0)
+    set_phase(0)
     set_iter(0, 1)
     with pytest.raises(StopIteration):
         next(recorded)

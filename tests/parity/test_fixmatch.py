@@ -19,12 +19,10 @@ def test_two_steps():
     steps = two_steps(
         reference,
         'fixmatch',
-        type='FixMatch',
+        type='FixMatchSSL4MIS',
         sup_loss=dict(type='DiceCELoss', eps=1e-5),
         ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
         threshold=dict(type='FixedThreshold', value=0.8),
-        confidence='min_max',
-        rejected='background',
         negative=dict(type='NegativeLearningLoss'),
     )
     names = ['sup_unet', 'unsup_unet', 'negative_unet', 'weight', 'loss']

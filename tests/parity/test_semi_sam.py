@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmssl.models.base.terms import split_curves
 from mmssl.models.losses import DiceBCELoss, DiceCELoss
 from mmssl.models.methods.semi_sam import clicks
 from mmssl.models.methods.semi_sam.clicks import click_masks, next_click
@@ -69,8 +70,8 @@ class TensorsAsStudents:
         self.model.noisy_teacher = lambda name, x: teacher
         self.model.sam_logits = lambda image, wanted: volumes['sam_logits'][u]
         image = torch.zeros(len(self.x), 1, *self.x.shape[2:])
+        self.logits = {'unet': {'x_w': self.x[l], 'u_w': self.x[u]}}
         self.batch = dict(
-            logits={'unet': {'x_w': self.x[l], 'u_w': self.x[u]}},
             x_w={'unet': image[l]},
             u_w={'unet': image[u]},
             y={'unet': label[l]},
@@ -79,7 +80,10 @@ class TensorsAsStudents:
     def terms(self, iteration: int, total: int) -> dict:
         """Return all terms and the total."""
         set_iter(iteration, total)
-        sup, unsup = self.model.sup_loss(self.batch), self.model.unsup_loss(self.batch)
+        given = (self.batch, self.logits, None, self.model.step)
+        sup, unsup = (
+            split_curves(of(*given))[0] for of in (self.model.sup_loss, self.model.unsup_loss)
+        )
         weight = self.model.ramp(iteration, total)
         return {
             **sup,
@@ -92,7 +96,7 @@ class TensorsAsStudents:
 def test_terms_weights_and_gradients_of_semi_sam(reference):
     students = TensorsAsStudents(reference, labelled=1)
     model = students.model
-    z, y = students.batch['logits']['unet']['x_w'], students.batch['y']['unet']
+    z, y = students.logits['unet']['x_w'], students.batch['y']['unet']
     foreground = DiceBCELoss(bce_weight=0, eps=1e-5)(z[:, 1:] - z[:, :1], y[:, None].float())
     ce_alone = DiceCELoss(dice_weight=0)  # their Dice loss is that of the foreground alone
     model.criterion.forward = lambda logits, label: ce_alone(logits, label) + foreground

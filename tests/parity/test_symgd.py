@@ -85,7 +85,7 @@ def case(request):
         rho = torch.from_numpy(reference[f'rho{i}']).float()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, 'rand', lambda *shape, rho=rho, **kwargs: rho.view(shape))
-            mutated = model.mutate(batch['x_w']['unet'], batch['u_w']['unet'])
+            mutated = model.mutate('unet', batch['x_w']['unet'], batch['u_w']['unet'], model.step)
             terms = model.loss(batch)
         optimizer.param_groups[0]['lr'] = float(reference[f'terms{i}'][-1])
         optimizer.zero_grad()

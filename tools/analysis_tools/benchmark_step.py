@@ -17,6 +17,7 @@ from mmssl.experiments.timed_pipeline import (
     synthetic_samples,
     training_dataset,
 )
+from mmssl.structures import Step
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.setup import load_config, register_all_modules
 
@@ -83,16 +84,13 @@ def generated_batch(cfg, side: int) -> dict:
 
 def build(cfg, device: str, amp: bool) -> tuple[nn.Module, Any]:
     """Return the model and its optimisers, in the middle of the training."""
-    from mmengine.logging import MessageHub
     from mmengine.optim import build_optim_wrapper
 
     from mmssl.engine.optim import use_amp
     from mmssl.registry import MODELS
 
-    hub = MessageHub.get_instance('benchmark_step')
-    hub.update_info('max_iters', cfg.train_cfg.max_iters)
-    hub.update_info('iter', cfg.train_cfg.max_iters // 2)
     model = MODELS.build(cfg.model)
+    model.step = Step(cfg.train_cfg.max_iters // 2, cfg.train_cfg.max_iters)
     model.init_weights()
     model.to(device).train()
     return model, build_optim_wrapper(
@@ -104,8 +102,6 @@ def step_times(
     model: nn.Module, optim_wrapper, batch: dict, warm_up: int, iters: int, device: str
 ) -> Iterator[float]:
     """Give the seconds of each iteration after the warm-up, waiting for the device."""
-    from mmengine.logging import MessageHub
-
     wait = torch.cuda.synchronize if device == 'cuda' else (lambda: None)
     for i in range(warm_up + iters):
         if i == warm_up and device == 'cuda':
@@ -113,7 +109,7 @@ def step_times(
         wait()
         start = time.perf_counter()
         for phase in range(getattr(model, 'phases', 1)):
-            MessageHub.get_current_instance().update_info('phase', phase)
+            model.step = model.step._replace(phase=phase)
             losses = model.train_step(batch, optim_wrapper)
         wait()
         if i >= warm_up:

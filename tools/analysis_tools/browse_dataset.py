@@ -22,12 +22,13 @@ from mmssl.registry import DATA_SAMPLERS, DATASETS
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.file_names import file_names
-from mmssl.utils.resize import resize_mask, resize_nearest
+from mmssl.utils.resize import resize_nearest
 from mmssl.utils.setup import default_folder, load_config
 from mmssl.visualization.overlay import draw_overlay, in_a_row, panel, write_image
 
 GAP = 4  # white pixels between panels
-VIEWS = {'u_w': 'weak u_w', 'u_s': 'strong u_s', 'u_s2': 'strong u_s2'}
+KIND = {'w': 'weak', 's': 'strong', 's2': 'strong'}
+"""What the views are called whose names do not say it."""
 BOXES = {'box': 'u_s', 'box2': 'u_s2'}
 """The view into which something is pasted in each box."""
 
@@ -81,10 +82,9 @@ def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
     """Return the panels of a labelled training sample."""
     inputs = sample['inputs']
     panels = []
-    for view, mask, title in (('x_w', 'y', 'weak x_w'), ('x_s', 'y_s', 'strong x_s')):
-        if view in inputs:
-            picture = to_image(inputs[view])
-            panels.append((title, picture))
+    for view in filter(is_image, inputs):
+        picture, mask = to_image(inputs[view]), view.replace('x_', 'y_').removesuffix('_w')
+        panels.append((title_of(view), picture))
         if mask in inputs:
             panels.append((f'mask {mask}', overlay(picture, inputs[mask].numpy(), palette)))
     return panels + own_sizes(inputs['x_w'], inputs['y'], sizes, palette)
@@ -92,26 +92,43 @@ def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
 
 def draw_unlabelled(sample: dict, partner: dict | None, sizes: dict, palette: list) -> list:
     """Return the panels of an unlabelled training sample; `partner`, if any, is pasted into it."""
-    inputs, info = sample['inputs'], sample['data_samples'].metainfo
-    panels = [(title, to_image(inputs[key])) for key, title in VIEWS.items() if key in inputs]
+    inputs = sample['inputs']
+    panels = [(title_of(view), to_image(x)) for view, x in inputs.items() if is_image(view)]
     last = inputs.get('u_s', inputs['u_w'])
     for key, view in BOXES.items() if partner is not None else ():
         if key not in inputs:
             continue
         view = view if view in inputs else 'u_w'
-        last, box, side = inputs[view], inputs[key], info[f'{key}_size']
-        panels.append((f'{key} of {view}', framed(last, box, side)))
-        mask = resize_mask(box_mask(box[None], side), last.shape[-2:])
+        last, box = inputs[view], inputs[key]
+        panels.append((f'{key} of {view}', framed(last, box)))
+        mask = box_mask(box[None], last.shape[-2:])
         patch = partner['inputs'].get(view, partner['inputs'].get('x_w'))
         last = paste(last[None], patch[None], mask)[0]
         panels.append((f'{view} pasted', to_image(last)))
     return panels + own_sizes(last, None, sizes, palette)
 
 
-def framed(view: torch.Tensor, box: torch.Tensor, side: int) -> np.ndarray:
+def is_image(view: str) -> bool:
+    """Return whether an entry of a training sample is an image."""
+    return view.startswith(('x_', 'u_')) and not view.endswith(('_grid', '_maps'))
+
+
+def title_of(view: str) -> str:
+    """Return the title of a view's picture.
+
+    Example:
+        >>> title_of('u_s2'), title_of('u_mild')
+        ('strong u_s2', 'u_mild')
+    """
+    kind = KIND.get(view.partition('_')[2])
+    return f'{kind} {view}' if kind else view
+
+
+def framed(view: torch.Tensor, box: torch.Tensor) -> np.ndarray:
     """Return a picture of a view with a frame around its box, if it has one."""
     picture = to_image(view).copy()
-    x, y, w, h = (round(edge * view.shape[-1] / side) for edge in box.tolist())
+    *edges, side = box.tolist()
+    x, y, w, h = (round(edge * view.shape[-1] / side) for edge in edges)
     if w and h:
         cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), (255, 220, 0), 2)
     return picture

@@ -14,7 +14,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [
     dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train'),
-    dict(type='SMCEnsembleHook', rule=dict(type='SelfMutualConfidence')),
+    dict(type='SMCEnsembleHook'),
 ]
 default_hooks = dict(
     checkpoint=dict(interval=500, max_keep_ckpts=1, save_best=['sam/DSC', 'unet/DSC'])

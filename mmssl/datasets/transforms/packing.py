@@ -9,6 +9,10 @@ from mmengine.structures import PixelData
 
 from mmssl.compat import import_mmseg
 from mmssl.registry import TRANSFORMS
+from mmssl.structures import LABEL, view_name
+
+ABOUT = ('affine', 'spacing', 'ori_shape', 'eval_shape')
+"""Entries of the results that may be arrays and say something of the image."""
 
 META_KEYS = (
     'domain', 'case', 'volume', 'slice', 'index', 'name', 'img_path', 'labelled', 'ori_shape',
@@ -53,14 +57,15 @@ class _Pack(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackSemiInputs(_Pack):
-    """Name a training sample's views as the papers do.
+    """Name a training sample's views as the papers do, see `mmssl.structures.view_name`.
 
     A labelled sample gives `x_w` (C, H, W) and `y` (H, W), and `x_s` where the pipeline made a
     strong view, with `y_s` if that has a mask of its own; an unlabelled one `u_w`, and where the
-    pipeline made them `u_s`, `u_s2` (C, H, W), `box` and `box2` (4,). Images and masks are uint8, a
-    box is int64 [x, y, w, h] in pixels of a square whose side goes into the metainfo, as `box_size`
-    and `box2_size`. Both kinds have, where the pipeline made them, the `grid` of `TrackGeometry` as
-    int32 (H, W) and cached feature `maps` (L,), named `x_grid`, `x_maps`, `u_grid` and `u_maps`.
+    pipeline made them `u_s`, `u_s2` (C, H, W), `box` and `box2` (5,). A view `img_<name>` of your
+    own becomes `x_<name>` or `u_<name>`. Images and masks are uint8, a box is int64
+    [x, y, w, h, side] in pixels of a square of that side. Both kinds have, where the pipeline made
+    them, the `grid` of `TrackGeometry` as int32 (H, W) and cached feature `maps` (L,), named
+    `x_grid`, `x_maps`, `u_grid` and `u_maps`.
 
     Args:
         meta_keys: what the data sample tells about the image.
@@ -70,32 +75,36 @@ class PackSemiInputs(_Pack):
         """Make dict(inputs=..., data_samples=...).
 
         Raises:
-            ValueError: the pipeline made no image, or no mask for a labelled sample.
+            ValueError: the pipeline made no image, no mask for a labelled sample, or an array
+                under a name that is no view's.
         """
-        inputs, sizes = {}, {}
-        img = image_tensor(_need(results, 'img', 'LoadImage'))
-        if results['labelled']:
-            gt = _need(results, 'gt', 'LoadMask')
-            inputs.update(x_w=img, y=torch.from_numpy(gt.copy()))
-            if 'img_strong' in results:
-                inputs['x_s'] = image_tensor(results['img_strong'])
-            if 'gt_strong' in results:
-                inputs['y_s'] = torch.from_numpy(results['gt_strong'].copy())
-        else:
-            inputs['u_w'] = img
-            for view, key in (('u_s', 'img_strong'), ('u_s2', 'img_strong2')):
-                if key in results:
-                    inputs[view] = image_tensor(results[key])
-            for key in ('box', 'box2'):
-                if key in results:
-                    inputs[key] = torch.from_numpy(results[key])
-                    sizes[f'{key}_size'] = results[f'{key}_size']
-        kind = 'x' if results['labelled'] else 'u'
-        if 'grid' in results:
-            inputs[f'{kind}_grid'] = torch.from_numpy(results['grid'].astype(np.int32))
-        if 'maps' in results:
-            inputs[f'{kind}_maps'] = torch.from_numpy(np.array(results['maps']))
-        return dict(inputs=inputs, data_samples=self._sample(results, **sizes))
+        labelled = results['labelled']
+        _need(results, 'img', 'LoadImage')
+        if labelled:
+            _need(results, 'gt', 'LoadMask')
+        inputs = {}
+        for key, value in results.items():
+            if not isinstance(value, np.ndarray) or key in (*ABOUT, *self.meta_keys):
+                continue
+            view = view_name(key, labelled)
+            if view is None and (labelled or not key.startswith(LABEL)):
+                raise ValueError(
+                    f'Sample "{results.get("name", "?")}" has an array "{key}" that is no view, so '
+                    'no method would see it: name it img_<view>, gt_<view> or box<number>, or add '
+                    'it to meta_keys of PackSemiInputs.'
+                )
+            if view is not None:
+                inputs[view] = _tensor(view, value)
+        return dict(inputs=inputs, data_samples=self._sample(results))
+
+
+def _tensor(view: str, value: np.ndarray) -> torch.Tensor:
+    """Return an entry of the batch with memory of its own, as cached arrays must stay."""
+    if view.endswith('_grid'):
+        return torch.from_numpy(value.astype(np.int32))
+    if view.endswith('_maps') or not view.startswith(('x_', 'u_')):
+        return torch.from_numpy(np.array(value))
+    return image_tensor(value)
 
 
 @TRANSFORMS.register_module()

@@ -96,15 +96,14 @@ def draw_box(
 class RandomPasteBox(BaseTransform):
     """Draw the rectangle in which another image is pasted over this one.
 
-    Adds `box`, int64 (4,) as [x, y, w, h] in pixels of a square whose side is `box_size`. The
-    model scales it to each network's own size. With another `key`, such as 'box2' for the second
-    strong view, the entries are `box2` and `box2_size`.
+    Adds `box`, int64 (5,) as [x, y, w, h, side] in pixels of a square of that side. The model
+    scales it to each network's own size. `key='box2'` makes that of a second strong view.
 
     Args:
         size: side of the square in pixels.
         area: range of the rectangle's share of the square.
         ratio: range of height / width.
-        prob: probability of a box; without one it is [0, 0, 0, 0].
+        prob: probability of a box; without one its width and height are 0.
         key: where the box goes.
     """
 
@@ -134,6 +133,5 @@ class RandomPasteBox(BaseTransform):
         box = draw_box(rng, self.size, self.area, self.ratio)
         if self.prob < 1 and rng.random() >= self.prob:
             box = (0, 0, 0, 0)
-        results[self.key] = np.array(box, dtype=np.int64)
-        results[f'{self.key}_size'] = self.size
+        results[self.key] = np.array([*box, self.size], dtype=np.int64)
         return results

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmssl.engine.looking import prepare_inputs, untouched
 from mmssl.evaluation.files import write_json
 from mmssl.registry import DATASETS, HOOKS
+from mmssl.structures import Labelling
 from mmssl.utils.dist import unwrapped
 from mmssl.utils.resize import resize_nearest
 from mmssl.visualization.curves import plot_panels
@@ -67,7 +68,7 @@ class DiagnosticHook(Hook):
         Raises:
             ValueError: if an image has no truth, or the model makes no pseudo-labels.
         """
-        if not hasattr(unwrapped(runner.model), 'pseudo_labels'):
+        if not isinstance(unwrapped(runner.model), Labelling):
             kind = type(unwrapped(runner.model)).__name__
             raise ValueError(f'DiagnosticHook asks {kind} for pseudo_labels(), which it lacks.')
         self.dataset = DATASETS.build(self.dataset_cfg)

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 
 from mmssl.engine.checkpoints.folder import bring
 from mmssl.registry import HOOKS
+from mmssl.structures import Pretrained
 
 BEST = 'best_pretrained_score'
 
@@ -48,7 +49,7 @@ class PretrainHook(Hook):
         Raises:
             ValueError: it has not.
         """
-        if not hasattr(runner.bare_model, 'pretrain_iters'):
+        if not isinstance(runner.bare_model, Pretrained):
             raise ValueError(
                 f'PretrainHook needs a model with a pre-training, such as BCP; '
                 f'{type(runner.bare_model).__name__} has none: remove the hook'

@@ -1,4 +1,4 @@
-"""Plug the ensembling rule into a co-training method, and show its curves."""
+"""Show how a co-training method mixes its two teachers."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmssl.registry import ENSEMBLES, HOOKS
+from mmssl.registry import HOOKS
+from mmssl.structures import Ensembling
 
 CURVES = ('alpha', 'self_conf', 'mutual_conf', 'mask')
 
@@ -18,32 +18,36 @@ BEGUN = 'ensemble_point'  # where the message hub has the point under way
 
 @HOOKS.register_module()
 class SMCEnsembleHook(Hook):
-    """Choose how the teachers' predictions are mixed, and record what came of it.
+    """Record how the teachers' predictions are mixed: alpha and the confidences behind it.
 
-    The rule is an object of the registry ENSEMBLES: `SelfMutualConfidence` (SynFoC),
-    `SelfConfidence`, `MutualConfidence`, `ConstantRatio`, `LinearRatio`, `OwnTeacher` or
-    `CrossTeacher`. The means of alpha, both confidences and the share of confident pixels go to
-    the visualizer's backends and to `ensemble_curves.json` and `.png` in the work directory.
+    The rule is the model's option `ensemble`. The means of alpha, both confidences and the share
+    of confident pixels go to the visualizer's backends and to `ensemble_curves.json` and `.png`
+    in the work directory.
 
     Args:
-        rule: config of the rule.
         interval: iterations over which a point of the curves is the mean.
+        rule: no longer an option of the hook: there is one switch, `model.ensemble`.
 
     Raises:
+        ValueError: `rule` is given.
         TypeError: if the model has no ensemble of two teachers.
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, rule: dict | None = None, interval: int = 50) -> None:
-        self.rule = ENSEMBLES.build(rule or dict(type='SelfMutualConfidence'))
+    def __init__(self, interval: int = 50, rule: dict | None = None) -> None:
+        if rule is not None:
+            raise ValueError(
+                f'The rule of alpha is an option of the model: write model=dict(ensemble={rule}) '
+                'and leave `rule` out of SMCEnsembleHook'
+            )
         self.interval = interval
         self.sums: dict[str, Tensor] = {}
         self.count = 0
 
     def before_train(self, runner) -> None:
-        """Give the rule to the model and take up the curves of an interrupted run."""
-        self.attach(runner.model)
+        """Find the rule, and take up the curves of an interrupted run."""
+        self.attach(runner.bare_model)
         self.path = Path(runner.work_dir) / 'ensemble_curves.json'
         self.history: list[dict[str, float]] = []
         if runner.iter and self.path.exists():
@@ -54,15 +58,14 @@ class SMCEnsembleHook(Hook):
             self.sums = {k: torch.tensor(v) for k, v in begun['sums'].items()}
             self.count = begun['count']
 
-    def attach(self, model: torch.nn.Module) -> None:
-        """Give the rule to the model."""
-        model = model.module if is_model_wrapper(model) else model
-        if not hasattr(model, 'ensemble'):
+    def attach(self, model: nn.Module) -> None:
+        """Find the model's rule."""
+        if not isinstance(model, Ensembling):
             raise TypeError(
                 'SMCEnsembleHook needs a method that mixes two teachers (such as SynFoC), found '
                 f'{type(model).__name__}'
             )
-        model.ensemble = self.rule
+        self.rule = type(model.ensemble).__name__
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Add the iteration's means on the device; write a point every `interval` iterations."""
@@ -105,7 +108,7 @@ class SMCEnsembleHook(Hook):
             key: {point['iter']: point[key] for point in self.history if key in point}
             for key in CURVES
         }
-        title = f'Mean weight and confidences, rule {type(self.rule).__name__}'
+        title = f'Mean weight and confidences, rule {self.rule}'
         plot_panels({title: curves}, self.path.with_suffix('.png'))
 
     def _write(self) -> None:

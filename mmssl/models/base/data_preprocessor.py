@@ -1,17 +1,18 @@
 """From the loader's batch to the views that each network sees, on the device."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mmssl.models.base.normalisation import Normalisation
 from mmssl.registry import MODELS
 from mmssl.utils.resize import resize_nearest
 
-IMAGE_VIEWS = ('x_w', 'x_s', 'u_w', 'u_s', 'u_s2')
-LABELS = ('y', 'y_s')
-BOXES = ('box', 'box2')
+OF_STUDENT = ('image', 'label', 'channels', 'mean', 'std')
+"""What `sizes` may say of a student."""
 
 
 @MODELS.register_module()
@@ -20,47 +21,61 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
 
     The loader delivers 8-bit views at one size. Images and labels are brought to the students'
     sizes on the corner-aligned nearest grid (`mmssl.utils.resize.nearest_index`), so that both
-    networks see the same crop and the same strength of augmentation.
+    networks see the same crop and the same strength of augmentation. Every view of images
+    (N, C, H, W), `x_...` and `u_...`, is treated alike, and every label `y...` (N, H, W).
 
     Args:
         students: names of the students; filled in by `SemiSegmentor`.
         sizes: for a student `dict(image=..., label=...)`, the side in pixels of its input and of
             the label maps that its logits are compared with. What is not named keeps its size.
-            `channels=3` repeats a grey image for a network that has seen colour photographs.
-        mean: subtracted from the grey values 0 to 255.
+            `channels=3` repeats a grey image for a network that has seen colour photographs;
+            `mean` and `std` are its own, e.g. those of ImageNet.
+        mean: subtracted from the grey values 0 to 255; one number, or one for each channel.
         std: divides the difference; (0, 255) gives [0, 1] and (127.5, 127.5) gives [-1, 1].
 
     Raises:
-        ValueError: if `sizes` names a student that does not exist.
+        ValueError: if `sizes` names a student that does not exist or says something unknown of
+            one, or a standard deviation is not above 0.
     """
 
     def __init__(
         self,
         students: Sequence[str] = (),
-        sizes: Mapping[str, Mapping[str, int]] | None = None,
-        mean: float = 0.0,
-        std: float = 255.0,
+        sizes: Mapping[str, Mapping[str, Any]] | None = None,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 255.0,
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.students = tuple(students)
         self.sizes = {name: dict(size) for name, size in (sizes or {}).items()}
-        self.mean = mean
-        self.std = std
-        unknown = set(self.sizes) - set(self.students)
-        if unknown:
+        self.mean, self.std = mean, std
+        if unknown := set(self.sizes) - set(self.students):
             raise ValueError(
                 f'data_preprocessor.sizes names {sorted(unknown)}, but the students are '
                 f'{list(self.students)}'
             )
+        for name, size in self.sizes.items():
+            if odd := set(size) - set(OF_STUDENT):
+                raise ValueError(
+                    f'data_preprocessor.sizes.{name} has {sorted(odd)}; known are '
+                    f'{", ".join(OF_STUDENT)}'
+                )
+        self.norms = {
+            name: Normalisation(
+                self.sizes.get(name, {}).get('mean', mean),
+                self.sizes.get(name, {}).get('std', std),
+                f'data_preprocessor of "{name}"',
+            )
+            for name in self.students
+        }
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return `data` with `inputs` replaced by the views of each student.
 
         In training `inputs` becomes a dict of view name to (student name to tensor): images
         (N, C, S, S) in float, labels `y` and `y_s` (N, S, S) in long; further entries (`box`) are
-        passed on, boxes with the side of their square where the data samples have it (`box_side`).
-        At test time it becomes a dict of student name to image (N, C, S, S).
+        passed on. At test time it becomes a dict of student name to image (N, C, S, S).
         """
         inputs = data['inputs']
         if not isinstance(inputs, Mapping):
@@ -68,29 +83,37 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
             inputs = self.cast_data(inputs)
             return {**data, 'inputs': self.image_views(inputs['image'])}
         inputs = self.cast_data(dict(inputs))
-        batch = {}
+        batch: dict[str, Any] = {}
         for key, value in inputs.items():
-            if key in IMAGE_VIEWS:
+            kind = key.partition('_')[0]
+            if kind in ('x', 'u') and value.dim() == 4:
                 batch[key] = self.image_views(value)
-            elif key in LABELS:
+            elif kind == 'y':
                 batch[key] = {n: self._resize(value, n, 'label').long() for n in self.students}
             else:
                 batch[key] = value
-        samples = (data.get('data_samples') or {}).get('unlabelled') or [{}]
-        sides = {f'{key}_side': samples[0].get(f'{key}_size') for key in BOXES if key in batch}
-        batch.update({key: side for key, side in sides.items() if side is not None})
         return {**data, 'inputs': batch}
 
     def image_views(self, image: Tensor) -> dict[str, Tensor]:
         """Return the image (N, C, H, W) scaled and at each student's size."""
-        views = {
-            n: (self._resize(image, n, 'image').float() - self.mean) / self.std
-            for n in self.students
-        }
-        for name, size in self.sizes.items():
-            if views[name].shape[1] == 1:
-                views[name] = views[name].expand(-1, size.get('channels', 1), -1, -1)
+        views = {}
+        for name in self.students:
+            x = self._resize(image, name, 'image').float()
+            wanted = self.sizes.get(name, {}).get('channels', x.shape[1])
+            several = self.norms[name].channels > 1
+            if several and x.shape[1] == 1:  # each copy has a mean of its own
+                x = x.expand(-1, wanted, -1, -1)
+            x = self.norms[name](x)
+            views[name] = x.expand(-1, wanted, -1, -1) if x.shape[1] == 1 else x
         return views
+
+    def grey(self, name: str, x: Tensor) -> Tensor:
+        """Return a student's images as grey values 0 to 255, the way back."""
+        return self.norms[name].back(x)
+
+    def scaled(self, name: str, grey: Tensor) -> Tensor:
+        """Return grey values 0 to 255 as a student's images."""
+        return self.norms[name](grey)
 
     def _resize(self, x: Tensor, student: str, kind: str) -> Tensor:
         side = self.sizes.get(student, {}).get(kind)

@@ -3,16 +3,19 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmssl.models.base.normalisation import own_normalisation
+from mmssl.models.base.terms import Losses, check_terms, split_curves
+from mmssl.models.strategies.mixing import box_mask
 from mmssl.registry import MODELS, RAMPS
-from mmssl.structures import Batch
+from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_bilinear, resize_nearest
 
 
@@ -22,14 +25,14 @@ class SemiSegmentor(BaseModel):
 
     `loss = sum of supervised terms + weight(t) x sum of unsupervised terms`.
 
-    Used as it is, it learns from the labelled images alone. A method overrides `unsup_loss` and,
-    where its students see more than the labelled images, `student_views`. The teachers are moved
-    by `EMATeacherHook`; views come from the data pipeline.
+    Used as it is, it learns from the labelled images alone. A method says in `prepare` what its
+    students see next to those and what they are taught, and in `unsup_loss` how they are judged by
+    it. The teachers are moved by `EMATeacherHook`; views come from the data pipeline.
 
-    A batch is a dict of views, each a dict of student name to tensor: `x_w` (labelled, weak), `y`
+    A `Batch` is a dict of views, each a dict of student name to tensor: `x_w` (labelled, weak), `y`
     (its label), `u_w` and `u_s` (unlabelled, weak and strong), and where the pipeline makes them
-    `x_s` with a label `y_s` of its own, and `u_s2`. `box` and `box2` (N, 4) are for all students.
-    When `unsup_loss` is called `batch['logits'][student][view]` holds the students' logits.
+    `x_s` with a label `y_s` of its own, `u_s2` and others (`mmssl.structures.view_name`). `box` and
+    `box2` are for all students. `batch.about('domain')` says where the images come from.
 
     Args:
         students: name to config of a segmentor (any mmsegmentation segmentor); None drops one
@@ -46,7 +49,8 @@ class SemiSegmentor(BaseModel):
 
     Raises:
         ValueError: if `teachers` or `primary` names a student that does not exist, the students
-            differ in their channels, or one has an auxiliary head that would not learn.
+            differ in their channels, or one has an auxiliary head that would not learn, or a
+            preprocessor of its own that cannot be taken over.
     """
 
     together: tuple[tuple[str, ...], ...] = ()
@@ -61,8 +65,12 @@ class SemiSegmentor(BaseModel):
     phases: int = 1
     """Optimiser steps that `SemiTrainLoop` makes in the iteration under way, one loss for each."""
 
+    step: Step = Step()
+    """Where the training stands; the training loop sets it before each optimiser step."""
+
     def __init__(
         self,
+        *,
         students: Mapping[str, dict | None],
         teachers: Sequence[str] = (),
         sup_loss: dict | None = None,
@@ -74,12 +82,10 @@ class SemiSegmentor(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         students = {name: cfg for name, cfg in students.items() if cfg is not None}
-        preprocessor = dict(data_preprocessor or {}, students=list(students))
-        preprocessor.setdefault('type', 'SemiDataPreprocessor')
-        super().__init__(MODELS.build(preprocessor), init_cfg)
         with warnings.catch_warnings():  # about the losses of the heads, which nobody asks
             warnings.filterwarnings('ignore', module='mmseg')
             built = {name: MODELS.build(cfg) for name, cfg in students.items()}
+        super().__init__(MODELS.build(_preprocessor(data_preprocessor, built)), init_cfg)
         self.students = nn.ModuleDict(built)
         self._check_names('teachers', teachers)
         self.teachers = nn.ModuleDict(
@@ -140,19 +146,13 @@ class SemiSegmentor(BaseModel):
         return list(self.students)
 
     @property
-    def iter(self) -> int:
-        """Iteration under way, counted from 0."""
-        return MessageHub.get_current_instance().get_info('iter', 0)
+    def outputs(self) -> list[str]:
+        """Names of the predictions, the one that is `pred_sem_seg` first: those of the students.
 
-    @property
-    def max_iters(self) -> int:
-        """Number of iterations of the training."""
-        return MessageHub.get_current_instance().get_info('max_iters', 1)
-
-    @property
-    def phase(self) -> int:
-        """Optimiser step under way, of the `phases` of an iteration, counted from 0."""
-        return MessageHub.get_current_instance().get_info('phase', 0)
+        A method whose prediction is no student's, such as a map fused of two, gives it a name of
+        its own here and answers to it in `predict_logits`.
+        """
+        return [self.primary, *(name for name in self.image_students if name != self.primary)]
 
     def forward(self, inputs: dict, data_samples=None, mode: str = 'tensor'):
         """Return losses (`loss`), predictions (`predict`) or the students' logits (`tensor`)."""
@@ -167,48 +167,83 @@ class SemiSegmentor(BaseModel):
             }
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', found {mode!r}")
 
-    def loss(self, inputs: dict, data_samples=None) -> dict[str, Tensor]:
-        """Return the total under `loss` and every term under its own name.
+    def loss(self, inputs: Mapping, data_samples: Mapping | None = None) -> dict[str, Tensor]:
+        """Return the total under `loss` and every term and curve under its own name.
 
         Args:
-            inputs: the batch as described in the class.
-            data_samples: not used; what is known of the images, for plug-ins.
+            inputs: the views as described in the class.
+            data_samples: what is known of the `labelled` and of the `unlabelled` images.
+
+        Raises:
+            ValueError: a term is no scalar, has no gradient, or a name that is taken.
         """
-        batch = Batch(inputs)
-        views = {'x_w': batch['x_w'], **self.student_views(batch)}
-        batch['logits'] = {
-            name: self.forward_views(name, {v: x[name] for v, x in views.items() if name in x})
-            for name in self.students
-        }
-        sup = self.sup_loss(batch)
-        unsup = self.unsup_loss(batch)
-        weight = self.ramp(self.iter, self.max_iters)
+        batch, step = Batch(inputs, data_samples), self.step
+        views, targets = self.prepare(batch, step)
+        views = {'x_w': batch['x_w'], **views}
+        logits = self.forward_students(batch, views, step)
+        sup, of_sup = split_curves(self.sup_loss(batch, logits, targets, step))
+        unsup, curves = split_curves(self.unsup_loss(batch, logits, targets, step))
+        curves = {**of_sup, **curves}
+        check_terms(type(self).__name__, sup, unsup, curves)
+        weight = self.ramp(step.iter, step.max_iters)
         total = sum(sup.values())
         if unsup:
             total = total + weight * sum(unsup.values())
-        logged = {k: v.detach() for k, v in {**sup, **unsup, **batch.get('curves', {})}.items()}
+        logged = {name: value.detach() for name, value in {**sup, **unsup, **curves}.items()}
         return {'loss': total, **logged, 'weight': total.detach().new_full((), weight)}
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return what the students see next to `x_w`, view to student to images.
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict[str, dict[str, Tensor]], Any]:
+        """Return what the students see next to `x_w`, and what they are taught.
 
-        By default nothing. A view may be missing for a student; `x_w` itself may be replaced.
+        Args:
+            batch: the views.
+            step: where the training stands.
+
+        Returns:
+            View to student to images (N, C, H, W), and anything that the two losses need. A view
+            may be missing for a student; `x_w` itself may be replaced. By default nothing.
+        """
+        return {}, None
+
+    def forward_students(
+        self, batch: Batch, views: Mapping[str, Mapping[str, Tensor]], step: Step
+    ) -> dict[str, dict[str, Any]]:
+        """Return student to view to logits: each student by itself on the views it sees.
+
+        A method overrides it where a student needs the batch or what another student says.
+        """
+        return {
+            name: self.forward_views(name, {v: x[name] for v, x in views.items() if name in x})
+            for name in self.students
+        }
+
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+        """Return the supervised term of every student that sees `x_w`, `sup_<name>`.
+
+        Args:
+            batch: the views.
+            logits: student to view to logits (N, C, H, W).
+            targets: what `prepare` returned.
+            step: where the training stands.
+        """
+        return {
+            f'sup_{name}': self.criterion(z['x_w'], self.label_space.encode(batch['y'][name]))
+            for name, z in logits.items()
+            if 'x_w' in z
+        }
+
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+        """Return the unsupervised terms, and behind them curves to be logged if there are any.
+
+        Args:
+            batch: the views.
+            logits: student to view to logits (N, C, H, W).
+            targets: what `prepare` returned.
+            step: where the training stands.
         """
         return {}
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
-        """Return the supervised term of every student that sees `x_w`, `sup_<name>`."""
-        return {
-            f'sup_{name}': self.criterion(logits['x_w'], self.label_space.encode(batch['y'][name]))
-            for name, logits in batch['logits'].items()
-            if 'x_w' in logits
-        }
-
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
-        """Return the unsupervised terms; by default none."""
-        return {}
-
-    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return a student's logits on several views.
 
         All views go through one call where the network treats every image by itself; a network
@@ -230,6 +265,10 @@ class SemiSegmentor(BaseModel):
                 parts = joint.split([len(views[v]) for v in group])
                 logits.update(zip(group, parts, strict=True))
         return logits
+
+    def inside(self, batch: Batch, key: str, size: Sequence[int]) -> Tensor:
+        """Return masks (N, 1, h, w) of the boxes of a batch, see `box_mask`."""
+        return box_mask(batch[key], size, batch['u_w'][self.primary].shape[-1])
 
     def to_label_size(self, name: str, logits: Tensor, x: Tensor) -> Tensor:
         """Resize logits bilinearly to the student's label size, else to that of its images x."""
@@ -266,12 +305,12 @@ class SemiSegmentor(BaseModel):
         return self.label_space.class_scores(resize_bilinear(logits, inputs[name].shape[-2:]))
 
     def predict(self, inputs: dict, data_samples: list) -> list:
-        """Add every student's prediction to the data samples.
+        """Add all predictions, those of the students as a rule, to the data samples.
 
         A prediction is the most probable class at the network's input size, brought to the size
         of the sample's label (else of its original image) on the corner-aligned nearest grid.
         """
-        names = [self.primary, *(n for n in self.image_students if n != self.primary)]
+        names = self.outputs
         for name in names:
             classes = self.predict_logits(inputs, name).argmax(1).to(torch.uint8)
             for one, sample in zip(classes, data_samples, strict=True):
@@ -279,7 +318,7 @@ class SemiSegmentor(BaseModel):
                 pred = resize_nearest(one[None], tuple(shape[-2:]))
                 sample.set_field(PixelData(data=pred), f'pred_{name}')
         for sample in data_samples:
-            sample.pred_sem_seg = sample.get(f'pred_{self.primary}').clone()
+            sample.pred_sem_seg = sample.get(f'pred_{names[0]}').clone()
             sample.set_metainfo({'students': names})
         return data_samples
 
@@ -289,6 +328,16 @@ class SemiSegmentor(BaseModel):
             name: self.predict_logits(inputs, name, teacher=True).argmax(1)
             for name in self.teachers
         }
+
+
+def _preprocessor(given: Mapping[str, Any] | None, students: Mapping[str, nn.Module]) -> dict:
+    """Return the config of the preprocessor, with what the students' own ones ask for."""
+    cfg = {'type': 'SemiDataPreprocessor', **(given or {}), 'students': list(students)}
+    sizes = {name: dict(size) for name, size in (cfg.get('sizes') or {}).items()}
+    for name, student in students.items():
+        if own := own_normalisation(name, student):
+            sizes[name] = {**own, **sizes.get(name, {})}
+    return {**cfg, 'sizes': sizes} if sizes else cfg
 
 
 def _teachers_from_students(model: SemiSegmentor, state_dict: dict, prefix: str, *args) -> None:

@@ -1,10 +1,15 @@
 """The base of methods whose student predicts several times from one encoder."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses
+from mmssl.structures import Batch, Step
 
 
 def all_logits(student: nn.Module, x: Tensor) -> list[Tensor]:
@@ -42,7 +47,7 @@ def mutual_distance(p: list[Tensor], sharp: list[Tensor]) -> Tensor:
 class SeveralHeads(SemiSegmentor):
     """Show x_w and u_w together to students with several heads.
 
-    `batch['logits'][student][view]` is a list, an entry for each head. The first head predicts.
+    `logits[student][view]` is a list, an entry for each head. The first head predicts.
 
     Raises:
         ValueError: a student has one head only.
@@ -52,11 +57,11 @@ class SeveralHeads(SemiSegmentor):
     average = True
     """Whether the supervised term is the mean over the heads, and not their sum."""
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the unlabelled view."""
-        return {'u_w': batch['u_w']}
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the unlabelled images too."""
+        return {'u_w': batch['u_w']}, None
 
-    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, list[Tensor]]:
+    def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
         """Return the logits of all heads on every view, from one pass over all views."""
         x = torch.cat(list(views.values()))
         heads = all_logits(self.students[name], x)
@@ -69,11 +74,11 @@ class SeveralHeads(SemiSegmentor):
         parts = [self.to_label_size(name, logits, x).split(counts) for logits in heads]
         return dict(zip(views, map(list, zip(*parts, strict=True)), strict=True))
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return the supervised term of every student, over all its heads."""
         terms = {}
-        for name, logits in batch['logits'].items():
+        for name, z in logits.items():
             y = self.label_space.encode(batch['y'][name])
-            total = sum(self.criterion(head, y) for head in logits['x_w'])
-            terms[f'sup_{name}'] = total / len(logits['x_w']) if self.average else total
+            total = sum(self.criterion(head, y) for head in z['x_w'])
+            terms[f'sup_{name}'] = total / len(z['x_w']) if self.average else total
         return terms

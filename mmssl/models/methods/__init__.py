@@ -7,7 +7,7 @@ from mmssl.models.methods.cpc_sam import CPCSAM
 from mmssl.models.methods.cps import CPS
 from mmssl.models.methods.cross_teaching import CrossTeaching
 from mmssl.models.methods.ddpm import DDPM
-from mmssl.models.methods.fixmatch import FixMatch
+from mmssl.models.methods.fixmatch import FixMatch, FixMatchSSL4MIS
 from mmssl.models.methods.h_sam import HSAM
 from mmssl.models.methods.mc_net import MCNet
 from mmssl.models.methods.mcsd import MCSD
@@ -34,6 +34,7 @@ __all__ = [
     'CrossTeaching',
     'DDPM',
     'FixMatch',
+    'FixMatchSSL4MIS',
     'HSAM',
     'MCCauSSL',
     'MCNet',

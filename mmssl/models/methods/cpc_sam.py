@@ -1,11 +1,17 @@
 """CPC-SAM: two SAM decoders prompt each other and learn from the prompted predictions."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 import torch
 from torch import Tensor
 
 from mmssl.models.base.label_space import ExclusiveClasses
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 
 ROUNDS = {1: (1, 2), 2: (2, 1)}
 """Step to the decoder i that learns with prompts and the decoder j that they come from."""
@@ -45,19 +51,19 @@ class CPCSAM(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         cross_start: int = 5000,
         three_steps: bool = True,
         cross_weight: float = 0.4,
         prompt_weight: float = 0.05,
         unsup_criterion: dict | None = None,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        defaults = dict(
-            sup_loss=dict(type='DiceCELoss', ce_weight=0.2, dice_weight=0.8, eps=1e-5),
-            ramp=dict(type='ConstantRamp'),
+        options.setdefault(
+            'sup_loss', dict(type='DiceCELoss', ce_weight=0.2, dice_weight=0.8, eps=1e-5)
         )
-        super().__init__(*args, **{**defaults, **kwargs})
+        options.setdefault('ramp', dict(type='ConstantRamp'))
+        super().__init__(**options)
         self.cross_start, self.three_steps = cross_start, three_steps
         self.cross_weight, self.prompt_weight = cross_weight, prompt_weight
         self.unsup_criterion = MODELS.build(
@@ -78,34 +84,32 @@ class CPCSAM(SemiSegmentor):
     @property
     def phases(self) -> int:
         """Optimiser steps of the iteration under way."""
-        return 3 if self.three_steps and self.iter >= self.cross_start else 1
+        return 3 if self.three_steps and self.step.iter >= self.cross_start else 1
 
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """What the loss under way is made of: 0 for L_1, 1 and 2 for the two L_cross."""
-        if self.iter < self.cross_start:
+    def rounds(self, step: Step) -> tuple[int, ...]:
+        """Return what a loss is made of: 0 for L_1, 1 and 2 for the two L_cross."""
+        if step.iter < self.cross_start:
             return (0,)
-        return (self.phase,) if self.three_steps else (0, 1, 2)
+        return (step.phase,) if self.three_steps else (0, 1, 2)
 
-    @property
-    def rounds(self) -> list[tuple[int, int]]:
-        """The pairs (i, j) of the loss under way."""
-        return [pair for step, pair in ROUNDS.items() if step in self.steps]
+    def prompting(self, step: Step) -> list[tuple[int, int]]:
+        """Return the pairs (i, j) of a loss."""
+        return [pair for number, pair in ROUNDS.items() if number in self.rounds(step)]
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the unlabelled view."""
-        return {'u_w': batch['u_w']}
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the unlabelled images too."""
+        return {'u_w': batch['u_w']}, None
 
-    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Return on every view the logits that the steps need, from one pass of the encoder.
+    def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Return on every view the logits that the step needs, from one pass of the encoder.
 
         They are named `coarse_<i>`, `optimal_<i>` and `random_<i>` for z_i, o_i and o'_i.
         """
         student, found, x = self.students[name], {}, torch.cat(list(views.values()))
         head, features = student.decode_head, student.extract_feat(x)
-        if 0 in self.steps:
+        if 0 in self.rounds(self.step):
             found['coarse_1'], found['coarse_2'] = head.forward_all(features)
-        for i, j in self.rounds:
+        for i, j in self.prompting(self.step):
             if f'coarse_{j}' not in found:
                 found[f'coarse_{j}'] = head.coarse(features, j - 1, detach=True)
             both = head.prompted(features, found[f'coarse_{j}'], i - 1)
@@ -114,14 +118,14 @@ class CPCSAM(SemiSegmentor):
         parts = {key: self.to_label_size(name, z, x).split(counts) for key, z in found.items()}
         return {view: {key: part[n] for key, part in parts.items()} for n, view in enumerate(views)}
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `sup_<student>` without prompts and `prompted_<i>_<student>` with them."""
         terms = {}
-        for name, logits in batch['logits'].items():
-            x, y = logits['x_w'], self.label_space.encode(batch['y'][name])
-            outputs = {'sup': ('coarse_1', 'coarse_2')} if 0 in self.steps else {}
+        for name, z in logits.items():
+            x, y = z['x_w'], self.label_space.encode(batch['y'][name])
+            outputs = {'sup': ('coarse_1', 'coarse_2')} if 0 in self.rounds(step) else {}
             outputs.update(
-                {f'prompted_{i}': (f'optimal_{i}', f'random_{i}') for i, _ in self.rounds}
+                {f'prompted_{i}': (f'optimal_{i}', f'random_{i}') for i, _ in self.prompting(step)}
             )
             terms.update(
                 {
@@ -131,12 +135,12 @@ class CPCSAM(SemiSegmentor):
             )
         return terms
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `cross_<j>_<student>` of z_j, and `consistent_<i>_<student>` of o'_i."""
         terms = {}
-        for name, logits in batch['logits'].items():
-            u = logits['u_w']
-            for i, j in self.rounds:
+        for name, z in logits.items():
+            u = z['u_w']
+            for i, j in self.prompting(step):
                 q = self.pseudo_label(u[f'optimal_{i}'], u[f'random_{i}'])
                 cross, consistent = (
                     self.unsup_criterion(u[key], q) for key in (f'coarse_{j}', f'random_{i}')

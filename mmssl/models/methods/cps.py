@@ -1,15 +1,27 @@
 """CPS: two networks learn from each other's hard pseudo-labels."""
 
 from collections.abc import Mapping
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.strategies.mixing import box_mask, box_side, pairs, paste
+from mmssl.models.base.terms import Losses
+from mmssl.models.strategies.mixing import pairs, paste
 from mmssl.models.strategies.pseudo_label import learn_from_others
 from mmssl.registry import MODELS
-from mmssl.utils.resize import resize_mask
+from mmssl.structures import Batch, Step
+
+
+class CPSOptions(Options, total=False):
+    """What `CPS` takes."""
+
+    cps_weight: float
+    unsup_criterion: dict[str, Any] | None
+    on_labelled: bool
+    cutmix: bool
 
 
 @MODELS.register_module()
@@ -46,14 +58,14 @@ class CPS(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         cps_weight: float = 1.0,
         unsup_criterion: dict | None = None,
         on_labelled: bool = False,
         cutmix: bool = False,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(**options)
         if len(self.students) < 2:
             raise ValueError(
                 f'{type(self).__name__} needs two students that teach each other, '
@@ -63,30 +75,30 @@ class CPS(SemiSegmentor):
         self.unsup_criterion = MODELS.build(dict(unsup_criterion or self.cross_criterion))
         self.on_labelled, self.cutmix = on_labelled, cutmix
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the unlabelled view, mixed in pairs where asked for."""
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, dict[str, Tensor]]:
+        """Show the unlabelled view, or where asked for its mixed pairs with their labels."""
         if not self.cutmix:
-            return {'u_w': batch['u_w']}
-        box = box_mask(batch['box'][0::2], box_side(batch, batch['u_w'][self.primary]))
-        batch['target'], mixed = {}, {}
+            return {'u_w': batch['u_w']}, {}
+        boxes, targets, mixed = Batch(batch), {}, {}
+        boxes['box'] = batch['box'][0::2]
         for name, (u, partner) in pairs(batch, 'u_w', self.students).items():
             with torch.no_grad():
                 logits = self.forward_views(name, {'u': u, 'partner': partner})
             label = {view: self.label_space.harden(z) for view, z in logits.items()}
-            inside = resize_mask(box, label['u'].shape[-2:])
-            batch['target'][name] = paste(label['u'], label['partner'], inside)
-            mixed[name] = paste(u, partner, resize_mask(box, u.shape[-2:]))
-        return {'u_m': mixed}
+            inside = self.inside(boxes, 'box', label['u'].shape[-2:])
+            targets[name] = paste(label['u'], label['partner'], inside)
+            mixed[name] = paste(u, partner, self.inside(boxes, 'box', u.shape[-2:]))
+        return {'u_m': mixed}, targets
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `cps_<student>`: the student on the labels of every other one."""
         view, harden = 'u_m' if self.cutmix else 'u_w', self.label_space.harden
-        logits, labels = {}, {}
-        for name, z in batch['logits'].items():
-            logits[name] = z[view]
-            labels[name] = batch['target'][name] if self.cutmix else harden(z[view])
+        own, labels = {}, {}
+        for name, z in logits.items():
+            own[name] = z[view]
+            labels[name] = targets[name] if self.cutmix else harden(z[view])
             if self.on_labelled:
-                logits[name] = torch.cat([z['x_w'], logits[name]])
+                own[name] = torch.cat([z['x_w'], own[name]])
                 labels[name] = torch.cat([harden(z['x_w']), labels[name]])
-        losses = learn_from_others(logits, labels, self.unsup_criterion)
+        losses = learn_from_others(own, labels, self.unsup_criterion)
         return {f'cps_{name}': self.cps_weight * loss for name, loss in losses.items()}

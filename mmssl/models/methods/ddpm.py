@@ -1,7 +1,7 @@
 """A denoising diffusion model on images without labels: the first stage of MCSD."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmssl.models.diffusion.unet import noise_schedule
 from mmssl.registry import MODELS
+from mmssl.structures import Step
 
 
 @MODELS.register_module()
@@ -32,6 +33,10 @@ class DDPM(BaseModel):
         zero_init: let every residual branch and the output start at zero, as in guided-diffusion.
         data_preprocessor: further options of `SemiDataPreprocessor`.
     """
+
+    step = Step()
+    phases = 1
+    outputs: Sequence[str] = ()
 
     def __init__(
         self,
@@ -62,6 +67,9 @@ class DDPM(BaseModel):
         self.num_train_timesteps = num_train_timesteps
         self.zero_init = zero_init
         self.schedule = noise_schedule(num_train_timesteps)
+
+    def check_data(self, metainfo: Mapping) -> None:
+        """Accept any data set: masks are not looked at."""
 
     @torch.no_grad()
     def init_weights(self) -> None:

@@ -1,10 +1,16 @@
 """H-SAM: a second decoder refines what SAM's own decoder says."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 from torch import Tensor
 
 from mmssl.models.base.label_space import ExclusiveClasses
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_nearest
 
 
@@ -39,17 +45,17 @@ class HSAM(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         dice_weight: float = 0.9,
         start: float = 0.6,
         decay: float = 0.99,
         epochs: int = 300,
         sup_loss: dict | None = None,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
         weights = dict(ce_weight=1 - dice_weight, dice_weight=dice_weight)
         sup_loss = sup_loss or dict(type='DiceCELoss', eps=1e-5, **weights)
-        super().__init__(*args, sup_loss=sup_loss, **kwargs)
+        super().__init__(sup_loss=sup_loss, **options)
         self.start, self.decay, self.epochs = start, decay, epochs
         for name, student in self.students.items():
             if not hasattr(student.decode_head, 'forward_stages'):
@@ -64,30 +70,29 @@ class HSAM(SemiSegmentor):
                 f'{type(self.label_space).__name__}'
             )
 
-    @property
-    def fine_weight(self) -> float:
-        """Weight w of the second decoder's term in this iteration."""
-        epoch = self.iter // (self.max_iters / self.epochs)
+    def fine_weight(self, step: Step) -> float:
+        """Return the weight w of the second decoder's term."""
+        epoch = step.iter // (step.max_iters / self.epochs)
         return self.start ** (self.decay**epoch)
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the label: `ClassNoise` may ask for the classes of x_w."""
-        return {'y': batch['y']}
+    def forward_students(
+        self, batch: Batch, views: Mapping[str, Mapping[str, Tensor]], step: Step
+    ) -> dict[str, dict[str, Tensor]]:
+        """Return the logits of both decoders on x_w; `ClassNoise` may ask for its classes."""
+        logits = {}
+        for name, student in self.students.items():
+            features = student.extract_feat(views['x_w'][name])
+            coarse, fine = student.decode_head.forward_stages(features, batch['y'][name])
+            logits[name] = {'coarse': coarse.float(), 'fine': fine.float()}
+        return logits
 
-    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the logits of both decoders on x_w."""
-        student = self.students[name]
-        features = student.extract_feat(views['x_w'])
-        coarse, fine = student.decode_head.forward_stages(features, views['y'])
-        return {'coarse': coarse.float(), 'fine': fine.float()}
-
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
-        """Return the weighted terms of both decoders."""
-        weight, terms = self.fine_weight, {}
-        for name, logits in batch['logits'].items():
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+        """Return the weighted terms of both decoders, and `fine_weight`."""
+        weight, terms, curves = self.fine_weight(step), {}, {}
+        for name, z in logits.items():
             for stage, factor in (('coarse', 1 - weight), ('fine', weight)):
-                y = resize_nearest(batch['y'][name], tuple(logits[stage].shape[-2:]))
-                loss = self.criterion(logits[stage], self.label_space.encode(y))
+                y = resize_nearest(batch['y'][name], tuple(z[stage].shape[-2:]))
+                loss = self.criterion(z[stage], self.label_space.encode(y))
                 terms[f'sup_{name}_{stage}'] = factor * loss
-            batch['curves'] = {'fine_weight': logits['fine'].new_full((), weight)}
-        return terms
+            curves['fine_weight'] = z['fine'].new_full((), weight)
+        return terms, curves

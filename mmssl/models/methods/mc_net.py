@@ -1,11 +1,16 @@
 """MC-Net and MC-Net+: decoders that upsample differently follow each other, sharpened."""
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Any, Unpack
 
+import torch
+
+from mmssl.models.base.options import Options
 from mmssl.models.base.several_heads import SeveralHeads, mutual_distance
+from mmssl.models.base.terms import Losses
 from mmssl.models.strategies.pseudo_label import sharpen_each
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 
 
 @MODELS.register_module()
@@ -31,16 +36,16 @@ class MCNet(SeveralHeads):
 
     average = False
 
-    def __init__(self, *args, temperature: float = 0.1, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, temperature: float = 0.1, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
         self.temperature = temperature
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `mutual_<student>`, over labelled and unlabelled images."""
         terms = {}
-        for name, views in batch['logits'].items():
+        for name, views in logits.items():
             decoders = [torch.cat(both) for both in zip(views['x_w'], views['u_w'], strict=True)]
-            p = [self.label_space.prob(logits) for logits in decoders]
+            p = [self.label_space.prob(z) for z in decoders]
             sharp = [sharpen_each(p_i, self.temperature) for p_i in p]
             terms[f'mutual_{name}'] = mutual_distance(p, sharp)
         return terms

@@ -1,10 +1,15 @@
 """MCSD: diffusion features and two strong views guide a U-Net."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 import torch
 from torch import Tensor
 
-from mmssl.models.methods.unimatch import UniMatch
+from mmssl.models.base.terms import Terms
+from mmssl.models.methods.unimatch import UniMatch, UniMatchOptions
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 
 
 @MODELS.register_module()
@@ -32,9 +37,10 @@ class MCSD(UniMatch):
         feature_student: name of network B.
         label_features: train B on the labelled slices too (`w_x L_x(B(phi(x_w)), y)`); as
             published, B only follows A.
-        inference: `a` predicts from network A alone, without diffusion model; `b` from B alone;
-            `mean` from the mean of both networks' probabilities.
-        **kwargs: of `UniMatch`; `feature_dropout` is off by default. The article speaks of "random
+        inference: what `pred_sem_seg` is: `a` predicts from network A alone, without diffusion
+            model; `b` from B alone; `mean` from the mean of both networks' probabilities, which is
+            the prediction `mean`.
+        **options: of `UniMatch`; `feature_dropout` is off by default. The article speaks of "random
             network dropout": the U-Net's own, as here, or these dropped channels (0.5).
 
     Raises:
@@ -43,15 +49,16 @@ class MCSD(UniMatch):
 
     def __init__(
         self,
-        *args,
+        *,
         neck: dict | None = None,
         image_level: bool = True,
         feature_student: str = 'feature_unet',
         label_features: bool = False,
         inference: str = 'a',
-        **kwargs,
+        **options: Unpack[UniMatchOptions],
     ) -> None:
-        super().__init__(*args, **{'feature_dropout': None, **kwargs})
+        options.setdefault('feature_dropout', None)
+        super().__init__(**options)
         if inference not in ('a', 'b', 'mean') or (inference != 'a' and neck is None):
             raise ValueError(f"inference={inference!r}: choose 'a', or with a neck 'b' or 'mean'.")
         if (feature_student in self.students) != (neck is not None):
@@ -79,40 +86,45 @@ class MCSD(UniMatch):
         """Names of the students that see images: all but network B."""
         return [name for name in self.students if name != self.feature_student]
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the views of UniMatch for A, and the features for B."""
-        views = super().student_views(batch)
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the views of UniMatch to A, and the features to B."""
+        views, partners = super().prepare(batch, step)
         views['x_w'] = {name: batch['x_w'][name] for name in self.image_students}
         if self.neck is not None:
             views['u_f'] = {self.feature_student: self.features(batch, 'u', slice(0, None, 2))}
             if self.label_features:
                 views['x_w'][self.feature_student] = self.features(batch, 'x', slice(None))
-        return views
+        return views, partners
 
-    def features(self, batch: dict, kind: str, which: slice) -> Tensor:
+    def features(self, batch: Batch, kind: str, which: slice) -> Tensor:
         """Return the features of labelled (`x`) or unlabelled (`u`) weak views, (N, D, H, W)."""
         maps = batch.get(f'{kind}_maps')
         if maps is not None:
             return self.neck.from_maps(maps[which], batch[f'{kind}_grid'][which])
         return self.neck(batch[f'{kind}_w'][self.primary][which])
 
-    def feature_loss(self, name: str, batch: dict) -> dict[str, Tensor]:
+    def feature_loss(self, name: str, logits: Mapping, target: tuple[Tensor, Tensor]) -> Terms:
         """Return B's term, which follows the primary network A, and A's with dropped channels."""
-        terms = super().feature_loss(name, batch)
+        terms = super().feature_loss(name, logits, target)
         if self.neck is not None and name == self.primary:
-            logits = batch['logits'][self.feature_student]['u_f']
-            term = self.unsup_criterion(logits, *batch['target'])
+            term = self.unsup_criterion(logits[self.feature_student]['u_f'], *target)
             terms['feature'] = self.weights['feature'] * term
         return terms
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the predictions: A's, and before it what `inference` asks for."""
+        asked = {'a': [], 'b': [self.feature_student], 'mean': ['mean']}[self.inference]
+        return [*asked, *super().outputs]
 
     @torch.no_grad()
     def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
         """Return scores of the classes (N, C, H, W), see `SemiSegmentor.predict_logits`."""
-        scores = super().predict_logits(inputs, name, teacher)
-        if self.inference == 'a' or name != self.primary:
-            return scores
-        features = {self.feature_student: self.neck(inputs[name])}
-        other = super().predict_logits(features, self.feature_student)
-        if self.inference == 'b':
-            return other
-        return ((scores.softmax(1) + other.softmax(1)) / 2).log()
+        if name not in (self.feature_student, 'mean'):
+            return super().predict_logits(inputs, name, teacher)
+        features = {self.feature_student: self.neck(inputs[self.primary])}
+        of_b = super().predict_logits(features, self.feature_student)
+        if name == self.feature_student:
+            return of_b
+        of_a = super().predict_logits(inputs, self.primary)
+        return ((of_a.softmax(1) + of_b.softmax(1)) / 2).log()

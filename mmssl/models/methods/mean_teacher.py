@@ -1,10 +1,25 @@
 """Mean Teacher: a student follows the average of its past on noisy images."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 from torch import Tensor
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses, split_curves
 from mmssl.models.strategies.uncertainty import add_noise
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
+
+
+class MeanTeacherOptions(Options, total=False):
+    """What `MeanTeacher` takes."""
+
+    consistency: dict[str, Any] | None
+    noise_std: float
+    noise_limit: float
+    start: int
 
 
 @MODELS.register_module()
@@ -36,39 +51,40 @@ class MeanTeacher(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         consistency: dict | None = None,
         noise_std: float = 0.1,
         noise_limit: float = 0.2,
         start: int = 0,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            *args, **{'ramp': dict(type='GaussianRamp', scale=0.1, stairs=200), **kwargs}
-        )
+        options.setdefault('ramp', dict(type='GaussianRamp', scale=0.1, stairs=200))
+        super().__init__(**options)
         if alone := sorted(set(self.students) - set(self.teachers)):
             raise ValueError(f'Every student needs a teacher: name {alone} in `teachers` too.')
         self.consistency = MODELS.build(consistency or dict(type='MSEConsistencyLoss'))
         self.noise = dict(std=noise_std, limit=noise_limit)
         self.start = start
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the unlabelled weak view."""
-        return {'u_w': batch['u_w']}
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the unlabelled images too."""
+        return {'u_w': batch['u_w']}, None
 
     def noisy_teacher(self, name: str, x: Tensor) -> Tensor:
         """Return the teacher's probabilities (N, C, H, W) on images with new noise."""
         return self.teacher_prob(name, add_noise(x, **self.noise))
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `consistency_<student>`, 0 before `start`."""
-        begun = float(self.iter >= self.start)
-        return {
-            f'consistency_{name}': begun
-            * self.consistency_loss(name, self.label_space.prob(logits['u_w']), batch)
-            for name, logits in batch['logits'].items()
-        }
+        terms, curves, begun = {}, {}, float(step.iter >= self.start)
+        for name, z in logits.items():
+            term, of_term = split_curves(self.consistency_terms(name, z, batch, step))
+            curves.update(of_term)
+            terms.update({key: begun * value for key, value in term.items()})
+        return terms, curves
 
-    def consistency_loss(self, name: str, p: Tensor, batch: dict) -> Tensor:
-        """Return the distance of the student's probabilities p to its teacher's."""
-        return self.consistency(p, self.noisy_teacher(name, batch['u_w'][name]))
+    def consistency_terms(self, name: str, logits: Mapping, batch: Batch, step: Step) -> Losses:
+        """Return the distance of a student's probabilities to its teacher's."""
+        p = self.label_space.prob(logits['u_w'])
+        distance = self.consistency(p, self.noisy_teacher(name, batch['u_w'][name]))
+        return {f'consistency_{name}': distance}

@@ -1,5 +1,8 @@
 """SAMed: SAM with LoRA learns to segment classes, from labels alone."""
 
+from typing import Unpack
+
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.registry import MODELS
 
@@ -30,10 +33,14 @@ class SAMed(SemiSegmentor):
     """
 
     def __init__(
-        self, *args, dice_weight: float = 0.8, sup_loss: dict | None = None, **kwargs
+        self,
+        *,
+        dice_weight: float = 0.8,
+        sup_loss: dict | None = None,
+        **options: Unpack[Options],
     ) -> None:
         if not 0 <= dice_weight <= 1:
             raise ValueError(f'dice_weight must be between 0 and 1, got {dice_weight}')
         weights = dict(ce_weight=1 - dice_weight, dice_weight=dice_weight)
         sup_loss = sup_loss or dict(type='DiceCELoss', eps=1e-5, **weights)
-        super().__init__(*args, sup_loss=sup_loss, **kwargs)
+        super().__init__(sup_loss=sup_loss, **options)

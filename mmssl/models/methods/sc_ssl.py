@@ -1,12 +1,15 @@
 """SC-SSL, a sketch: a network that corrects two others teaches them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses, split_curves
 from mmssl.models.losses.consistency import edge_distance
 from mmssl.models.strategies.contrastive import (
     class_contrast,
@@ -15,6 +18,7 @@ from mmssl.models.strategies.contrastive import (
     record_input,
 )
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_bilinear, resize_nearest
 
 
@@ -37,7 +41,7 @@ class SCSSL(SemiSegmentor):
 
     InfoNCE_i pulls each pixel's projected features (what the last convolution of network i sees)
     to the mean of its class in the batch, away from those of the others; every class counts the
-    same. g predicts at test time, under the name of the primary student.
+    same. g predicts at test time, as `corrected`.
 
     Args:
         channels: of the two hidden layers of g and of the projections.
@@ -54,17 +58,16 @@ class SCSSL(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         channels: int = 16,
         norm_cfg: dict | None = None,
         structure_weight: float = 1.0,
         contrast_weight: float = 0.1,
         temperature: float = 0.1,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            *args, **{'ramp': dict(type='GaussianRamp', scale=0.1, stairs=200), **kwargs}
-        )
+        options.setdefault('ramp', dict(type='GaussianRamp', scale=0.1, stairs=200))
+        super().__init__(**options)
         if len(self.students) != 2:
             raise ValueError(f'SCSSL needs two students, found {list(self.students)}')
         self.order = sorted(self.students)  # a written config has its keys in another order
@@ -86,11 +89,11 @@ class SCSSL(SemiSegmentor):
         self.structure_weight, self.contrast_weight = structure_weight, contrast_weight
         self.temperature = temperature
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the unlabelled weak view."""
-        return {'u_w': batch['u_w']}
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the unlabelled images too."""
+        return {'u_w': batch['u_w']}, None
 
-    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the logits of x_w and u_w, and under `u_f` the features of u_w."""
         with record_input(last_convolution(name, self.students[name])) as seen:
             logits = super().forward_views(name, views)
@@ -102,36 +105,42 @@ class SCSSL(SemiSegmentor):
         probs = [resize_bilinear(self.label_space.prob(z.detach()), size) for z in logits]
         return self.corrector(torch.cat(probs, 1)).float()
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return the supervised terms of both students and of g."""
-        z = self.correct([batch['logits'][name]['x_w'] for name in self.order])
+        z = self.correct([logits[name]['x_w'] for name in self.order])
         y = self.label_space.encode(batch['y'][self.order[0]])
-        return {**super().sup_loss(batch), 'sup_corrector': self.criterion(z, y)}
+        terms, curves = split_curves(super().sup_loss(batch, logits, targets, step))
+        return {**terms, 'sup_corrector': self.criterion(z, y)}, curves
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `cross_`, `structure_` and `contrast_<student>`."""
         with torch.no_grad():
-            z = self.correct([batch['logits'][name]['u_w'] for name in self.order])
+            z = self.correct([logits[name]['u_w'] for name in self.order])
             corrected = self.label_space.prob(z)
             target = self.label_space.decide(corrected)[1]
             classes = self.label_space.class_map(corrected)
         terms = {}
-        for name, logits in batch['logits'].items():
-            size = logits['u_w'].shape[-2:]
-            p, g = self.label_space.prob(logits['u_w']), resize_bilinear(corrected, size)
-            terms[f'cross_{name}'] = self.criterion(logits['u_w'], resize_nearest(target, size))
+        for name, own in logits.items():
+            size = own['u_w'].shape[-2:]
+            p, g = self.label_space.prob(own['u_w']), resize_bilinear(corrected, size)
+            terms[f'cross_{name}'] = self.criterion(own['u_w'], resize_nearest(target, size))
             terms[f'structure_{name}'] = self.structure_weight * edge_distance(p, g)
-            f = self.project[name](logits['u_f']).float()
+            f = self.project[name](own['u_f']).float()
             label = resize_nearest(classes, f.shape[-2:]).flatten()
             terms[f'contrast_{name}'] = self.contrast_weight * class_contrast(
                 pixel_rows(f), label, self.label_space.table.shape[1], self.temperature
             )
         return terms
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the predictions: g's, which is no student's, then those of the students."""
+        return ['corrected', *super().outputs]
+
     @torch.no_grad()
     def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
-        """Return scores of the classes (N, C, H, W); those of g for the primary student."""
-        if name != self.primary or teacher:
+        """Return scores of the classes (N, C, H, W); `corrected` are those of g."""
+        if name != 'corrected':
             return super().predict_logits(inputs, name, teacher)
         z = self.correct([self.students[n](inputs[n], mode='tensor') for n in self.order])
-        return self.label_space.class_scores(resize_bilinear(z, inputs[name].shape[-2:]))
+        return self.label_space.class_scores(resize_bilinear(z, inputs[self.primary].shape[-2:]))

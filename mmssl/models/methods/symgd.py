@@ -1,13 +1,18 @@
 """SymGD: copy-paste both ways, and two pseudo-labels that must agree."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 import torch
 from torch import Tensor
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses
 from mmssl.models.strategies.frequency import mix_amplitude
-from mmssl.models.strategies.mixing import box_mask, box_side, paste, repeat_to
+from mmssl.models.strategies.mixing import paste, repeat_to
 from mmssl.registry import MODELS, THRESHOLDS
-from mmssl.utils.resize import resize_mask
+from mmssl.structures import Batch, Step
 
 
 @MODELS.register_module()
@@ -40,36 +45,47 @@ class SymGD(SemiSegmentor):
     """
 
     def __init__(
-        self, *args, threshold: dict | None = None, amplitude: float | None = 0.01, **kwargs
+        self,
+        *,
+        threshold: dict | None = None,
+        amplitude: float | None = 0.01,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(**options)
         if alone := sorted(set(self.students) - set(self.teachers)):
             raise ValueError(f'Every student needs a teacher: name {alone} in `teachers` too.')
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
         self.amplitude = amplitude
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the intermediate images ul and lu, and the strong view."""
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the intermediate images ul and lu, and the strong view."""
         views = {'ul': {}, 'lu': {}, 'u_s': batch['u_s']}
-        batch['target'], batch['curves'] = {}, {}
-        box = box_mask(batch['box'], box_side(batch, batch['u_w'][self.primary]))
+        taught, curves = {}, {}
         for name in self.students:
             u_w, u_s = batch['u_w'][name], batch['u_s'][name]
-            x, y = (repeat_to(batch[key][name], len(u_w)) for key in ('x_w', 'y'))
-            y, mutated = self.label_space.encode(y), self.mutate(x, u_w)
-            box_x, box_y = (resize_mask(box, size.shape[-2:]) for size in (u_w, y))
+            x, y = self.partners(batch, name)
+            y, mutated = self.label_space.encode(y), self.mutate(name, x, u_w, step)
+            box_x, box_y = (self.inside(batch, 'box', z.shape[-2:]) for z in (u_w, y))
             label, mask = self.pseudo_label(name, u_w)
-            batch['curves'][f'mask_{name}'] = mask.mean()
+            curves[f'mask_{name}'] = mask.mean()
             guide = self.guidance(name, (x, u_w), (box_x, box_y), (label, mask))
             ones = torch.ones_like(mask)
             views['ul'][name] = paste(u_s, mutated, box_x)
             views['lu'][name] = paste(mutated, u_s, box_x)
-            batch['target'][name] = {
+            taught[name] = {
                 'ul': (paste(label, y, box_y), paste(mask, ones, box_y)),
                 'lu': (paste(y, label, box_y), paste(ones, mask, box_y)),
                 'u_s': guide,
             }
-        return views
+        return views, (taught, curves)
+
+    def partners(self, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
+        """Return for each unlabelled image the labelled one that it is mixed with, and its label.
+
+        They are taken in order, from the start again where there are fewer.
+        """
+        count = len(batch['u_w'][name])
+        return repeat_to(batch['x_w'][name], count), repeat_to(batch['y'][name], count)
 
     def pseudo_label(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the teacher's label of images and which pixels count, 0 or 1 in float."""
@@ -99,23 +115,25 @@ class SymGD(SemiSegmentor):
         )
         return merged, confident * mask * (merged == label)
 
-    def mutate(self, x: Tensor, u_w: Tensor) -> Tensor:
+    def mutate(self, name: str, x: Tensor, u_w: Tensor, step: Step) -> Tensor:
         """Return x~, labelled images with amplitudes of the unlabelled ones."""
         if self.amplitude is None:
             return x
-        mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
-        degree = torch.rand(len(x), 1, 1, 1, device=x.device) * (self.iter / self.max_iters)
-        grey, style = x.float() * std + mean, u_w.float() * std + mean
+        degree = torch.rand(len(x), 1, 1, 1, device=x.device) * step.progress
+        of = self.data_preprocessor
+        grey, style = (of.grey(name, z.float()) for z in (x, u_w))
         mixed = mix_amplitude(grey, style, self.amplitude, degree)
-        return (mixed.clamp(0, 255) - mean) / std
+        return of.scaled(name, mixed.clamp(0, 255))
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `ul_<student>`, `lu_<student>` and `direct_<student>`, the latter with lambda."""
-        weights = {'ul': 1.0, 'lu': 1.0, 'u_s': self.ramp(self.iter, self.max_iters)}
+        taught, curves = targets
+        weights = {'ul': 1.0, 'lu': 1.0, 'u_s': self.ramp(step.iter, step.max_iters)}
         names = {'ul': 'ul', 'lu': 'lu', 'u_s': 'direct'}
-        return {
+        terms = {
             f'{names[view]}_{name}': weight
-            * self.criterion(batch['logits'][name][view], *batch['target'][name][view])
+            * self.criterion(logits[name][view], *taught[name][view])
             for name in self.students
             for view, weight in weights.items()
         }
+        return terms, curves

@@ -1,13 +1,19 @@
 """SynFoC: a foundation model and a conventional one teach each other."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
 import torch
 from torch import Tensor
 
 from mmssl.models.base.label_space import OverlappingParts
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.strategies.mixing import box_mask, box_side, paste
+from mmssl.models.base.terms import Curves, Losses
+from mmssl.models.strategies.mixing import box_mask, paste
 from mmssl.models.strategies.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
+from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_bilinear, resize_mask
 
 
@@ -20,7 +26,7 @@ class SynFoC(SemiSegmentor):
 
     With teachers q^f (foundation) and q^c (conventional) on the weak view u_w::
 
-        alpha = self x mutual confidence              (SMC, `SMCEnsembleHook`)
+        alpha = self x mutual confidence              (SMC, `ensemble`)
         e     = (1 - alpha) q^f + alpha q^c,  yhat = argmax e,  W = [max e > tau]
         u_c   = u_s outside, x_w inside a random box; yhat and W alike (y and 1 inside)
         L     = L_x + weight(t) (L_u + L_consistent + L_discrepant)
@@ -34,7 +40,7 @@ class SynFoC(SemiSegmentor):
         foundation: name of the foundation student.
         conventional: name of the conventional student.
         threshold: pixels that count; tau of the paper.
-        ensemble: rule of alpha until `SMCEnsembleHook` brings another.
+        ensemble: rule of alpha.
         consistency: loss between the students on u_c, or None to leave it out.
         smooth: summand of the Dice that makes the confidences; 0 for the paper's formula.
 
@@ -44,16 +50,16 @@ class SynFoC(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         foundation: str = 'sam',
         conventional: str = 'unet',
         threshold: dict | None = None,
         ensemble: dict | None = None,
         consistency: dict | None = None,
         smooth: float = 1.0,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(**options)
         self.foundation, self.conventional = foundation, conventional
         self._check_names('foundation and conventional', [foundation, conventional])
         self.smooth = smooth
@@ -69,36 +75,39 @@ class SynFoC(SemiSegmentor):
                 f"dict(type='CDCRLoss', activation='{fitting}')"
             )
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return u_c, the strong unlabelled view with a box of the labelled image pasted in."""
-        targets, batch['curves'] = self.targets(batch['u_w'])
-        box = box_mask(batch['box'], box_side(batch, batch['u_w'][self.conventional]))
-        batch['target'], u_c = {}, {}
-        for name, (label, confident) in targets.items():
-            inside = resize_mask(box, label.shape[-2:])
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show u_c, and teach each student its label and mask (N, H, W) there."""
+        lessons, curves = self.lessons(batch['u_w'])
+        taught, u_c = {}, {}
+        for name, (label, confident) in lessons.items():
+            inside = self.inside(batch, 'box', label.shape[-2:])
             y = self.label_space.encode(batch['y'][name])
             confident = paste(confident, torch.ones_like(confident), inside)
-            batch['target'][name] = paste(label, y, inside), confident
+            taught[name] = paste(label, y, inside), confident
             u_s = batch['u_s'][name]
-            u_c[name] = paste(u_s, batch['x_w'][name], resize_mask(box, u_s.shape[-2:]))
-        return {'u_c': u_c}
+            u_c[name] = paste(u_s, batch['x_w'][name], self.inside(batch, 'box', u_s.shape[-2:]))
+        return {'u_c': u_c}, (taught, curves)
+
+    def inside(self, batch: Batch, key: str, size: Sequence[int]) -> Tensor:
+        """Return masks (N, 1, h, w) of the boxes, in pixels of the U-Net's images."""
+        return box_mask(batch[key], size, batch['u_w'][self.conventional].shape[-1])
 
     @torch.no_grad()
-    def targets(self, u_w: dict[str, Tensor]) -> tuple[dict[str, tuple], dict[str, Tensor]]:
-        """Return each student's label and mask (N, H, W), and the curves of the confidences."""
+    def lessons(self, u_w: dict[str, Tensor]) -> tuple[dict[str, tuple[Tensor, Tensor]], Curves]:
+        """Return yhat and W (N, H, W) for each student, and the curves of the confidences."""
         q_f, q_c, alphas, confidences = self.teach(u_w)
         sizes = {self.foundation: q_f.shape[-2:], self.conventional: q_c.shape[-2:]}
-        q_f, targets = resize_bilinear(q_f, q_c.shape[-2:]), {}
+        q_f, lessons = resize_bilinear(q_f, q_c.shape[-2:]), {}
         for name, alpha in alphas.items():
             e = resize_bilinear(mix(q_f, q_c, alpha), sizes[name])
             confidence, label = self.label_space.decide(e)
-            targets[name] = label, self.threshold(confidence).float()
+            lessons[name] = label, self.threshold(confidence).float()
         curves = {
             'alpha': alphas[self.conventional],
-            'mask': targets[self.conventional][1],
+            'mask': lessons[self.conventional][1],
             **confidences,
         }
-        return targets, {key: value.mean() for key, value in curves.items()}
+        return lessons, {key: value.mean() for key, value in curves.items()}
 
     @torch.no_grad()
     def teach(self, u_w: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict, dict]:
@@ -111,7 +120,7 @@ class SynFoC(SemiSegmentor):
         self_conf = agreement(of_student, of_c, self.smooth)
         low = resize_mask(of_c.float(), q_f.shape[-2:]) > 0
         mutual_conf = agreement(low, of_f, self.smooth)
-        alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, self.iter / self.max_iters)
+        alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, self.step.progress)
         alphas = {self.foundation: alpha_f, self.conventional: alpha_c}
         return q_f, q_c, alphas, {'self_conf': self_conf, 'mutual_conf': mutual_conf}
 
@@ -119,16 +128,16 @@ class SynFoC(SemiSegmentor):
         """Return which pixels belong to each part, boolean (K, N, H, W)."""
         return self.label_space.members(self.label_space.decide(prob)[1])
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `unsup_<student>` of both students, `consistent` and `discrepant`."""
-        logits = {name: views['u_c'] for name, views in batch['logits'].items()}
+        taught, curves = targets
+        u_c = {name: z['u_c'] for name, z in logits.items()}
         terms = {
-            f'unsup_{name}': self.criterion(logits[name], *batch['target'][name])
-            for name in self.students
+            f'unsup_{name}': self.criterion(u_c[name], *taught[name]) for name in self.students
         }
         if self.consistency is not None:
-            terms.update(self.consistency(logits[self.foundation], logits[self.conventional]))
-        return terms
+            terms.update(self.consistency(u_c[self.foundation], u_c[self.conventional]))
+        return terms, curves
 
     def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of teachers and ensemble, and the confidences (N,)."""

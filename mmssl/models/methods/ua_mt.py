@@ -1,11 +1,14 @@
 """UA-MT: a mean teacher that is followed where it is sure."""
 
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Unpack
 
 from mmssl.models.base.label_space import OverlappingParts
-from mmssl.models.methods.mean_teacher import MeanTeacher
+from mmssl.models.base.terms import Losses
+from mmssl.models.methods.mean_teacher import MeanTeacher, MeanTeacherOptions
 from mmssl.models.strategies.uncertainty import entropy, entropy_of_parts, monte_carlo_mean
 from mmssl.registry import MODELS, THRESHOLDS
+from mmssl.structures import Batch, Step
 
 
 @MODELS.register_module()
@@ -31,29 +34,29 @@ class UAMT(MeanTeacher):
         samples: passes S.
         repeat: passes that share one batch.
         threshold: `UncertaintyThreshold`.
-        **kwargs: of `MeanTeacher`.
+        **options: of `MeanTeacher`.
     """
 
     def __init__(
         self,
-        *args,
+        *,
         samples: int = 8,
         repeat: int = 2,
         threshold: dict | None = None,
-        **kwargs,
+        **options: Unpack[MeanTeacherOptions],
     ) -> None:
-        consistency = dict(type='MSEConsistencyLoss', channels=2)
-        super().__init__(*args, **{'consistency': consistency, **kwargs})
+        options.setdefault('consistency', dict(type='MSEConsistencyLoss', channels=2))
+        super().__init__(**options)
         self.passes = dict(samples=samples, repeat=repeat)
         self.threshold = THRESHOLDS.build(threshold or dict(type='UncertaintyThreshold'))
         parts = isinstance(self.label_space, OverlappingParts)
         self.uncertainty = entropy_of_parts if parts else entropy
 
-    def consistency_loss(self, name: str, p: Tensor, batch: dict) -> Tensor:
+    def consistency_terms(self, name: str, logits: Mapping, batch: Batch, step: Step) -> Losses:
         """Return the distance to the teacher over the pixels of which it is sure."""
-        u_w = batch['u_w'][name]
+        p, u_w = self.label_space.prob(logits['u_w']), batch['u_w'][name]
         target = self.noisy_teacher(name, u_w)
         mean = monte_carlo_mean(lambda x: self.noisy_teacher(name, x), u_w, **self.passes)
-        mask = self.threshold(self.uncertainty(mean), self.iter, self.max_iters).to(p.dtype)
-        batch.setdefault('curves', {})[f'mask_{name}'] = mask.mean()
-        return self.consistency(p, target, mask)
+        mask = self.threshold(self.uncertainty(mean), step.iter, step.max_iters).to(p.dtype)
+        terms = {f'consistency_{name}': self.consistency(p, target, mask)}
+        return terms, {f'mask_{name}': mask.mean()}

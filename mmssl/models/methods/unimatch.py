@@ -1,18 +1,30 @@
 """UniMatch: two strong views and a perturbed feature stream follow one weak view."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.strategies.mixing import box_mask, box_side, pairs, paste
+from mmssl.models.base.terms import Losses, Terms, split_curves
+from mmssl.models.strategies.mixing import pairs, paste
 from mmssl.registry import MODELS, THRESHOLDS
-from mmssl.utils.resize import resize_mask
+from mmssl.structures import Batch, Step
 
 STRONG = {'u_s': 'box', 'u_s2': 'box2'}
 """The strong views, and the entry of the batch that holds each one's CutMix boxes."""
+
+
+class UniMatchOptions(Options, total=False):
+    """What `UniMatch` takes."""
+
+    threshold: dict[str, Any] | None
+    unsup_criterion: dict[str, Any] | None
+    weights: Mapping[str, float] | None
+    feature_dropout: float | None
 
 
 @MODELS.register_module()
@@ -46,14 +58,15 @@ class UniMatch(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         threshold: dict | None = None,
         unsup_criterion: dict | None = None,
         weights: Mapping[str, float] | None = None,
         feature_dropout: float | None = 0.5,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(*args, **{'ramp': dict(type='ConstantRamp'), **kwargs})
+        options.setdefault('ramp', dict(type='ConstantRamp'))
+        super().__init__(**options)
         fixed = dict(type='FixedThreshold', value=0.95, strict=False)
         self.threshold = THRESHOLDS.build(threshold or fixed)
         masked_dice = dict(type='DiceCELoss', ce_weight=0, mask_background=True, eps=1e-5)
@@ -64,30 +77,34 @@ class UniMatch(SemiSegmentor):
         self.weights.update(weights or {})
         self.feature_dropout = feature_dropout
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the weak view of u and its strong views with boxes of u' in them."""
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, dict[str, tuple[Tensor, Tensor]]]:
+        """Show the weak view of u and its strong views with boxes of u' in them.
+
+        The targets are confidence and label of u', from which a box of both is cut later.
+        """
         u_w = pairs(batch, 'u_w', self.image_students)
         views = {'u_w': {name: u for name, (u, _) in u_w.items()}}
         if not self.weights['image']:
-            return views
-        batch['partner'] = {
+            return views, {}
+        partners = {
             name: self.label_space.decide(self.student_prob(name, partner))
             for name, (_, partner) in u_w.items()
         }
         for view, key in STRONG.items():
             both = pairs(batch, view, self.image_students)
             views[view] = {
-                name: paste(u, partner, self.inside(batch, key, u.shape[-2:]))
+                name: paste(u, partner, self.inside_pairs(batch, key, u.shape[-2:]))
                 for name, (u, partner) in both.items()
             }
-        return views
+        return views, partners
 
-    def inside(self, batch: dict, key: str, size: tuple[int, int]) -> Tensor:
+    def inside_pairs(self, batch: Batch, key: str, size: Sequence[int]) -> Tensor:
         """Return the masks (N, 1, H, W) of the boxes of every u."""
-        side = box_side(batch, batch['u_w'][self.primary], key)
-        return resize_mask(box_mask(batch[key][0::2], side), size)
+        pairs_of_boxes = Batch(batch)
+        pairs_of_boxes[key] = batch[key][0::2]
+        return self.inside(pairs_of_boxes, key, size)
 
-    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a student's logits, and under `u_f` those of u_w with dropped channels.
 
         The clean and the dropped features of x_w and u_w go through the decoder together.
@@ -105,38 +122,35 @@ class UniMatch(SemiSegmentor):
         logits = super().forward_views(name, strong) if strong else {}
         return {'x_w': x_w, 'u_w': u_w, 'u_f': u_f, **logits}
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return the weighted supervised terms."""
-        terms = super().sup_loss(batch)
-        return {key: self.weights['sup'] * term for key, term in terms.items()}
+        terms, curves = split_curves(super().sup_loss(batch, logits, targets, step))
+        return {key: self.weights['sup'] * term for key, term in terms.items()}, curves
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return the weighted terms of the strong views and of the feature stream."""
-        terms, batch['curves'] = {}, {}
+        terms, curves = {}, {}
         for name in self.image_students:
-            logits = batch['logits'][name]
-            confidence, label = self.label_space.decide(
-                self.label_space.prob(logits['u_w'].detach())
-            )
-            batch['target'] = label, self.threshold(confidence).float()
-            batch['curves']['mask'] = batch['target'][1].mean()
+            z = logits[name]
+            confidence, label = self.label_space.decide(self.label_space.prob(z['u_w'].detach()))
+            own = label, self.threshold(confidence).float()
+            curves['mask'] = own[1].mean()
             for view, key in STRONG.items():
-                if view not in logits:
+                if view not in z:
                     continue
-                inside = self.inside(batch, key, label.shape[-2:])
-                partner_confidence, partner_label = batch['partner'][name]
+                inside = self.inside_pairs(batch, key, label.shape[-2:])
+                partner_confidence, partner_label = targets[name]
                 mask = self.threshold(paste(confidence, partner_confidence, inside)).float()
-                term = self.unsup_criterion(logits[view], paste(label, partner_label, inside), mask)
+                term = self.unsup_criterion(z[view], paste(label, partner_label, inside), mask)
                 terms[f'image_{name}_{view}'] = self.weights['image'] * term
-            terms.update(self.feature_loss(name, batch))
-        return terms
+            terms.update(self.feature_loss(name, logits, own))
+        return terms, curves
 
-    def feature_loss(self, name: str, batch: dict) -> dict[str, Tensor]:
-        """Return the term of the feature stream that follows the weak view's target."""
-        logits = batch['logits'][name].get('u_f')
-        if logits is None:
+    def feature_loss(self, name: str, logits: Mapping, target: tuple[Tensor, Tensor]) -> Terms:
+        """Return the term of the feature stream that follows the weak view's label and mask."""
+        if 'u_f' not in logits[name]:
             return {}
-        term = self.unsup_criterion(logits, *batch['target'])
+        term = self.unsup_criterion(logits[name]['u_f'], *target)
         return {f'feature_{name}': self.weights['feature'] * term}
 
     def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:

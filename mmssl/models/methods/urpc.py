@@ -1,12 +1,16 @@
 """URPC: predictions at several scales follow their mean where they agree with it."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmssl.models.base.several_heads import SeveralHeads
+from mmssl.models.base.terms import Losses
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 from mmssl.utils.dist import sum_over_ranks
 
 
@@ -29,12 +33,9 @@ class URPC(SeveralHeads):
     or a segmentor's auxiliary heads. The first head predicts. No teacher.
     """
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `pyramid_<student>`."""
-        return {
-            f'pyramid_{name}': self.consistency(logits['u_w'])
-            for name, logits in batch['logits'].items()
-        }
+        return {f'pyramid_{name}': self.consistency(z['u_w']) for name, z in logits.items()}
 
     def consistency(self, heads: list[Tensor]) -> Tensor:
         """Return the mean of C_k of logits (N, C, H, W), one for each scale."""

@@ -20,6 +20,7 @@ from mmssl.models.sam.prompts import (
     scale_points,
 )
 from mmssl.registry import MODELS
+from mmssl.structures import Step
 from mmssl.utils.resize import resize_bilinear
 
 
@@ -60,8 +61,11 @@ class ZeroShotSAM(BaseModel):
             any attempt to train.
     """
 
+    step = Step()
+    phases = 1
     students: Mapping = {}
-    image_students: Sequence = ()
+    teachers: Mapping = {}
+    outputs: Sequence[str] = ('sam',)
 
     def __init__(
         self,
@@ -139,7 +143,7 @@ class ZeroShotSAM(BaseModel):
             label = self.label_space.class_scores(one).argmax(1).to(torch.uint8)
             sample.pred_sam = PixelData(data=label)
             sample.pred_sem_seg = PixelData(data=label.clone())
-            sample.set_metainfo({'students': ['sam']})
+            sample.set_metainfo({'students': list(self.outputs)})
         return list(data_samples)
 
     def source_masks(self, inputs: Sequence[Tensor], data_samples: Sequence) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """H-SAM's two decoders: SAM's own, and a second one that its mask guides."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from mmssl.models.sam.mask_guided_decoder import (
     mask_logits,
     two_way,
 )
-from mmssl.models.sam.sam_mask_head import SAMMaskHead
+from mmssl.models.sam.sam_mask_head import SAMHeadOptions, SAMMaskHead
 from mmssl.registry import MODELS
 from mmssl.utils.dist import gather_over_ranks
 from mmssl.utils.resize import resize_bilinear, resize_nearest
@@ -52,7 +53,7 @@ class HSAMHead(SAMMaskHead):
         map_noise: options of `ClassNoise` on s; False for no noise, as in the code released for
             512 px.
         dropout: of the second decoder's attention.
-        **kwargs: of `SAMMaskHead`.
+        **options: of `SAMMaskHead`.
 
     Raises:
         ValueError: the grid is larger than `max_tokens`, or `stage` is neither 2 nor 3.
@@ -61,7 +62,7 @@ class HSAMHead(SAMMaskHead):
     def __init__(
         self,
         num_classes: int,
-        *args,
+        *,
         stage: int = 3,
         cross_first: bool = True,
         map_softmax: str | None = 'positions',
@@ -70,9 +71,9 @@ class HSAMHead(SAMMaskHead):
         image_noise: float = 0.2,
         map_noise: bool | Mapping = True,
         dropout: float = 0.2,
-        **kwargs,
+        **options: Unpack[SAMHeadOptions],
     ) -> None:
-        super().__init__(num_classes, *args, **kwargs)
+        super().__init__(num_classes, **options)
         if stage not in (2, 3):
             raise ValueError(
                 f'stage must be 2 (second decoder) or 3 (mean of both), found {stage!r}'

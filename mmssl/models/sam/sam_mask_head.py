@@ -1,6 +1,7 @@
 """SAM's mask decoder as a decode head that gives one logit map per class."""
 
 import warnings
+from typing import Any, TypedDict
 
 import torch
 from mmengine.logging import print_log
@@ -14,6 +15,18 @@ from mmssl.models.sam.weights import find_weights, load_tensors
 from mmssl.registry import MODELS
 
 REINITIALISED = ('mask_tokens', 'output_hypernetworks_mlps', 'iou_prediction_head')
+
+
+class SAMHeadOptions(TypedDict, total=False):
+    """What `SAMMaskHead` takes next to the number of classes."""
+
+    arch: str | dict[str, Any]
+    img_size: int
+    checkpoint: str | None
+    init: str
+    in_channels: int
+    loss_decode: dict[str, Any] | None
+    lora_rank: int | None
 
 
 @MODELS.register_module()

@@ -91,7 +91,7 @@ class CutMix(RegionMixer):
                 'CutMix needs boxes, but the batch has no "box": add RandomPasteBox '
                 'to unlabelled_pipeline.'
             )
-        return box_mask(box, side)
+        return box_mask(box, side, side)
 
 
 @MIXERS.register_module()

@@ -1,40 +1,46 @@
 """Pasting one image into another, and its labels with it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from mmssl.structures import Batch
 
+def box_mask(box: Tensor, size: int | Sequence[int], side: int | None = None) -> Tensor:
+    """Return masks (N, 1, h, w) that are 1 inside each box, made on the device.
 
-def box_mask(box: Tensor, size: int) -> Tensor:
-    """Return masks (N, 1, size, size) that are 1 inside each box, made on the device.
+    A mask of another size than the square that its box is in is that of the square on torch's
+    nearest grid.
 
     Args:
-        box: left, top, width and height in pixels, (N, 4).
-        size: side of the mask in pixels.
+        box: left, top, width and height in pixels of a square, (N, 4), or (N, 5) with the side of
+            the square behind them.
+        size: height and width of the masks in pixels, or their side.
+        side: side of the square where the box does not say it; that of the mask by default.
 
     Example:
         >>> box_mask(torch.tensor([[1, 0, 2, 1]]), 3)[0, 0].int().tolist()
         [[0, 1, 1], [0, 0, 0], [0, 0, 0]]
+        >>> box_mask(torch.tensor([[2, 0, 2, 4, 4]]), 2)[0, 0].int().tolist()
+        [[0, 1], [0, 1]]
     """
-    x, y, w, h = (edge[:, None] for edge in box.unbind(1))
-    line = torch.arange(size, device=box.device)
-    columns = (line >= x) & (line < x + w)
-    rows = (line >= y) & (line < y + h)
+    height, width = (size, size) if isinstance(size, int) else size
+    x, y, w, h = (edge[:, None] for edge in box[:, :4].unbind(1))
+
+    def line(count: int) -> Tensor:
+        place = torch.arange(count, device=box.device)[None]
+        if box.shape[1] == 5:
+            scale = box[:, 4:].to(torch.float32) / count
+        elif side is None or side == count:
+            return place
+        else:
+            scale = torch.tensor(side, dtype=torch.float32, device=box.device) / count
+        return (place * scale).floor()
+
+    rows, columns = line(height), line(width)
+    columns = (columns >= x) & (columns < x + w)
+    rows = (rows >= y) & (rows < y + h)
     return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1).float()
-
-
-def box_side(batch: Mapping, images: Tensor, key: str = 'box') -> int:
-    """Return the side of the square in whose pixels boxes are; that of the images by default.
-
-    Example:
-        >>> images = torch.zeros(1, 1, 4, 4)
-        >>> box_side({'box_side': 8}, images), box_side({}, images)
-        (8, 4)
-    """
-    return batch.get(f'{key}_side', images.shape[-1])
 
 
 def halves(x: Tensor, kind: str = 'unlabelled') -> tuple[Tensor, Tensor]:
@@ -65,7 +71,7 @@ def pairs(batch: Mapping, view: str, students: Iterable[str]) -> dict[str, tuple
     Raises:
         ValueError: the batch has no such view, or an odd number of unlabelled images.
     """
-    images = {name: Batch(batch)[view][name] for name in students}
+    images = {name: batch[view][name] for name in students}
     count = len(next(iter(images.values())))
     if count % 2:
         raise ValueError(

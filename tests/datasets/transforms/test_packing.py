@@ -49,15 +49,15 @@ def test_unlabelled_sample_shows_no_mask(arrays):
     img, gt = arrays
     results = dict(
         META, labelled=False, img=img, gt=gt, img_strong=img + 1, img_strong2=img + 2,
-        box=np.array([1, 2, 3, 4]), box_size=8,
+        box=np.array([1, 2, 3, 4, 8]),
     )  # fmt: skip
     out = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)
     assert set(out['inputs']) == {'u_w', 'u_s', 'u_s2', 'box'}
     assert (out['inputs']['u_s'].numpy() == (img + 1).transpose(2, 0, 1)).all()
     assert (out['inputs']['u_s2'].numpy() == (img + 2).transpose(2, 0, 1)).all()
-    assert out['inputs']['box'].tolist() == [1, 2, 3, 4]
+    assert out['inputs']['box'].tolist() == [1, 2, 3, 4, 8]
     assert out['inputs']['box'].dtype == torch.int64
-    assert out['data_samples'].metainfo == dict(META, labelled=False, box_size=8)
+    assert out['data_samples'].metainfo == dict(META, labelled=False)
 
 
 @pytest.mark.parametrize(('labelled', 'kind'), [(True, 'x'), (False, 'u')])
@@ -77,16 +77,30 @@ def test_grid_and_maps_are_named_by_kind(arrays, labelled, kind):
     assert maps.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_both_boxes_are_packed_with_their_sizes(arrays):
-    results = dict(
-        META, labelled=False, img=arrays[0], box=np.array([1, 2, 3, 4]), box_size=8,
-        box2=np.array([0, 0, 0, 0]), box2_size=16,
-    )  # fmt: skip
-    out = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)
-    assert out['inputs']['box'].tolist() == [1, 2, 3, 4]
-    assert out['inputs']['box2'].tolist() == [0, 0, 0, 0]
-    info = out['data_samples'].metainfo
-    assert (info['box_size'], info['box2_size']) == (8, 16)
+def test_boxes_of_any_number_are_packed(arrays):
+    boxes = {key: np.arange(5) + n for n, key in enumerate(('box', 'box2', 'box3'))}
+    results = dict(META, labelled=False, img=arrays[0], **boxes)
+    inputs = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)['inputs']
+    for key, box in boxes.items():
+        assert inputs[key].tolist() == box.tolist()
+
+
+@pytest.mark.parametrize('labelled, image', [(True, 'x'), (False, 'u')])
+def test_views_are_an_open_list(arrays, labelled, image):
+    img, gt = arrays
+    results = dict(META, labelled=labelled, img=img, gt=gt, img_mild=img + 3, gt_mild=1 - gt)
+    inputs = TRANSFORMS.build(dict(type='PackSemiInputs'))(results)['inputs']
+    assert (inputs[f'{image}_mild'].numpy() == (img + 3).transpose(2, 0, 1)).all()
+    assert ('y_mild' in inputs) == labelled, 'masks of unlabelled images are seen by nobody'
+
+
+def test_an_array_under_an_unknown_name_is_never_dropped(arrays):
+    results = dict(META, labelled=False, img=arrays[0], edges=arrays[1])
+    with pytest.raises(ValueError, match='array "edges" that is no view.*img_<view>'):
+        TRANSFORMS.build(dict(type='PackSemiInputs'))(results)
+    keys = (*META, 'edges')
+    packed = TRANSFORMS.build(dict(type='PackSemiInputs', meta_keys=keys))(results)
+    assert (packed['data_samples'].get('edges') == arrays[1]).all()
 
 
 def test_views_are_optional(arrays):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine_toy import ToyMetric, config
+from same_runs import assert_same_run
 
 from mmssl.engine import load_checkpoint_file
 from mmssl.registry import RUNNERS
@@ -23,36 +24,9 @@ def train(work_dir, **options):
 
 def in_process(**options):
     environment = dict(os.environ, OMP_NUM_THREADS='1')
-    script = str(Path(__file__).with_name('run_toy.py'))
+    script = str(Path(__file__).parents[1] / 'run_toy.py')
     command = [sys.executable, script, json.dumps(options)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-
-
-def assert_same(one, two, path=''):
-    assert type(one) is type(two), path
-    if isinstance(one, dict):
-        assert one.keys() == two.keys(), path
-        for key in one:
-            assert_same(one[key], two[key], f'{path}/{key}')
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(two), path
-        for i, (a, b) in enumerate(zip(one, two, strict=True)):
-            assert_same(a, b, f'{path}/{i}')
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, two), path
-    else:
-        assert one == two, path
-
-
-def assert_same_run(folder_a, folder_b, name='iter_8.pth'):
-    a, b = (load_checkpoint_file(Path(folder) / name) for folder in (folder_a, folder_b))
-    for key in ('state_dict', 'optimizer', 'param_schedulers'):
-        assert_same(a[key], b[key], key)
-    losses = [
-        {k: v for k, v in c['message_hub']['scalars'].items() if 'time' not in k} for c in (a, b)
-    ]
-    assert_same(*losses, 'scalars')
-    assert len(losses[0]['train/loss']['logs']) == 8
 
 
 @pytest.fixture(scope='module')

@@ -296,7 +296,7 @@ def test_one_channel_for_two_classes_is_a_part_and_not_two_classes():
 
 @pytest.mark.parametrize('view', ['u_s', 'box', 'u_w'])
 def test_views_of_unlabelled_images_are_missed_together(view):
-    batch = Batch(x_w=1, y=1)
+    batch = Batch(dict(x_w=1, y=1))
     with pytest.raises(ValueError, match=f'"{view}": add unlabelled images .*num_unlabelled'):
         batch[view]
 
@@ -329,9 +329,8 @@ def test_boxes_are_drawn_in_a_square_of_any_side(cfg):
     side = raw['inputs']['x_w'].shape[-1] if cfg['type'] != 'SynFoC' else 24
     model = build(cfg)
     for factor in (1, 2):
-        raw['inputs']['box2'] = raw['inputs']['box'] = factor * torch.tensor([[4, 6, 9, 7]] * 2)
-        size = dict(box_size=factor * side, box2_size=factor * side)
-        raw['data_samples']['unlabelled'] = [SegDataSample(metainfo=size)] * 2
+        box = factor * torch.tensor([[4, 6, 9, 7, side]] * 2)
+        raw['inputs']['box2'] = raw['inputs']['box'] = box
         torch.manual_seed(0)
         losses.append(model.loss(model.data_preprocessor(raw, True)['inputs'])['loss'])
     assert torch.equal(*losses)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmssl.models.methods.abd.displacement import trouble_sure
+from mmssl.structures import Batch
 from tests.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
@@ -32,7 +33,7 @@ def raw_with_strong(n_l=4, n_u=4, classes=2, side=32):
 
 
 def batch_of(model, *args, **kwargs):
-    return model.data_preprocessor(raw_with_strong(*args, **kwargs), True)['inputs']
+    return Batch(model.data_preprocessor(raw_with_strong(*args, **kwargs), True)['inputs'])
 
 
 FORMS = ['ABDBCP', 'ABDCrossTeaching']
@@ -57,19 +58,37 @@ def test_terms_and_total(form):
 def test_the_first_network_sees_weak_views_and_the_second_strong_ones(form):
     model = abd(form, pretrain=0) if form == 'ABDBCP' else abd(form)
     batch = batch_of(model)
-    given = {view: batch[view]['unet'] for view in ('x_w', 'x_s', 'u_w', 'u_s', 'y', 'y_s')}
-    model.student_views(batch)
+    views, targets = model.prepare(batch, model.step)
+    for name, (x, u, y) in {'unet': ('x_w', 'u_w', 'y'), 'unet2': ('x_s', 'u_s', 'y_s')}.items():
+        x, u, y = (batch[view][name] for view in (x, u, y))
+        if form == 'ABDBCP':
+            (_, y_a, box), (_, y_b, _) = targets[0][name]
+            inside = box > 0
+            assert torch.equal(views['u'][name], torch.where(inside, x[0::2], u[0::2]))
+            assert torch.equal(views['x'][name], torch.where(inside, u[1::2], x[1::2]))
+            assert torch.equal(y_a, y[0::2]) and torch.equal(y_b, y[1::2])
+        else:
+            assert torch.equal(views['x_w'][name], x) and torch.equal(views['u_w'][name], u)
+            assert torch.equal(targets.batch['y'][name], y)
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_strong_views_stand_in_a_batch_of_their_own(form):
+    model = abd(form)
+    batch = batch_of(model)
+    seen = model.show_strong(batch).batch
     for weak, strong in (('x_w', 'x_s'), ('y', 'y_s'), ('u_w', 'u_s')):
-        assert torch.equal(batch[weak]['unet'], given[weak])
-        assert torch.equal(batch[weak]['unet2'], given[strong])
+        assert torch.equal(seen[weak]['unet'], batch[weak]['unet'])
+        assert torch.equal(seen[weak]['unet2'], batch[strong]['unet2'])
+        assert not torch.equal(batch[weak]['unet2'], batch[strong]['unet2']), 'as it was'
 
 
 def test_without_labels_of_its_own_the_strong_view_has_the_weak_one_s():
     model = abd()
     batch = batch_of(model)
     del batch['y_s']
-    model.show_strong(batch)
-    assert torch.equal(batch['y']['unet2'], batch['y']['unet'])
+    y = model.show_strong(batch).batch['y']
+    assert torch.equal(y['unet2'], y['unet']) and torch.equal(y['unet'], batch['y']['unet'])
 
 
 def test_pretraining_is_of_the_first_network_alone():
@@ -97,11 +116,11 @@ def test_one_teacher_and_one_rectangle_for_both(monkeypatch):
     )
     batch = batch_of(model)
     u_w, u_s = batch['u_w']['unet'], batch['u_s']['unet']
-    model.student_views(batch)
+    _, (sup, *_) = model.prepare(batch, model.step)
     assert [name for name, _ in seen] == ['unet'] * 4
     for (_, u), expected in zip(seen, (u_w[0::2], u_w[1::2], u_s[0::2], u_s[1::2]), strict=True):
         assert torch.equal(u, expected)
-    boxes = [batch['sup'][name][0][2] for name in ('unet', 'unet2')]
+    boxes = [sup[name][0][2] for name in ('unet', 'unet2')]
     assert torch.equal(*boxes)
 
 
@@ -178,7 +197,7 @@ def test_patches_of_parts_that_overlap_are_chosen_by_the_scores_of_classes():
         label_space=dict(type='OverlappingParts'),
         sup_loss=dict(type='DiceBCELoss'),
     )
-    seen, both = [], model.show_strong(batch_of(model, classes=3))
+    seen, both = [], model.show_strong(batch_of(model, classes=3)).both
     logits = {name: torch.randn(4, 2, 32, 32) for name in model.students}
     model.displaced(lambda *args: (seen.extend(args), trouble_sure(*args))[1], logits, both['u_w'])
     a, b = logits['unet'].unbind(1)

@@ -3,7 +3,7 @@ import torch
 
 from mmssl.models.strategies.mixing import halves
 from tests.no_host_sync import assert_no_host_sync
-from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
+from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, sup_terms, unsup_terms
 
 MASKED = dict(
     type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, mask_background=True, masked_mean=True
@@ -58,10 +58,10 @@ def test_one_rectangle_of_two_thirds_for_all_images():
 def test_pretraining_mixes_labelled_images_and_labels():
     model = bcp(iteration=0)
     batch = batch_of(model, side=9)
-    views = model.student_views(batch)
-    (view, y_a, outside), (_, y_b, inside) = batch['sup']['unet']
+    views, (sup, unsup) = model.prepare(batch, model.step)
+    (view, y_a, outside), (_, y_b, inside) = sup['unet']
     x, box = batch['x_w']['unet'], inside[0, 0] > 0
-    assert view == 'x' and not views['x_w'] and batch['unsup']['unet'] == []
+    assert view == 'x' and not views['x_w'] and unsup['unet'] == []
     assert box.sum() == 36 and torch.equal(outside[0, 0] > 0, ~box)
     for i in range(2):
         assert torch.equal(views['x']['unet'][i, 0][~box], x[2 * i, 0][~box])
@@ -80,11 +80,11 @@ def test_selftraining_pastes_both_ways_and_labels_go_along(monkeypatch):
         return torch.full((len(u), 9, 9), len(seen) - 1)
 
     monkeypatch.setattr(model, 'pseudo_label', pseudo_label)
-    views = model.student_views(batch)
+    views, (sup, unsup) = model.prepare(batch, model.step)
     x, u = batch['x_w']['unet'], batch['u_w']['unet']
     assert torch.equal(seen[0], u[0::2]) and torch.equal(seen[1], u[1::2]), 'the halves apart'
-    (in_u, y_a, box), (in_x, y_b, around) = batch['sup']['unet']
-    (same_u, yhat_a, around_u), (same_x, yhat_b, box_x) = batch['unsup']['unet']
+    (in_u, y_a, box), (in_x, y_b, around) = sup['unet']
+    (same_u, yhat_a, around_u), (same_x, yhat_b, box_x) = unsup['unet']
     assert (in_u, in_x) == (same_u, same_x) == ('u', 'x') == tuple(views)[1:]
     assert torch.equal(box, box_x) and torch.equal(around, around_u)
     assert torch.equal(box + around, torch.ones_like(box))
@@ -101,18 +101,15 @@ def test_terms_by_hand():
     logits = {'u': torch.zeros(1, 2, 1, 3), 'x': torch.zeros(1, 2, 1, 3)}
     label = torch.tensor([[[0, 1, 1]]])
     box = torch.tensor([[[[0.0, 0.0, 1.0]]]])
-    batch = {
-        'logits': {'unet': logits},
-        'sup': {'unet': [('u', label, box)]},
-        'unsup': {'unet': [('u', label, 1 - box)]},
-    }
+    targets = {'unet': [('u', label, box)]}, {'unet': [('u', label, 1 - box)]}
+    sup, unsup = (of(model, {}, {'unet': logits}, targets) for of in (sup_terms, unsup_terms))
     log2 = 0.693147
     # in the box one pixel of class 1: 1 - 2 * .5 / (1 + .25) and, without a pixel, 1
     inside = (log2 + (1 + 0.2) / 2) / 2
     # around it a pixel of each class: 1 - 2 * .5 / (1 + .5) for both
     around = (log2 + 1 / 3) / 2
-    assert model.sup_loss(batch)['sup_unet'].item() == pytest.approx(inside, abs=1e-5)
-    assert model.unsup_loss(batch)['unsup_unet'].item() == pytest.approx(around / 2, abs=1e-5)
+    assert sup['sup_unet'].item() == pytest.approx(inside, abs=1e-5)
+    assert unsup['unsup_unet'].item() == pytest.approx(around / 2, abs=1e-5)
 
 
 def test_pseudo_labels_are_the_largest_components_of_the_teacher(monkeypatch):
@@ -141,7 +138,7 @@ def test_each_student_has_the_labels_and_the_weights_of_its_own_teacher(monkeypa
     monkeypatch.setattr(
         model, 'teacher_prob', lambda name, u: (asked.append(name), original(name, u))[1]
     )
-    model.student_views(batch_of(model))
+    model.prepare(batch_of(model), model.step)
     assert asked == ['unet', 'unet', 'unet2', 'unet2']
     model.start_from_pretrained()
     for name, teacher in model.teachers.items():

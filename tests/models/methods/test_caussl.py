@@ -3,7 +3,7 @@ import torch
 
 from tests.models.methods.test_cps import batch_of, cps, logits
 from tests.models.methods.test_mc_net import mc_net
-from tests.tiny import BN, segmentor, set_iter
+from tests.tiny import BN, segmentor, set_iter, unsup_terms
 
 EARLY = dict(start=4, every=3, independence=dict(steps=2))
 
@@ -56,9 +56,9 @@ def test_total():
 
 def test_cross_term_has_its_weight():
     model = caussl()
-    batch = {'logits': {'unet': {'u_w': logits(0.9)}, 'unet2': {'u_w': logits(0.4)}}}
+    given = {'unet': {'u_w': logits(0.9)}, 'unet2': {'u_w': logits(0.4)}}
     set_iter(5, 20)
-    assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(
+    assert unsup_terms(model, {}, given)['cps_unet'].item() == pytest.approx(
         -0.3 * torch.tensor(0.1).log().item(), rel=1e-5
     )
 
@@ -98,14 +98,14 @@ def test_consistency_of_decoders_by_hand():
         return q**2 / (q**2 + (1 - q) ** 2)
 
     expected = sum((a - sharp(b)) ** 2 for i, a in enumerate(p) for j, b in enumerate(p) if i != j)
-    batch = {'logits': {'unet': {'x_w': [logits(0.1)] * 3, 'u_w': [logits(a) for a in p]}}}
-    assert model.unsup_loss(batch)['mutual_unet'].item() == pytest.approx(expected, rel=1e-5)
+    given = {'unet': {'x_w': [logits(0.1)] * 3, 'u_w': [logits(a) for a in p]}}
+    assert unsup_terms(model, {}, given)['mutual_unet'].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_sharpened_side_carries_no_gradient():
     model = mc_caussl(('transposed', 'bilinear'))
     views = [logits(0.6).requires_grad_(), logits(0.9).requires_grad_()]
-    model.unsup_loss({'logits': {'unet': {'u_w': views}}})['mutual_unet'].backward()
+    unsup_terms(model, {}, {'unet': {'u_w': views}})['mutual_unet'].backward()
     z = logits(0.6).requires_grad_()
     target = torch.tensor([0.01, 0.81]).view(1, 2, 1, 1) / 0.82
     ((z.softmax(1) - target) ** 2).mean().backward()
@@ -117,8 +117,8 @@ def test_which_decoders_learn_to_be_independent(first_only):
     model = mc_caussl(first_only=first_only)
     kernels = [list(decoder.convs.parameters()) for decoder in model.rivals()]
     set_iter(7, 20)
-    model.sup_loss = lambda batch: {'sup': torch.zeros(())}
-    model.unsup_loss = lambda batch: {}
+    model.sup_loss = lambda *args: {'sup': torch.zeros(())}
+    model.unsup_loss = lambda *args: {}
     model.loss(batch_of(model))['loss'].backward()
     got = [any(p.grad is not None and p.grad.abs().sum() > 0 for p in group) for group in kernels]
     assert got == [True, not first_only, not first_only]

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from mmengine.logging import MessageHub
 from no_host_sync import assert_no_host_sync
-from tiny import build, segmentor, set_iter
+from tiny import build, segmentor, set_iter, set_phase, sup_terms, unsup_terms
 
 from mmssl.models.sam import CrossPromptHead
 from mmssl.registry import MODELS
@@ -66,14 +65,13 @@ def batch(classes: int = 3) -> dict:
 @pytest.fixture
 def at():
     """Tell where the training stands, and forget it afterwards."""
-    hub = MessageHub.get_current_instance()
 
     def tell(iteration: int, phase: int = 0) -> None:
         set_iter(iteration, 100)
-        hub.update_info('phase', phase)
+        set_phase(phase)
 
     yield tell
-    hub.update_info('phase', 0)
+    set_phase(0)
 
 
 FIRST = {'sup_sam'}
@@ -125,8 +123,8 @@ def got_gradient(model, term: str) -> set[str]:
     """Return the parts that learn from one term."""
     batch_ = batch()
     views = {'x_w': batch_['x_w'], 'u_w': batch_['u_w']}
-    batch_['logits'] = {'sam': model.forward_views('sam', {k: v['sam'] for k, v in views.items()})}
-    terms = {**model.sup_loss(batch_), **model.unsup_loss(batch_)}
+    logits = {'sam': model.forward_views('sam', {k: v['sam'] for k, v in views.items()})}
+    terms = {**sup_terms(model, batch_, logits), **unsup_terms(model, batch_, logits)}
     model.zero_grad()
     terms[term].backward()
     student = model.students['sam']

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
+from mmssl.structures import Batch
+from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, unsup_terms
 
 
 def cps(classes=2, norm=GN, method='CPS', **kwargs):
@@ -17,7 +18,7 @@ def cps(classes=2, norm=GN, method='CPS', **kwargs):
 
 def batch_of(model, n_u=4, classes=2, side=16, **kwargs):
     raw = raw_batch(2, n_u, classes, side, **kwargs)
-    return model.data_preprocessor(raw, True)['inputs']
+    return Batch(model.data_preprocessor(raw, True)['inputs'])
 
 
 def logits(*p):
@@ -29,8 +30,8 @@ def logits(*p):
 def test_each_follows_the_other_by_hand():
     """Class 1 where p > 1/2: labels 1 0 of the first student, 0 0 of the second one."""
     model = cps(cps_weight=2.0)
-    batch = {'logits': {'unet': {'u_w': logits(0.9, 0.2)}, 'unet2': {'u_w': logits(0.4, 0.3)}}}
-    terms = {name: term.item() for name, term in model.unsup_loss(batch).items()}
+    given = {'unet': {'u_w': logits(0.9, 0.2)}, 'unet2': {'u_w': logits(0.4, 0.3)}}
+    terms = {name: term.item() for name, term in unsup_terms(model, {}, given, {}).items()}
     expected = {
         'cps_unet': -torch.tensor([0.1, 0.8]).log().mean().item() * 2,
         'cps_unet2': -torch.tensor([0.4, 0.7]).log().mean().item() * 2,
@@ -40,34 +41,28 @@ def test_each_follows_the_other_by_hand():
 
 def test_labelled_images_count_where_asked_for():
     model = cps(on_labelled=True)
-    batch = {
-        'logits': {
-            'unet': {'x_w': logits(0.9), 'u_w': logits(0.2)},
-            'unet2': {'x_w': logits(0.7), 'u_w': logits(0.3)},
-        }
+    given = {
+        'unet': {'x_w': logits(0.9), 'u_w': logits(0.2)},
+        'unet2': {'x_w': logits(0.7), 'u_w': logits(0.3)},
     }
     expected = -torch.tensor([0.9, 0.8]).log().mean().item()  # labels 1 of x_w and 0 of u_w
-    assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, rel=1e-5)
+    assert unsup_terms(model, {}, given, {})['cps_unet'].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_three_students_learn_from_two_each():
     model = cps(students={name: segmentor() for name in 'abc'})
-    batch = {
-        'logits': {'a': {'u_w': logits(0.9)}, 'b': {'u_w': logits(0.4)}, 'c': {'u_w': logits(0.7)}}
-    }
+    given = {'a': {'u_w': logits(0.9)}, 'b': {'u_w': logits(0.4)}, 'c': {'u_w': logits(0.7)}}
     expected = -torch.tensor([0.1, 0.9]).log().sum().item()
-    assert model.unsup_loss(batch)['cps_a'].item() == pytest.approx(expected, rel=1e-5)
+    assert unsup_terms(model, {}, given, {})['cps_a'].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_pseudo_labels_carry_no_gradient():
     model = cps()
     model.loss(batch_of(model))  # the batch works
-    batch = {
-        'logits': {name: {'u_w': logits(0.9, 0.2).requires_grad_()} for name in model.students}
-    }
-    model.unsup_loss(batch)['cps_unet'].backward()
-    assert batch['logits']['unet']['u_w'].grad.abs().sum() > 0
-    assert batch['logits']['unet2']['u_w'].grad is None
+    given = {name: {'u_w': logits(0.9, 0.2).requires_grad_()} for name in model.students}
+    unsup_terms(model, {}, given, {})['cps_unet'].backward()
+    assert given['unet']['u_w'].grad.abs().sum() > 0
+    assert given['unet2']['u_w'].grad is None
 
 
 def test_total_is_ramped():
@@ -102,13 +97,14 @@ def test_cutmix_mixes_images_and_labels_alike():
         return {'u': z, 'partner': z.flip(1)}
 
     model.forward_views = paint
-    mixed = model.student_views(batch)['u_m']['unet']
+    views, targets = model.prepare(batch, model.step)
+    mixed = views['u_m']['unet']
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[2:4, 1:4] = True
     assert mixed.shape == (1, 1, 8, 8)
     assert torch.equal(mixed[0, 0][inside], partner[0][inside])
     assert torch.equal(mixed[0, 0][~inside], u[0][~inside])
-    assert torch.equal(batch['target']['unet'][0], inside.long())
+    assert torch.equal(targets['unet'][0], inside.long())
     assert calls == [('unet', False), ('unet2', False)]
 
 
@@ -117,12 +113,12 @@ def test_cutmix_trains_on_the_mixed_labels():
     out = model.loss(batch_of(model))
     assert out['cps_unet'] > 0 and out['loss'].isfinite()
     target = torch.tensor([[[1, 1]]])
-    batch = {
-        'target': {'unet': target, 'unet2': target},
-        'logits': {name: {'u_m': logits(0.25, 0.25)} for name in model.students},
-    }
+    given = {name: {'u_m': logits(0.25, 0.25)} for name in model.students}
+    targets = {'unet': target, 'unet2': target}
     expected = -torch.tensor(0.25).log().item()
-    assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, rel=1e-5)
+    assert unsup_terms(model, {}, given, targets)['cps_unet'].item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_cutmix_refuses_an_odd_number():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.models.methods.test_cps import batch_of, cps, logits
-from tests.tiny import GN, segmentor
+from tests.tiny import GN, segmentor, unsup_terms
 
 
 def swin(classes=2):
@@ -35,19 +35,19 @@ def swin(classes=2):
 def test_cross_term_is_dice_by_hand():
     """Labels of `unet2` are 0 0: for class 0 overlap 0.9, squares 0.65 and 2; for 1 none."""
     model = cps(method='CrossTeaching')
-    batch = {'logits': {'unet': {'u_w': logits(0.9, 0.2)}, 'unet2': {'u_w': logits(0.4, 0.3)}}}
+    given = {'unet': {'u_w': logits(0.9, 0.2)}, 'unet2': {'u_w': logits(0.4, 0.3)}}
     expected = ((1 - 2 * 0.9 / 2.65) + 1) / 2
-    assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, rel=1e-4)
+    assert unsup_terms(model, {}, given, {})['cps_unet'].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_class_that_is_nowhere_costs_by_the_published_summand():
     """Class 1 has no label and squares 2e-5: 1 - 1e-5 / (2e-5 + 1e-5)."""
     model = cps(method='CrossTeaching')
     small = 1e-5**0.5
-    batch = {'logits': {name: {'u_w': logits(small, small)} for name in model.students}}
+    given = {name: {'u_w': logits(small, small)} for name in model.students}
     background = 1 - 4 * (1 - small) / (2 + 2 * (1 - small) ** 2)
     expected = (background + 2 / 3) / 2
-    assert model.unsup_loss(batch)['cps_unet'].item() == pytest.approx(expected, abs=1e-4)
+    assert unsup_terms(model, {}, given, {})['cps_unet'].item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_networks_with_logits_of_different_sizes():

@@ -5,13 +5,12 @@ import torch
 
 from mmssl.models.losses import NegativeLearningLoss
 from tests.no_host_sync import assert_no_host_sync
-from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
+from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, unsup_terms
 
 SSL4MIS = dict(
+    type='FixMatchSSL4MIS',
     teachers=[],
     threshold=dict(type='FixedThreshold', value=0.3),
-    confidence='min_max',
-    rejected='background',
     negative=dict(type='NegativeLearningLoss'),
 )
 
@@ -47,14 +46,13 @@ def test_every_mixer_trains(mixer):
 def test_copy_paste_is_cutmix_with_the_labelled_image():
     short, long = model_of(copy_paste=True), model_of(mixer=dict(type='CutMix'))
     batch = batch_of(short)
-    assert torch.equal(short.loss(dict(batch))['loss'], long.loss(dict(batch))['loss'])
+    assert torch.equal(short.loss(batch)['loss'], long.loss(batch)['loss'])
 
 
 def test_in_the_box_the_label_teaches_and_always_counts():
     model = model_of(3, copy_paste=True, threshold=dict(type='FixedThreshold', value=1.0))
     batch = batch_of(model, classes=3)
-    model.student_views(batch)
-    label, mask = batch['target']['unet']  # the teacher is nowhere sure enough
+    label, mask = model.prepare(batch, model.step)[1]['unet']  # the teacher is nowhere sure enough
     inside = torch.zeros(32, 32, dtype=torch.bool)
     inside[3:10, 2:11] = True
     assert torch.equal(mask, inside.float().expand(3, 32, 32))
@@ -65,16 +63,16 @@ def test_in_the_box_the_label_teaches_and_always_counts():
 def test_the_style_of_fda_is_that_of_the_weak_view():
     model = model_of(mixer=dict(type='FDA', size=0.1))
     batch = batch_of(model)
-    x = model.student_views(dict(batch))['x_w']['unet']
+    x = model.prepare(batch, model.step)[0]['x_w']['unet']
     for view, same in (('u_s', True), ('u_w', False)):
         other = {**batch, view: {'unet': batch[view]['unet'].flip(0) / 2}}
-        assert torch.equal(model.student_views(other)['x_w']['unet'], x) == same
+        assert torch.equal(model.prepare(other, model.step)[0]['x_w']['unet'], x) == same
 
 
 def test_fda_replaces_the_labelled_image_alone():
     plain, mixed = model_of(), model_of(mixer=dict(type='FDA', size=0.1))
     batch = batch_of(plain)
-    a, b = plain.student_views(dict(batch)), mixed.student_views(dict(batch))
+    a, b = (model.prepare(batch, model.step)[0] for model in (plain, mixed))
     assert torch.equal(a['u_s']['unet'], b['u_s']['unet'])
     assert torch.equal(a['x_w']['unet'], batch['x_w']['unet'])
     assert not torch.allclose(a['x_w']['unet'], b['x_w']['unet'], atol=1e-3)
@@ -84,10 +82,10 @@ def test_students_of_two_sizes_share_the_region():
     sizes = dict(unet=dict(image=32, label=16))
     model = model_of(norm=GN, copy_paste=True, data_preprocessor=dict(sizes=sizes))
     batch = batch_of(model)
-    views = model.student_views(batch)
+    views, targets = model.prepare(batch, model.step)
     inside = views['u_s']['unet'][0, 0] != batch['u_s']['unet'][0, 0]
     assert inside[3:10, 2:11].float().mean() > 0.9 and not inside[10:].any()
-    assert batch['target']['unet'][1].shape == (3, 16, 16)
+    assert targets['unet'][1].shape == (3, 16, 16)
 
 
 def test_the_box_is_at_one_place_for_students_of_all_sizes():
@@ -100,28 +98,36 @@ def test_the_box_is_at_one_place_for_students_of_all_sizes():
         data_preprocessor=dict(sizes=sizes),
     )
     batch = batch_of(model)
-    model.student_views(batch)
-    large, small = (batch['target'][name][1] for name in sizes)
+    _, targets = model.prepare(batch, model.step)
+    large, small = (targets[name][1] for name in sizes)
     assert large.any() and torch.equal(small, large[:, ::2, ::2])
 
 
-def test_without_a_teacher_the_student_labels_for_itself(monkeypatch):
+@pytest.mark.parametrize('options, passes', [(dict(teachers=[]), [5, 3]), (SSL4MIS, [5, 5])])
+def test_without_a_teacher_the_student_labels_for_itself(options, passes, monkeypatch):
     """All images go through it once weak and once strong; the term needs no further pass."""
-    model = model_of(3, **SSL4MIS)
+    model = model_of(3, **options)
     sizes, student = [], model.students['unet']
     original = student.forward
     monkeypatch.setattr(
         student, 'forward', lambda x, **kw: (sizes.append(len(x)), original(x, **kw))[1]
     )
     out = model.loss(batch_of(model, classes=3))
-    assert sizes == [5, 5]
-    assert out['unsup_unet'] > 0 and out['negative_unet'] > 0
+    assert sizes == passes
+    assert all(out[name] > 0 for name in out if name.startswith(('unsup', 'negative')))
+    assert 'unsup_unet' in out and ('negative_unet' in out) == ('negative' in options)
 
 
-def test_contrast_of_largest_and_smallest_and_rejected_pixels_as_background():
+def test_contrast_of_largest_and_smallest_and_rejected_pixels_as_background(monkeypatch):
     model = model_of(3, **{**SSL4MIS, 'threshold': dict(type='FixedThreshold', value=0.8)})
     q = torch.tensor([[0.1, 0.2, 0.7], [0.2, 0.3, 0.5]]).T.view(1, 3, 1, 2)
-    label, mask = model.target(q)  # 1 - 1/7 and 1 - 2/5
+    assert model.target(q).flatten().tolist() == [2, 0]  # 1 - 1/7 and 1 - 2/5
+    seen = []
+    monkeypatch.setattr(model.criterion, 'forward', lambda *args: (seen.extend(args), q.sum())[1])
+    strong = torch.zeros(1, 3, 1, 2)
+    unsup_terms(model, {}, {'unet': {'u_w': q.log(), 'u_s': strong}})
+    logits, label, mask = seen
+    assert logits is strong
     assert label.flatten().tolist() == [2, 0] and mask.flatten().tolist() == [1, 1]
     ignoring = model_of(3, threshold=dict(type='FixedThreshold', value=0.6))
     label, mask = ignoring.target(q)
@@ -160,13 +166,11 @@ def test_negative_learning_survives_a_class_that_is_nowhere():
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (dict(confidence='mean'), "confidence must be 'max' or 'min_max', found 'mean'"),
-    (dict(rejected='drop'), "rejected must be 'ignore' or 'background', found 'drop'"),
     (dict(teachers=[], copy_paste=True), r"name \['unet'\] in `teachers`, or drop the mixer"),
     (dict(copy_paste=True, mixer=dict(type='FDA')), 'give one'),
-    (dict(negative=dict(type='NegativeLearningLoss')), r"\['unet'\] have teachers"),
-    (dict(rejected='background', label_space=dict(type='OverlappingParts'), parts=[[1], [1, 2]]),
-     'ask for exclusive classes'),
+    (dict(SSL4MIS, teachers=['unet']), r"\['unet'\] have teachers"),
+    (dict(SSL4MIS, label_space=dict(type='OverlappingParts'), parts=[[1], [1, 2]]),
+     'asks for exclusive classes'),
 ])  # fmt: skip
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -3,6 +3,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mmssl.registry import MODELS
+from mmssl.structures import Step
 from tests.sam_parts import ARCH
 from tests.tiny import build, raw_batch, segmentor, set_iter
 
@@ -54,17 +55,16 @@ def test_terms_by_hand():
 @pytest.mark.parametrize('iteration, epoch', [(0, 0), (9, 0), (10, 1), (1999, 199), (2999, 299)])
 def test_weight_of_the_second_decoder(iteration, epoch):
     model = h_sam()
+    weight = model.fine_weight(Step(iteration, 3000))
+    assert weight == pytest.approx(0.6 ** (0.99**epoch))
     set_iter(iteration, 3000)
-    assert model.fine_weight == pytest.approx(0.6 ** (0.99**epoch))
-    assert model.loss(batch_of(model))['fine_weight'].item() == pytest.approx(model.fine_weight)
+    assert model.loss(batch_of(model))['fine_weight'].item() == pytest.approx(weight)
 
 
 def test_epochs_are_a_part_of_the_training():
     model = h_sam(epochs=4, start=0.5, decay=0.5)
-    set_iter(74, 100)
-    assert model.fine_weight == pytest.approx(0.5**0.25)
-    set_iter(75, 100)
-    assert model.fine_weight == pytest.approx(0.5**0.125)
+    assert model.fine_weight(Step(74, 100)) == pytest.approx(0.5**0.25)
+    assert model.fine_weight(Step(75, 100)) == pytest.approx(0.5**0.125)
 
 
 def test_unlabelled_images_are_not_looked_at():
@@ -91,8 +91,9 @@ def test_the_label_reaches_the_noise_only_where_asked(monkeypatch):
             y[:, :20, 16:] = 0  # class 1 is the rarer one
             y = y.flip(-1) if flip else y
             torch.manual_seed(0)
-            views = dict(x_w=batch['x_w']['sam'], y=y)
-            fine.append(model.forward_views('sam', views)['fine'])
+            given = {**batch, 'y': {'sam': y}}
+            logits = model.forward_students(given, {'x_w': batch['x_w']}, model.step)
+            fine.append(logits['sam']['fine'])
         assert torch.allclose(*fine) != matters
 
 

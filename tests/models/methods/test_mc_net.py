@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmssl.models.strategies.pseudo_label import sharpen_each as sharpen
-from tests.tiny import build, raw_batch, segmentor, set_iter
+from tests.tiny import build, raw_batch, segmentor, set_iter, sup_terms, unsup_terms
 
 
 def mc_net(upsample=('bilinear', 'transposed'), classes=2, **kwargs):
@@ -41,8 +41,8 @@ def test_mutual_consistency_by_hand():
         return p**2 / (p**2 + (1 - p) ** 2)
 
     expected = sum((a - sharp(b)) ** 2 for one in (x, u) for a, b in (one, one[::-1])) / 2
-    batch = {'logits': {'unet': {'x_w': logits_of(*x), 'u_w': logits_of(*u)}}}
-    assert model.unsup_loss(batch)['mutual_unet'].item() == pytest.approx(expected, rel=1e-5)
+    given = {'unet': {'x_w': logits_of(*x), 'u_w': logits_of(*u)}}
+    assert unsup_terms(model, {}, given)['mutual_unet'].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_three_decoders_make_six_pairs():
@@ -51,7 +51,7 @@ def test_three_decoders_make_six_pairs():
     pairs = [(a, b), (b, a), (a, c), (c, a), (b, c), (c, b)]
     expected = sum((p - sharpen(torch.tensor(q))) ** 2 for p, q in pairs)
     both = logits_of(a, b, c)
-    found = model.unsup_loss({'logits': {'unet': {'x_w': both, 'u_w': both}}})['mutual_unet']
+    found = unsup_terms(model, {}, {'unet': {'x_w': both, 'u_w': both}})['mutual_unet']
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -60,7 +60,7 @@ def test_the_sharpened_side_learns_too():
     first, second = logits_of(0.6, 0.7)
     first.requires_grad_()
     views = {'x_w': [first, second], 'u_w': [first, second]}
-    model.unsup_loss({'logits': {'unet': views}})['mutual_unet'].backward()
+    unsup_terms(model, {}, {'unet': views})['mutual_unet'].backward()
     p, q = first.detach().softmax(1).requires_grad_(), second.softmax(1)
     one_way = torch.autograd.grad(((p - sharpen(q)) ** 2).mean(), p)[0]
     both_ways = torch.autograd.grad(
@@ -75,9 +75,8 @@ def test_the_supervised_term_is_the_sum_over_the_decoders():
     model = mc_net()
     batch = batch_of(model)
     logits = [torch.randn(2, 2, 32, 32) for _ in range(2)]
-    batch['logits'] = {'unet': {'x_w': logits}}
     expected = sum(model.criterion(x, batch['y']['unet']) for x in logits)
-    assert torch.allclose(model.sup_loss(batch)['sup_unet'], expected)
+    assert torch.allclose(sup_terms(model, batch, {'unet': {'x_w': logits}})['sup_unet'], expected)
 
 
 def test_sharpening_is_in_single_precision():

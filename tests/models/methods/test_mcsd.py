@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmssl.registry import MODELS
@@ -147,9 +148,16 @@ def test_mean_of_both_networks_by_hand():
     images = {'unet': torch.rand(1, 1, 32, 32)}
     a = model.students['unet'](images['unet'], mode='tensor').softmax(1)
     b = model.students['feature_unet'](model.neck(images['unet']), mode='tensor').softmax(1)
-    assert torch.allclose(model.predict_logits(images, 'unet').exp(), (a + b) / 2, atol=1e-6)
-    model.inference = 'b'
-    assert torch.allclose(model.predict_logits(images, 'unet').softmax(1), b, atol=1e-6)
+    mean = model.predict_logits(images, 'mean')
+    assert torch.allclose(mean.exp(), (a + b) / 2, atol=1e-6)
+    of_b = model.predict_logits(images, 'feature_unet')
+    assert torch.allclose(of_b.softmax(1), b, atol=1e-6)
+    for inference, expected in (('mean', mean), ('b', of_b)):
+        model.inference = inference
+        sample = model.predict(images, [SegDataSample(metainfo=dict(ori_shape=(32, 32)))])[0]
+        assert torch.equal(sample.pred_sem_seg.data.long(), expected.argmax(1))
+        found = model.predict_logits(images, 'unet').softmax(1)
+        assert torch.allclose(found, a, atol=1e-6), 'A stays what it is'
 
 
 def test_what_b_learns_does_not_reach_a():

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from mmseg.structures import SegDataSample
 
 from mmssl.models.losses.consistency import edge_distance
 from mmssl.models.strategies.contrastive import class_contrast
-from tests.tiny import GN, build, raw_batch, segmentor, set_iter
+from tests.tiny import GN, build, raw_batch, segmentor, set_iter, sup_terms, unsup_terms
 
 
 def sc_ssl(**kwargs):
@@ -39,17 +40,17 @@ def test_terms_and_total():
 
 def test_the_corrector_learns_from_labels_alone_and_the_students_not_through_it():
     model = sc_ssl()
-    model.sup_loss = lambda batch: {}
+    model.sup_loss = lambda *args: {}
     model.loss(batch_of(model))['loss'].backward()
     assert all(p.grad is None for p in model.corrector.parameters())
     assert all(p.grad is not None for p in model.project.parameters())
     model = sc_ssl()
     batch = batch_of(model)
-    batch['logits'] = {
+    logits = {
         name: {'x_w': student(batch['x_w'][name], mode='tensor')}
         for name, student in model.students.items()
     }
-    model.sup_loss(batch)['sup_corrector'].backward()
+    sup_terms(model, batch, logits)['sup_corrector'].backward()
     assert all(p.grad is None for p in model.students.parameters())
     assert all(p.grad is not None for p in model.corrector.parameters())
 
@@ -61,9 +62,15 @@ def test_the_primary_prediction_is_the_corrected_one():
         model.corrector[-1].bias.copy_(torch.tensor([0.0, 1.0]))
     model.eval()
     images = batch_of(model)['x_w']
-    assert (model.predict_logits(images, 'unet').argmax(1) == 1).all()
-    own = model.predict_logits(images, 'unet2')
-    assert torch.allclose(own, model.students['unet2'](images['unet2'], mode='tensor'))
+    assert model.outputs == ['corrected', 'unet', 'unet2']
+    assert (model.predict_logits(images, 'corrected').argmax(1) == 1).all()
+    for name, student in model.students.items():
+        own = model.predict_logits(images, name)
+        assert torch.allclose(own, student(images[name], mode='tensor'))
+    samples = [SegDataSample(metainfo=dict(ori_shape=(20, 20))) for _ in images['unet']]
+    for sample in model.predict(images, samples):
+        assert sample.pred_sem_seg.data.all() and sample.pred_corrected.data.all()
+        assert not sample.pred_unet.data.all()
 
 
 def test_the_order_of_the_students_does_not_matter():
@@ -84,12 +91,12 @@ def test_the_structure_is_that_of_the_edges():
     for p in model.corrector[-1].parameters():
         p.data.zero_()  # the corrected map is flat
     batch = batch_of(model)
-    batch['logits'] = {
+    logits = {
         name: model.forward_views(name, {v: batch[v][name] for v in ('x_w', 'u_w')})
         for name in model.students
     }
-    p = batch['logits']['unet']['u_w'].softmax(1)
-    found = model.unsup_loss(batch)['structure_unet']
+    p = logits['unet']['u_w'].softmax(1)
+    found = unsup_terms(model, batch, logits)['structure_unet']
     assert found.item() == pytest.approx(2 * edge_distance(p, 0 * p).item(), rel=1e-5)
 
 

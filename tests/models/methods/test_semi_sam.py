@@ -109,11 +109,13 @@ def test_what_is_not_predicted_has_no_term(monkeypatch):
     p = torch.full((3, 3, 1, 2), 1 / 3)
     monkeypatch.setattr(model, 'sam_target', lambda *args: (target, counts))
     model.sam_weight = 1 / model.sam_ramp(5, 10)
-    loss = model.sam_loss('unet', p, dict(u_w={'unet': None}))
+    given = 'unet', p, dict(u_w={'unet': None}), model.step
+    terms, curves = model.sam_term(*given)
     per_channel = ((p - target) ** 2).mean((2, 3))
-    assert loss.item() == pytest.approx(per_channel[counts].mean().item(), rel=1e-5)
+    assert terms['sam_unet'].item() == pytest.approx(per_channel[counts].mean().item(), rel=1e-5)
+    assert curves['asked_sam_unet'].item() == pytest.approx(5 / 9)
     monkeypatch.setattr(model, 'sam_target', lambda *args: (target, counts & False))
-    assert model.sam_loss('unet', p, dict(u_w={'unet': None})) == 0
+    assert model.sam_term(*given)[0]['sam_unet'] == 0
 
 
 def test_parts_may_overlap(monkeypatch):
@@ -169,7 +171,8 @@ def test_a_term_divided_by_itself_teaches_nothing():
         model = model_of(self_ratio=ratio)
         batch = batch_of(model)
         logits = model.forward_views('unet', {'u_w': batch['u_w']['unet']})['u_w']
-        term = model.sam_loss('unet', logits.softmax(1), batch)
+        terms, _ = model.sam_term('unet', logits.softmax(1), batch, model.step)
+        term = terms['sam_unet']
         term.backward()
         gradient = sum(p.grad.abs().sum() for p in model.students.parameters())
         assert (gradient == 0) == ratio

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mmssl.structures import Step
 from tests.tiny import GN, build, raw_batch, segmentor, set_iter
 
 
@@ -45,9 +46,9 @@ def test_terms_and_total_with_lambda_twice():
     total = out['sup_unet'] + weight * (out['ul_unet'] + out['lu_unet'] + out['direct_unet'])
     assert out['loss'].item() == pytest.approx(total.item(), rel=1e-6)
     batch = batch_of(model)
-    model.student_views(batch)
+    _, (taught, _) = model.prepare(batch, model.step)
     logits = model.forward_views('unet', {'u_s': batch['u_s']['unet']})['u_s']
-    direct = model.criterion(logits, *batch['target']['unet']['u_s'])
+    direct = model.criterion(logits, *taught['unet']['u_s'])
     assert out['direct_unet'].item() == pytest.approx(weight * direct.item(), rel=1e-5)
 
 
@@ -55,14 +56,14 @@ def test_images_labels_and_masks_are_pasted_both_ways():
     model = symgd(amplitude=None)
     batch = batch_of(model)
     teacher_says(model, 0.4, 0.4, 0.4)  # everywhere class 0, sure enough
-    views = model.student_views(batch)
+    views, (taught, _) = model.prepare(batch, model.step)
     x, u_s, y = batch['x_w']['unet'], batch['u_s']['unet'], batch['y']['unet']
     ul, lu = views['ul']['unet'], views['lu']['unet']
     assert torch.equal(ul[..., INSIDE], x[..., INSIDE])
     assert torch.equal(ul[..., ~INSIDE], u_s[..., ~INSIDE])
     assert torch.equal(lu[..., INSIDE], u_s[..., INSIDE])
     assert torch.equal(lu[..., ~INSIDE], x[..., ~INSIDE])
-    target = batch['target']['unet']
+    target = taught['unet']
     assert torch.equal(target['ul'][0][:, INSIDE], y[:, INSIDE])
     assert not target['ul'][0][:, ~INSIDE].any()
     assert torch.equal(target['lu'][0][:, ~INSIDE], y[:, ~INSIDE])
@@ -72,8 +73,7 @@ def test_labelled_pixels_count_whatever_the_teacher_says():
     model = symgd(amplitude=None, threshold=dict(type='FixedThreshold', value=0.9))
     batch = batch_of(model)
     teacher_says(model, 0.4, 0.4, 0.4)  # nowhere sure
-    model.student_views(batch)
-    target = batch['target']['unet']
+    target = model.prepare(batch, model.step)[1][0]['unet']
     assert target['ul'][1][:, INSIDE].all() and not target['ul'][1][:, ~INSIDE].any()
     assert target['lu'][1][:, ~INSIDE].all() and not target['lu'][1][:, INSIDE].any()
     assert not target['u_s'][1].any()
@@ -92,8 +92,7 @@ def test_guidance_counts_where_both_labels_are_sure_and_agree(
     model = symgd(amplitude=None, threshold=dict(type='FixedThreshold', value=0.9))
     batch = batch_of(model)
     teacher_says(model, direct, ul, lu)
-    model.student_views(batch)
-    label, mask = batch['target']['unet']['u_s']
+    label, mask = model.prepare(batch, model.step)[1][0]['unet']['u_s']
     assert (mask[:, INSIDE] == counts_in).all() and (mask[:, ~INSIDE] == counts_out).all()
     assert (label[:, INSIDE] == (lu > 0.5)).all() and (label[:, ~INSIDE] == (ul > 0.5)).all()
 
@@ -103,7 +102,7 @@ def test_the_teacher_sees_unchanged_weak_views_in_order(monkeypatch):
     batch = batch_of(model)
     ask = model.teacher_prob
     model.teacher_prob = lambda name, x: (seen.append(x), ask(name, x))[1]
-    model.student_views(batch)
+    model.prepare(batch, model.step)
     x, u_w = batch['x_w']['unet'], batch['u_w']['unet']
     assert torch.equal(seen[0], u_w)
     assert torch.equal(seen[1], torch.where(INSIDE, x, u_w))
@@ -114,11 +113,12 @@ def test_amplitudes_move_with_the_training():
     model = symgd(0, amplitude=0.2)
     batch = batch_of(model)
     x, u_w = batch['x_w']['unet'], batch['u_w']['unet']
-    assert torch.allclose(model.mutate(x, u_w), x, atol=1e-5)
-    set_iter(9, 10)
-    moved = model.mutate(x, u_w)
+    assert torch.allclose(model.mutate('unet', x, u_w, Step(0, 10)), x, atol=1e-5)
+    late = Step(9, 10)
+    moved = model.mutate('unet', x, u_w, late)
     assert (moved - x).abs().max() > 1e-3 and 0 <= moved.min() and moved.max() <= 1
-    assert torch.allclose(model.mutate(x, x), x, atol=1e-5), 'its own amplitudes change nothing'
+    same = model.mutate('unet', x, x, late)
+    assert torch.allclose(same, x, atol=1e-5), 'its own amplitudes change nothing'
 
 
 def test_the_window_of_amplitudes_is_the_published_one_by_default():

@@ -24,21 +24,21 @@ def test_loss_is_the_sum_of_its_terms():
 def test_targets_are_the_ensemble_outside_and_the_label_inside_the_box():
     model = build(synfoc(threshold=dict(type='FixedThreshold', value=1.0)))  # none is sure enough
     batch = prepared(model)
-    model.student_views(batch)
-    label, mask = batch['target']['unet']
+    _, (taught, _) = model.prepare(batch, model.step)
+    label, mask = taught['unet']
     assert torch.equal(label[:, 3:10, 2:11], batch['y']['unet'][:, 3:10, 2:11])
     assert (mask[:, 3:10, 2:11] == 1).all()
-    targets, _ = model.targets(batch['u_w'])
+    lessons, _ = model.lessons(batch['u_w'])
     outside = torch.ones(24, 24, dtype=torch.bool)
     outside[3:10, 2:11] = False
-    assert torch.equal(label[:, outside], targets['unet'][0][:, outside])
+    assert torch.equal(label[:, outside], lessons['unet'][0][:, outside])
     assert not mask[:, outside].any()
 
 
 def test_image_in_the_box_is_the_weak_labelled_view():
     model = build(synfoc())
     batch = prepared(model)
-    u_c = model.student_views(batch)['u_c']['unet']
+    u_c = model.prepare(batch, model.step)[0]['u_c']['unet']
     assert torch.equal(u_c[..., 3:10, 2:11], batch['x_w']['unet'][..., 3:10, 2:11])
     assert torch.equal(u_c[..., 10:, :], batch['u_s']['unet'][..., 10:, :])
 
@@ -78,13 +78,13 @@ def test_own_and_cross_teachers_give_each_student_one_teacher():
     model = build(synfoc(ensemble=dict(type='OwnTeacher')))
     batch = prepared(model)
     q_f, q_c, *_ = model.teach(batch['u_w'])
-    targets, _ = model.targets(batch['u_w'])
-    assert torch.equal(targets['unet'][0], q_c.argmax(1))
+    lessons, _ = model.lessons(batch['u_w'])
+    assert torch.equal(lessons['unet'][0], q_c.argmax(1))
     model.ensemble = ENSEMBLES.build(dict(type='CrossTeacher'))
-    crossed, _ = model.targets(batch['u_w'])
+    crossed, _ = model.lessons(batch['u_w'])
     up = resize_bilinear(q_f, (24, 24))
     assert torch.equal(crossed['unet'][0], up.argmax(1))
-    assert torch.equal(targets['sam'][0], resize_bilinear(up, (16, 16)).argmax(1))
+    assert torch.equal(lessons['sam'][0], resize_bilinear(up, (16, 16)).argmax(1))
     assert torch.equal(crossed['sam'][0], resize_bilinear(q_c, (16, 16)).argmax(1))
 
 

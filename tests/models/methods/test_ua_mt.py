@@ -21,11 +21,13 @@ def test_only_sure_pixels_count(monkeypatch):
     q = torch.full((3, 2, 32, 32), 0.5)
     q[:, 0, :16], q[:, 1, :16] = 1.0, 0.0
     monkeypatch.setattr(model, 'teacher_prob', lambda name, x: q.repeat(len(x) // 3, 1, 1, 1))
-    p = torch.rand(3, 2, 32, 32)
+    p = torch.rand(3, 2, 32, 32).softmax(1)
     batch = dict(u_w={'unet': torch.zeros(3, 1, 32, 32)})
-    loss = model.consistency_loss('unet', p, batch)
-    assert batch['curves']['mask_unet'] == 0.5
-    assert loss.item() == pytest.approx(((p - q)[:, :, :16] ** 2).mean().item(), rel=1e-5)
+    terms, curves = model.consistency_terms('unet', {'u_w': p.log()}, batch, model.step)
+    assert curves['mask_unet'] == 0.5
+    assert terms['consistency_unet'].item() == pytest.approx(
+        ((p - q)[:, :, :16] ** 2).mean().item(), rel=1e-5
+    )
 
 
 def test_four_classes_as_published_and_as_meant(monkeypatch):
@@ -41,14 +43,15 @@ def test_four_classes_as_published_and_as_meant(monkeypatch):
     q[:, 0] = 0.7  # entropy 0.94: above ln 2, below 3/4 ln 4
     sure = torch.full((3, 4, 4, 4), 0.01)
     sure[:, 0] = 0.97
-    p, batch = torch.rand(3, 4, 4, 4), dict(u_w={'unet': torch.zeros(3, 1, 4, 4)})
+    logits, batch = {'u_w': torch.rand(3, 4, 4, 4)}, dict(u_w={'unet': torch.zeros(3, 1, 4, 4)})
     found = {}
     for prob in (q, sure):
         for model in (published, meant):
             monkeypatch.setattr(
                 model, 'teacher_prob', lambda name, x, prob=prob: prob.repeat(len(x) // 3, 1, 1, 1)
             )
-            found[prob is sure, model is meant] = model.consistency_loss('unet', p, batch).item()
+            terms, _ = model.consistency_terms('unet', logits, batch, model.step)
+            found[prob is sure, model is meant] = terms['consistency_unet'].item()
     assert found[False, False] == 0 < found[False, True]
     assert found[True, False] == pytest.approx(2 * found[True, True], rel=1e-5)
 

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from mmssl.models.strategies.mixing import pairs
-from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
+from mmssl.structures import Batch
+from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, unsup_terms
 
 
 def unimatch(classes=2, norm=BN, **kwargs):
@@ -59,7 +60,7 @@ def test_labels_and_confidences_are_mixed_in_the_box():
     model = unimatch()
     batch = batch_of(model, n_u=2, side=8)
     batch['box'] = torch.tensor([[1, 2, 3, 2], [0, 0, 8, 8]])
-    views = model.student_views(batch)
+    views, _ = model.prepare(batch, model.step)
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[2:4, 1:4] = True
     u, partner = batch['u_s']['unet']
@@ -77,10 +78,10 @@ def test_labels_and_confidences_are_mixed_in_the_box():
 
     model.unsup_criterion = Record()
     confidence = torch.full((1, 8, 8), 0.2)  # the partner is unsure and says class 1
-    batch['partner'] = {'unet': (confidence, torch.ones(1, 8, 8, dtype=torch.long))}
+    partners = {'unet': (confidence, torch.ones(1, 8, 8, dtype=torch.long))}
     own = torch.stack([torch.full((1, 8, 8), 3.0), torch.zeros(1, 8, 8)], 1)  # sure of class 0
-    batch['logits'] = {'unet': {v: own for v in ('u_w', 'u_s', 'u_s2', 'u_f')}}
-    model.unsup_loss(batch)
+    logits = {'unet': {v: own for v in ('u_w', 'u_s', 'u_s2', 'u_f')}}
+    unsup_terms(model, batch, logits, partners)
     target, mask = seen[0]
     assert torch.equal(target[0], inside.long()), 'labels'
     assert torch.equal(mask[0], (~inside).float()), 'confidences'
@@ -92,7 +93,7 @@ def test_the_partner_is_predicted_in_eval_mode_and_the_mode_is_restored():
     model = unimatch()
     student = model.students['unet']
     before = {k: v.clone() for k, v in student.state_dict().items() if 'running' in k}
-    model.student_views(batch_of(model))
+    model.prepare(batch_of(model), model.step)
     assert student.training and all(m.training for m in student.modules())
     assert all(torch.equal(v, student.state_dict()[k]) for k, v in before.items())
 
@@ -139,7 +140,7 @@ def test_odd_number_of_unlabelled_images_is_refused():
 
 def test_missing_strong_view_is_named():
     with pytest.raises(ValueError, match='no view "u_s2": add a StrongView'):
-        pairs({'u_w': {}}, 'u_s2', ['unet'])
+        pairs(Batch({'u_w': {}}), 'u_s2', ['unet'])
 
 
 def test_unknown_weight_is_named():

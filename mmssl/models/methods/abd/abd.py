@@ -1,12 +1,30 @@
 """ABD: parts of two views change places by confidence, on cross teaching and on BCP."""
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Any, Unpack
 
-from mmssl.models.methods.abd.displacement import Displacement, trouble_sure
-from mmssl.models.methods.bcp.bcp import BCP
+import torch
+
+from mmssl.models.base.terms import Losses, split_curves
+from mmssl.models.methods.abd.displacement import (
+    Displacement,
+    DisplacementOptions,
+    Seen,
+    trouble_sure,
+)
+from mmssl.models.methods.bcp.bcp import BCP, BCPOptions
+from mmssl.models.methods.cps import CPSOptions
 from mmssl.models.methods.cross_teaching import CrossTeaching
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
+
+
+class OnCrossTeaching(DisplacementOptions, CPSOptions, total=False):
+    """What `Displacement` and `CrossTeaching` take."""
+
+
+class OnBCP(DisplacementOptions, BCPOptions, total=False):
+    """What `Displacement` and `BCP` take."""
 
 
 @MODELS.register_module()
@@ -29,7 +47,7 @@ class ABDCrossTeaching(Displacement, CrossTeaching):
         trouble: weight of ABD-I.
         trouble_prob: share of the labelled images that are displaced.
         trouble_until: share of the training in which ABD-I counts.
-        **kwargs: of `Displacement` and `CrossTeaching`.
+        **options: of `Displacement` and `CrossTeaching`.
 
     Raises:
         ValueError: `cutmix` is set.
@@ -37,53 +55,55 @@ class ABDCrossTeaching(Displacement, CrossTeaching):
 
     def __init__(
         self,
-        *args,
+        *,
         trouble: float = 2.0,
         trouble_prob: float = 0.5,
         trouble_until: float = 2 / 3,
-        **kwargs,
+        **options: Unpack[OnCrossTeaching],
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(**options)
         if self.cutmix:
             raise ValueError('ABDCrossTeaching displaces patches in place of cutmix: remove cutmix')
         self.trouble, self.trouble_prob = trouble, trouble_prob
         self.trouble_until = trouble_until
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return weak views for the first network and strong ones for the second."""
-        batch['both'] = self.show_strong(batch)
-        return {'x_w': batch['x_w'], **super().student_views(batch)}
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Seen]:
+        """Show weak views to the first network and strong ones to the second."""
+        seen = self.show_strong(batch)
+        views, _ = super().prepare(seen.batch, step)
+        return {'x_w': seen.batch['x_w'], **views}, seen
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Seen, step: Step) -> Losses:
         """Return `sup_<student>`, and `trouble_<student>` on displaced labelled images."""
-        terms, both = super().sup_loss(batch), batch['both']
-        counts = self.iter <= self.trouble_until * self.max_iters
-        x = both['x_w'][self.primary][0]
+        terms, curves = split_curves(super().sup_loss(targets.batch, logits, targets, step))
+        counts = step.iter <= self.trouble_until * step.max_iters
+        x = targets.both['x_w'][self.primary][0]
         where = torch.rand(len(x), device=x.device) < self.trouble_prob
         # when the term is over, the images still enter the statistics of BatchNorm, as published
         with torch.set_grad_enabled(counts and torch.is_grad_enabled()):
-            logits, y = self.displaced(
+            moved, y = self.displaced(
                 trouble_sure,
-                {name: z['x_w'] for name, z in batch['logits'].items()},
-                both['x_w'],
+                {name: z['x_w'] for name, z in logits.items()},
+                targets.both['x_w'],
                 where,
-                both['y'],
+                targets.both['y'],
             )
         if counts:
             terms.update(
                 {
                     f'trouble_{name}': self.trouble
                     * self.criterion(z, self.label_space.encode(y[name]))
-                    for name, z in logits.items()
+                    for name, z in moved.items()
                 }
             )
-        return terms
+        return terms, curves
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Seen, step: Step) -> Losses:
         """Return the terms of cross teaching, and `displaced_<student>` on displaced images."""
-        own = {name: z['u_w'] for name, z in batch['logits'].items()}
-        logits, _ = self.displaced(self.replace_unsure, own, batch['both']['u_w'])
-        return {**super().unsup_loss(batch), **self.follow('displaced', logits)}
+        own = {name: z['u_w'] for name, z in logits.items()}
+        moved, _ = self.displaced(self.replace_unsure, own, targets.both['u_w'])
+        terms, curves = split_curves(super().unsup_loss(targets.batch, logits, {}, step))
+        return {**terms, **self.follow('displaced', moved)}, curves
 
 
 @MODELS.register_module()
@@ -102,13 +122,12 @@ class ABDBCP(Displacement, BCP):
 
     Args:
         unsup_criterion: loss of the networks on each other's labels.
-        **kwargs: of `Displacement` and `BCP`.
+        **options: of `Displacement` and `BCP`.
     """
 
-    def __init__(
-        self, *args, similar: float = 0.5, unsup_criterion: dict | None = None, **kwargs
-    ) -> None:
-        super().__init__(*args, similar=similar, **kwargs)
+    def __init__(self, *, unsup_criterion: dict | None = None, **options: Unpack[OnBCP]) -> None:
+        options.setdefault('similar', 0.5)
+        super().__init__(**options)
         self.unsup_criterion = MODELS.build(
             unsup_criterion or dict(type='DiceCELoss', ce_weight=0, eps=1e-5)
         )
@@ -118,24 +137,24 @@ class ABDBCP(Displacement, BCP):
         """Names of the students that are pre-trained: the first one."""
         return [self.primary]
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the mixed images, for the second network those of the strong views."""
-        if self.iter >= self.pretrain_iters:
-            self.show_strong(batch)
-        batch['mixed'] = super().student_views(batch)
-        return batch['mixed']
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the mixed images, to the second network those of the strong views."""
+        if step.iter >= self.pretrain_iters:
+            batch = self.show_strong(batch).batch
+        views, (sup, unsup) = super().prepare(batch, step)
+        return views, (sup, unsup, views)
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return the terms of BCP, and `cps_<student>` and `displaced_<student>`."""
-        terms = super().unsup_loss(batch)
+        terms, curves = split_curves(super().unsup_loss(batch, logits, targets, step))
         if not terms:
-            return terms
-        own = {name: torch.cat([z['u'], z['x']]) for name, z in batch['logits'].items()}
+            return terms, curves
+        own = {name: torch.cat([z['u'], z['x']]) for name, z in logits.items()}
         mixed = [
-            torch.cat([batch['mixed'][view][name] for view in ('u', 'x')])
+            torch.cat([targets[2][view][name] for view in ('u', 'x')])
             for name in (self.primary, self.second)
         ]
-        logits, _ = self.displaced(
+        moved, _ = self.displaced(
             self.replace_unsure, own, dict.fromkeys(self.students, tuple(mixed))
         )
-        return {**terms, **self.follow('cps', own), **self.follow('displaced', logits)}
+        return {**terms, **self.follow('cps', own), **self.follow('displaced', moved)}, curves

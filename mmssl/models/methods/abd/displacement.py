@@ -1,13 +1,15 @@
 """Patch displacement: parts of two views of an image change places by how sure networks are."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.strategies.pseudo_label import learn_from_others
+from mmssl.structures import Batch
 
 
 class Move(NamedTuple):
@@ -157,6 +159,26 @@ def trouble_sure(scores1: Tensor, scores2: Tensor, grid: int) -> Move:
     )
 
 
+class DisplacementOptions(Options, total=False):
+    """What `Displacement` takes."""
+
+    grid: int
+    top: int
+    similar: float
+
+
+class Seen(NamedTuple):
+    """What two networks see.
+
+    Attributes:
+        batch: the batch, in which the second network has its strong views.
+        both: view to student to weak and strong view at its size.
+    """
+
+    batch: Batch
+    both: dict[str, dict[str, tuple[Tensor, Tensor]]]
+
+
 class Displacement(SemiSegmentor):
     """The base of methods whose two networks see parts of each other's views.
 
@@ -177,8 +199,15 @@ class Displacement(SemiSegmentor):
         ValueError: there are other than two students, or fewer than `top` patches.
     """
 
-    def __init__(self, *args, grid: int = 4, top: int = 4, similar: float = 1.0, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        *,
+        grid: int = 4,
+        top: int = 4,
+        similar: float = 1.0,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
         if len(self.students) != 2:
             raise ValueError(
                 f'{type(self).__name__} displaces patches between the views of two '
@@ -189,14 +218,14 @@ class Displacement(SemiSegmentor):
         self.second = next(name for name in self.students if name != self.primary)
         self.grid, self.top, self.similar = grid, top, similar
 
-    def show_strong(self, batch: dict) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
-        """Give the second network its strong views, and return both views at both sizes."""
-        both = {}
+    def show_strong(self, batch: Batch) -> Seen:
+        """Give the second network its strong views and their labels, in a batch of its own."""
+        seen, both = Batch(batch), {}
         for weak, strong in {'x_w': 'x_s', 'y': 'y_s', 'u_w': 'u_s'}.items():
             other = batch.get(strong, batch['y']) if weak == 'y' else batch[strong]
             both[weak] = {name: (batch[weak][name], other[name]) for name in self.students}
-            batch[weak] = {**batch[weak], self.second: other[self.second]}
-        return both
+            seen[weak] = {**batch[weak], self.second: other[self.second]}
+        return Seen(seen, both)
 
     def displaced(
         self,

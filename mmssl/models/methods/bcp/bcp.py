@@ -1,14 +1,29 @@
 """BCP: labelled and unlabelled images are pasted into each other, both ways."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 import torch
 from torch import Tensor
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses
 from mmssl.models.sam.connected import largest_components
 from mmssl.models.strategies.mixing import box_mask, halves, paste, repeat_to
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 from mmssl.utils.dist import from_first_rank
 from mmssl.utils.resize import fit_mask, resize_mask
+
+
+class BCPOptions(Options, total=False):
+    """What `BCP` takes."""
+
+    pretrain: float
+    patch: float
+    u_weight: float
+    largest_component: bool
 
 
 @MODELS.register_module()
@@ -45,14 +60,15 @@ class BCP(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         pretrain: float = 0.25,
         patch: float = 2 / 3,
         u_weight: float = 0.5,
         largest_component: bool = True,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(*args, **{'ramp': dict(type='ConstantRamp'), **kwargs})
+        options.setdefault('ramp', dict(type='ConstantRamp'))
+        super().__init__(**options)
         if not 0 <= pretrain < 1 or not 0 < patch < 1:
             raise ValueError(f'pretrain={pretrain} must lie in [0, 1) and patch={patch} in (0, 1)')
         if self.primary not in self.teachers:
@@ -66,7 +82,7 @@ class BCP(SemiSegmentor):
     @property
     def pretrain_iters(self) -> int:
         """Number of iterations of the pre-training."""
-        return round(self.pretrain * self.max_iters)
+        return round(self.pretrain * self.step.max_iters)
 
     @property
     def pretrained(self) -> list[str]:
@@ -87,17 +103,21 @@ class BCP(SemiSegmentor):
         for name, teacher in self.teachers.items():
             teacher.load_state_dict(self.students[name].state_dict())
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the mixed images, and keep which label holds where in them."""
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the mixed images; the targets say which label holds where in them.
+
+        They are `(sup, unsup)`, student to a list of (view, label, mask) for either kind of terms.
+        """
         box = self.draw_box(batch['x_w'][self.primary])
-        pretraining = self.iter < self.pretrain_iters
+        pretraining = step.iter < self.pretrain_iters
         mix = self.mix_labelled if pretraining else self.mix_both
-        views, batch['sup'], batch['unsup'] = {'x_w': {}}, {}, {}
+        views: dict[str, dict[str, Tensor]] = {'x_w': {}}
+        sup, unsup = {}, {}
         for name in self.pretrained if pretraining else self.names:
-            mixed, batch['sup'][name], batch['unsup'][name] = mix(batch, name, box)
+            mixed, sup[name], unsup[name] = mix(batch, name, box)
             for view, x in mixed.items():
                 views.setdefault(view, {})[name] = x
-        return views
+        return views, (sup, unsup)
 
     def draw_box(self, x: Tensor) -> Tensor:
         """Return a mask (1, 1, S, S) that is 1 in the rectangle, one for all ranks."""
@@ -106,13 +126,13 @@ class BCP(SemiSegmentor):
         corner = from_first_rank(torch.randint(size - side, (2,), device=x.device))
         return box_mask(torch.cat([corner, torch.full_like(corner, side)])[None], size)
 
-    def mix_labelled(self, batch: dict, name: str, box: Tensor) -> tuple[dict, list, list]:
+    def mix_labelled(self, batch: Batch, name: str, box: Tensor) -> tuple[dict, list, list]:
         """Return the view of the pre-training and (view, label, mask) of its terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
         x = paste(x_a, x_b, resize_mask(box, x_a.shape[-2:]))
         return {'x': x}, [('x', y_a, 1 - box), ('x', repeat_to(y_b, len(y_a)), box)], []
 
-    def mix_both(self, batch: dict, name: str, box: Tensor) -> tuple[dict, list, list]:
+    def mix_both(self, batch: Batch, name: str, box: Tensor) -> tuple[dict, list, list]:
         """Return the views of the self-training, and (view, label, mask) of both kinds of terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
         u_a, u_b = halves(batch['u_w'][name])
@@ -126,7 +146,7 @@ class BCP(SemiSegmentor):
             [('u', yhat_a, 1 - box), ('x', yhat_b, box)],
         )
 
-    def labelled(self, batch: dict, name: str) -> tuple[tuple, tuple]:
+    def labelled(self, batch: Batch, name: str) -> tuple[tuple, tuple]:
         """Return the even and odd labelled images, and their labels."""
         y = self.label_space.encode(batch['y'][name])
         return halves(batch['x_w'][name], 'labelled'), halves(y, 'labelled')
@@ -140,18 +160,18 @@ class BCP(SemiSegmentor):
             return label
         return largest_components(label, num_classes=self.label_space.table.shape[1])
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `sup_<student>`, the pixels of labelled images."""
         return {
-            f'sup_{name}': self.mixed_loss(batch['logits'][name], parts)
-            for name, parts in batch['sup'].items()
+            f'sup_{name}': self.mixed_loss(logits[name], parts)
+            for name, parts in targets[0].items()
         }
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `unsup_<student>`, the pixels of unlabelled images; none in the pre-training."""
         return {
-            f'unsup_{name}': self.u_weight * self.mixed_loss(batch['logits'][name], parts)
-            for name, parts in batch['unsup'].items()
+            f'unsup_{name}': self.u_weight * self.mixed_loss(logits[name], parts)
+            for name, parts in targets[1].items()
             if parts
         }
 

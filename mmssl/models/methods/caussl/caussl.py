@@ -1,17 +1,34 @@
 """CauSSL: networks that learn from each other are kept independent of each other."""
 
 from collections.abc import Mapping
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from mmssl.models.base.label_space import ExclusiveClasses
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.several_heads import SeveralHeads, mutual_distance
+from mmssl.models.base.terms import Losses
 from mmssl.models.methods.caussl.kernel_independence import KernelIndependence, common_kernels
-from mmssl.models.methods.cps import CPS
+from mmssl.models.methods.cps import CPS, CPSOptions
 from mmssl.models.strategies.pseudo_label import sharpen_classes
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
+
+
+class CauSSLOptions(Options, total=False):
+    """What `CauSSL` takes."""
+
+    coefficient: float
+    start: int
+    every: int
+    independence: Mapping[str, Any] | None
+
+
+class CauSSLOnCPS(CauSSLOptions, CPSOptions, total=False):
+    """What `CauSSL` and `CPS` take."""
 
 
 class CauSSL(SemiSegmentor):
@@ -38,14 +55,14 @@ class CauSSL(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         coefficient: float = 3.0,
         start: int = 500,
         every: int = 60,
         independence: Mapping | None = None,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(**options)
         self.coefficient, self.start, self.every = coefficient, start, every
         kernels = common_kernels(self.rivals())
         rows = [len(kernel) for kernel in kernels[0]]
@@ -55,12 +72,12 @@ class CauSSL(SemiSegmentor):
         """Return the networks that are to be independent; each form of the method says which."""
         raise NotImplementedError(f'{type(self).__name__} must define `rivals`')
 
-    def loss(self, inputs: dict, data_samples=None) -> dict[str, Tensor]:
+    def loss(self, inputs: Mapping, data_samples: Mapping | None = None) -> dict[str, Tensor]:
         """Return the method's terms and `independence_<i>` of every network."""
-        if self.iter > self.start and self.iter % self.every == 0:
+        if self.step.iter > self.start and self.step.iter % self.every == 0:
             self.independence.maximise(common_kernels(self.rivals()))
         losses = super().loss(inputs, data_samples)
-        if self.iter < (self.start // self.every + 1) * self.every:
+        if self.step.iter < (self.start // self.every + 1) * self.every:
             return losses
         values = self.with_gradient(self.independence(common_kernels(self.rivals())))
         total = losses['loss'] + self.coefficient * values.sum()
@@ -80,20 +97,23 @@ class CPSCauSSL(CauSSL, CPS):
 
     Args:
         cps_start: last iteration (from 0) without the cross term.
-        **kwargs: of `CauSSL` and `CPS`.
+        **options: of `CauSSL` and `CPS`.
     """
 
-    def __init__(self, *args, cps_start: int = 400, **kwargs) -> None:
-        super().__init__(*args, **{'cps_weight': 0.3, **kwargs})
+    def __init__(self, *, cps_start: int = 400, **options: Unpack[CauSSLOnCPS]) -> None:
+        options.setdefault('cps_weight', 0.3)
+        super().__init__(**options)
         self.cps_start = cps_start
 
     def rivals(self) -> list[nn.Module]:
         """Return the students, in an order that does not depend on the config's."""
         return [self.students[name] for name in sorted(self.students)]
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return the cross terms, none at the beginning."""
-        return super().unsup_loss(batch) if self.iter > self.cps_start else {}
+        if step.iter <= self.cps_start:
+            return {}
+        return super().unsup_loss(batch, logits, targets, step)
 
 
 @MODELS.register_module()
@@ -111,7 +131,7 @@ class MCCauSSL(CauSSL, SeveralHeads):
         temperature: T of the sharpening.
         first_only: give the first decoder alone the gradient of its I, as the released code does
             (there both sides are detached for the other decoders).
-        **kwargs: of `CauSSL`.
+        **options: of `CauSSL`.
 
     Raises:
         ValueError: parts overlap, over which this sharpening means nothing.
@@ -120,9 +140,14 @@ class MCCauSSL(CauSSL, SeveralHeads):
     average = False
 
     def __init__(
-        self, *args, temperature: float = 0.5, start: int = 40, first_only: bool = True, **kwargs
+        self,
+        *,
+        temperature: float = 0.5,
+        first_only: bool = True,
+        **options: Unpack[CauSSLOptions],
     ) -> None:
-        super().__init__(*args, start=start, **kwargs)
+        options.setdefault('start', 40)
+        super().__init__(**options)
         if not isinstance(self.label_space, ExclusiveClasses):
             raise ValueError(
                 'MCCauSSL sharpens over exclusive classes, found label_space '
@@ -140,11 +165,11 @@ class MCCauSSL(CauSSL, SeveralHeads):
         """Return I of each decoder."""
         return torch.cat([values[:1], values[1:].detach()]) if self.first_only else values
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `mutual_<student>`."""
         terms = {}
-        for name, views in batch['logits'].items():
-            p = [self.label_space.prob(logits) for logits in views['u_w']]
+        for name, views in logits.items():
+            p = [self.label_space.prob(z) for z in views['u_w']]
             sharp = [sharpen_classes(p_i.detach(), self.temperature) for p_i in p]
             terms[f'mutual_{name}'] = mutual_distance(p, sharp)
         return terms

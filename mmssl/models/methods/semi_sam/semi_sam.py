@@ -1,15 +1,20 @@
 """SemiSAM: a mean teacher whose student also follows a frozen SAM, asked with its own output."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmssl.models.base.label_space import OverlappingParts
-from mmssl.models.methods.mean_teacher import MeanTeacher
+from mmssl.models.base.terms import Curves, Losses, Terms, split_curves
+from mmssl.models.methods.mean_teacher import MeanTeacher, MeanTeacherOptions
 from mmssl.models.methods.semi_sam.clicks import click_masks
 from mmssl.models.sam.connected import largest_component_masks
 from mmssl.models.sam.prompts import UNASKED, mask_boxes, scale_boxes
 from mmssl.registry import MODELS, RAMPS
+from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_bilinear
 
 
@@ -48,7 +53,7 @@ class SemiSAM(MeanTeacher):
         consistency_weight: a; 1 in SemiSAM+.
         sam_weight: b; 0.1 in SemiSAM+.
         sam_ramp: w_S.
-        **kwargs: of `MeanTeacher`.
+        **options: of `MeanTeacher`.
 
     Raises:
         ValueError: an option has another value, or one that does not go with the others.
@@ -58,7 +63,7 @@ class SemiSAM(MeanTeacher):
 
     def __init__(
         self,
-        *args,
+        *,
         sam: dict,
         prompt: str = 'point',
         clicks: int = 10,
@@ -72,10 +77,11 @@ class SemiSAM(MeanTeacher):
         consistency_weight: float = 0.5,
         sam_weight: float = 0.5,
         sam_ramp: dict | None = None,
-        **kwargs,
+        **options: Unpack[MeanTeacherOptions],
     ) -> None:
         ramp = dict(scale=0.1, stairs=40)
-        super().__init__(*args, **{'ramp': dict(type='GaussianRamp', **ramp), **kwargs})
+        options.setdefault('ramp', dict(type='GaussianRamp', **ramp))
+        super().__init__(**options)
         if prompt not in ('point', 'box'):
             raise ValueError(f"prompt must be 'point' or 'box', found {prompt!r}")
         if clicks < 1:
@@ -104,32 +110,34 @@ class SemiSAM(MeanTeacher):
         if not self.sam.identity.known:
             self.sam.load_trunk()
 
-    def sup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return the supervised terms, and `sam_<student>`: w(t) does not weigh it either."""
-        terms = super().sup_loss(batch)
-        for name, logits in batch['logits'].items():
-            terms[f'sam_{name}'] = self.sam_loss(name, self.label_space.prob(logits['u_w']), batch)
-        return terms
+        terms, curves = split_curves(super().sup_loss(batch, logits, targets, step))
+        for name, z in logits.items():
+            p = self.label_space.prob(z['u_w'])
+            term, of_sam = self.sam_term(name, p, batch, step)
+            terms.update(term)
+            curves.update(of_sam)
+        return terms, curves
 
-    def consistency_loss(self, name: str, p: Tensor, batch: dict) -> Tensor:
+    def consistency_terms(self, name: str, logits: Mapping, batch: Batch, step: Step) -> Losses:
         """Return a times the distance to the teacher."""
-        x = batch['u_w'][name]
+        p, x = self.label_space.prob(logits['u_w']), batch['u_w'][name]
         if self.on_labelled:
-            p = torch.cat([self.label_space.prob(batch['logits'][name]['x_w']), p])
+            p = torch.cat([self.label_space.prob(logits['x_w']), p])
             x = torch.cat([batch['x_w'][name], x])
-        return self.consistency_weight * self.consistency(p, self.noisy_teacher(name, x))
+        distance = self.consistency(p, self.noisy_teacher(name, x))
+        return {f'consistency_{name}': self.consistency_weight * distance}
 
-    def sam_loss(self, name: str, p: Tensor, batch: dict) -> Tensor:
-        """Return b w_S(t) times the distance to SAM's masks."""
-        weight = self.sam_weight * self.sam_ramp(self.iter, self.max_iters)
+    def sam_term(self, name: str, p: Tensor, batch: Batch, step: Step) -> tuple[Terms, Curves]:
+        """Return b w_S(t) times the distance of p to SAM's masks, and what is logged of it."""
+        weight = self.sam_weight * self.sam_ramp(step.iter, step.max_iters)
         target, counts = self.sam_target(p.detach(), batch['u_w'][name])
         distance = self.distance(p, target, counts[..., None, None].expand_as(p))
-        batch.setdefault('curves', {}).update(
-            {f'distance_sam_{name}': distance, f'asked_sam_{name}': counts.float().mean()}
-        )
+        curves = {f'distance_sam_{name}': distance, f'asked_sam_{name}': counts.float().mean()}
         if self.self_ratio:
             distance = distance / (distance + 1e-16)
-        return weight * distance
+        return {f'sam_{name}': weight * distance}, curves
 
     @torch.no_grad()
     def sam_target(self, p: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,14 @@
 """SS-Net: outputs that withstand adversarial noise, and classes apart in the feature space."""
 
+from collections.abc import Mapping
+from typing import Any, Unpack
+
 import torch
 from torch import Tensor, nn
 
+from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.models.base.terms import Losses
 from mmssl.models.methods.ss_net.vat import VAT
 from mmssl.models.strategies.contrastive import (
     PixelContrast,
@@ -12,6 +17,7 @@ from mmssl.models.strategies.contrastive import (
     record_input,
 )
 from mmssl.registry import MODELS
+from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_nearest
 
 
@@ -45,13 +51,13 @@ class SSNet(SemiSegmentor):
 
     def __init__(
         self,
-        *args,
+        *,
         vat: dict | None = None,
         contrast: dict | None = None,
         contrast_weight: float = 0.1,
-        **kwargs,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(**options)
         self.vat = VAT(**(vat or {}))
         self.contrast_weight = contrast_weight
         sizes = {
@@ -65,22 +71,22 @@ class SSNet(SemiSegmentor):
             }
         )
 
-    def student_views(self, batch: dict) -> dict[str, dict[str, Tensor]]:
-        """Return the unlabelled view."""
-        return {'u_w': batch['u_w']}
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+        """Show the unlabelled images too."""
+        return {'u_w': batch['u_w']}, None
 
-    def forward_views(self, name: str, views: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the logits of x_w and u_w, and under `x_f` and `u_f` their features."""
         with record_input(last_convolution(name, self.students[name])) as seen:
             logits = super().forward_views(name, views)
         x_f, u_f = seen[0].float().split([len(views['x_w']), len(views['u_w'])])
         return {**logits, 'x_f': x_f, 'u_f': u_f}
 
-    def unsup_loss(self, batch: dict) -> dict[str, Tensor]:
+    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
         """Return `vat_<student>`, and `contrast_<student>_x_w` and `_u_w`, weighted by gamma."""
         terms = {}
-        for name, logits in batch['logits'].items():
-            terms.update(self.separation(name, logits, batch['y'][name]))
+        for name, z in logits.items():
+            terms.update(self.separation(name, z, batch['y'][name]))
             x = torch.cat([batch['x_w'][name], batch['u_w'][name]])
             terms[f'vat_{name}'] = self.smoothness(name, x)
         return terms
