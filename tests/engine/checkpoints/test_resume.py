@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine_toy import ToyMetric, config
-from same_runs import assert_same_run
+from same_runs import assert_same, assert_same_run
 
 from mmssl.engine import load_checkpoint_file
 from mmssl.registry import RUNNERS
