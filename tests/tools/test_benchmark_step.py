@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmssl.registry import MODELS
+from mmssl.structures import Step
 
 ROOT = Path(__file__).parents[2]
 SMALL = ['--device', 'cpu', '--iters', '2', '--warm-up', '0', '--file-size', '48']
@@ -41,15 +42,16 @@ def test_time_and_memory_of_the_configured_batch(tool, capsys):
 def test_every_optimiser_step_of_an_iteration_is_made(tool, monkeypatch):
     class Phases:
         phases = 3
-        steps = 0
+        step = Step()
+        seen = []
 
         def train_step(self, batch, optim_wrapper):
-            self.steps += 1
+            self.seen.append(self.step.phase)
             return {}
 
     model = Phases()
     assert len(list(tool.step_times(model, None, {}, 1, 2, 'cpu'))) == 2
-    assert model.steps == 9
+    assert model.seen == [0, 1, 2] * 3
 
 
 def test_no_weights_are_read(tool):
