@@ -11,11 +11,11 @@ import torch
 import torch.distributed as dist
 from mmengine import Config
 from no_host_sync import assert_no_host_sync
-from tiny import BN, GN, build, segmentor, set_iter
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.registry import HOOKS, RUNNERS
 from mmssl.utils.setup import register_all_modules
+from tests.tiny import BN, GN, build, segmentor, set_iter
 
 ROOT = Path(__file__).parents[1]
 SIDE = 32

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine import Config
-from tiny import set_iter
 
 from mmssl.engine.checkpoints.setting_rules import check_settings
 from mmssl.evaluation.published import load_published
 from mmssl.experiments.compose import compare_with_data, describe_data
 from mmssl.registry import MODELS
 from mmssl.utils.setup import load_config, register_all_modules
+from tests.tiny import set_iter
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SAM = ('cpc_sam', 'h_sam', 'medsam', 'samed', 'semi_sam', 'synfoc')  # have tests of their own

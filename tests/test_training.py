@@ -12,12 +12,12 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.evaluator import BaseMetric
-from tiny import BN, segmentor
 
 from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.models.losses import DiceCELoss
 from mmssl.registry import METRICS, RUNNERS
 from mmssl.utils.setup import register_all_modules
+from tests.tiny import BN, segmentor
 
 ROOT = Path(__file__).parents[1]
 SIDE = 32

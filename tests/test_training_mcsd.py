@@ -14,11 +14,11 @@ import torch
 from denoiser_parts import write_model
 from mmengine import Config
 from test_training import same_training
-from tiny import BN, segmentor
 
 from mmssl.datasets.phantom.volumes import VolumeSettings, write_phantom_volumes
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules
+from tests.tiny import BN, segmentor
 
 ROOT = Path(__file__).parents[1]
 SIDE = 32

@@ -25,7 +25,7 @@ names a file with the traceback), 130 interrupted"""
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmssl.utils.config.options import add_cfg_options
+    from mmssl.utils.config.options import add_cfg_options, add_launcher
 
     parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -41,14 +41,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='half precision where the device computes it well'
     )
-    parser.add_argument(
-        '--launcher',
-        choices=('none', 'pytorch', 'slurm'),
-        default='none',
-        help='with torchrun or srun: share the slices among the processes',
-    )
+    add_launcher(parser, 'with torchrun or srun: share the slices among the processes')
     add_cfg_options(parser)
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -23,7 +23,7 @@ a scheduler's notice, 130 by Ctrl-C"""
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmssl.utils.config.options import add_cfg_options
+    from mmssl.utils.config.options import add_cfg_options, add_launcher
 
     parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -40,14 +40,8 @@ def parse_args() -> argparse.Namespace:
         help='with --show-dir: every N-th image only (default: each)',
     )
     parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/METHOD/CONFIG)')
-    parser.add_argument(
-        '--launcher',
-        choices=('none', 'pytorch', 'slurm'),
-        default='none',
-        help='set by tools/dist_test.sh and tools/slurm_test.sh',
-    )
+    add_launcher(parser, 'set by tools/dist_test.sh and tools/slurm_test.sh')
     add_cfg_options(parser)
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

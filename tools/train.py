@@ -24,7 +24,7 @@ MMSSL_DEBUG=1 shows full tracebacks, MMSSL_PROGRESS=1 (0) forces the progress ba
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    from mmssl.utils.config.options import add_cfg_options
+    from mmssl.utils.config.options import add_cfg_options, add_launcher
 
     parser = Parser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,14 +58,8 @@ def parse_args() -> argparse.Namespace:
         help='with batch_sampler.per_rank=True: divide the iterations and multiply the learning '
         'rates by the number of ranks',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=('none', 'pytorch', 'slurm'),
-        default='none',
-        help='set by tools/dist_train.sh and tools/slurm_train.sh',
-    )
+    add_launcher(parser, 'set by tools/dist_train.sh and tools/slurm_train.sh')
     add_cfg_options(parser)
-    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.overwrite and args.resume is not None:
         parser.error('--resume goes on with a run, --overwrite throws it away: give one of them')

@@ -5,13 +5,13 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
-import tiny
 import torch
 from mmengine.config import Config
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from mmssl.apis import inference_model, init_model
 from mmssl.utils.resize import nearest_index
+from tests import tiny
 
 
 @pytest.fixture

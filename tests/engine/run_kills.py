@@ -15,13 +15,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / 'tests'), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests'), str(Path(__file__).parent)]
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
 from mmengine import Config  # noqa: E402
 from same_runs import assert_same  # noqa: E402
-from tiny import BN, segmentor  # noqa: E402
 
 from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom  # noqa: E402
 from mmssl.engine import load_checkpoint_file  # noqa: E402
@@ -29,6 +28,7 @@ from mmssl.registry import RUNNERS  # noqa: E402
 from mmssl.utils.cli import run  # noqa: E402
 from mmssl.utils.processes.signals import signals  # noqa: E402
 from mmssl.utils.setup import register_all_modules  # noqa: E402
+from tests.tiny import BN, segmentor  # noqa: E402
 
 FOLDER, WORKERS, KILLS, SIGNAL = Path(sys.argv[1]), *map(int, sys.argv[2:5])
 ITERS = 12

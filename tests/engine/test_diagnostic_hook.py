@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
@@ -13,6 +12,7 @@ from mmengine.structures import PixelData
 from mmssl.compat import import_mmseg
 from mmssl.engine.hooks.diagnostic_hook import HISTORY, DiagnosticHook
 from mmssl.registry import DATASETS
+from tests import tiny
 
 
 @DATASETS.register_module()

@@ -2,9 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import BN, build, raw_batch, segmentor
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
+from tests.tiny import BN, build, raw_batch, segmentor
 
 
 def model_with_teacher():

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.logging import MessageHub
-from tiny import build, segmentor, synfoc
 
 from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
+from tests.tiny import build, segmentor, synfoc
 
 
 @pytest.fixture

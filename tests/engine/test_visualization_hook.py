@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import tiny
 import torch
 from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
 
 from mmssl.compat import import_mmseg
 from mmssl.engine.hooks.visualization_hook import SegVisualizationHook
+from tests import tiny
 
 
 class Dataset:

@@ -36,6 +36,19 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_launcher(parser: argparse.ArgumentParser, how: str) -> None:
+    """Add `--launcher` to a command line, and what older launchers of PyTorch add by themselves.
+
+    Args:
+        parser: of the tool.
+        how: its help.
+    """
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm'), default='none', help=how
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
+
+
 def at_least(low: float, kind: type = int) -> Callable[[str], float]:
     """Return the `type` of a command line's number that must not be smaller."""
 

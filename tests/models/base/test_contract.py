@@ -3,7 +3,6 @@
 import pytest
 import torch
 from mmseg.structures import SegDataSample
-from tiny import BN, build, raw_batch, segmentor, set_iter
 
 from mmssl.models import SemiSegmentor
 from mmssl.models.base.terms import split_curves
@@ -11,6 +10,7 @@ from mmssl.models.methods import BCP, DDPM, SynFoC, ZeroShotSAM
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Ensembling, Labelling, Pretrained, Step, Trainable
 from mmssl.utils.errors import UnknownOption
+from tests.tiny import BN, build, raw_batch, segmentor, set_iter
 
 PAIR = dict(a=segmentor(), b=segmentor())
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from tiny import build, segmentor
 
 from mmssl.registry import MODELS
+from tests.tiny import build, segmentor
 
 
 def test_second_view_is_sized_and_geometry_is_passed_on():

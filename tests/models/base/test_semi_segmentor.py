@@ -3,11 +3,11 @@ import copy
 import pytest
 import torch
 from mmseg.structures import SegDataSample
-from tiny import BN, GN, build, raw_batch, segmentor, set_iter, synfoc
 
 from mmssl.models.base.semi_segmentor import has_batch_statistics
 from mmssl.structures import Batch
 from mmssl.utils.resize import resize_nearest
+from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, synfoc
 
 
 def supervised(norm=BN, **kwargs):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from method_tester import SIDE, MethodTester, run_rank, write_small_phantom
 from sam_parts import ARCH
-from tiny import GN, segmentor, set_phase
 from two_processes import run_two
 
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
+from tests.tiny import GN, segmentor, set_phase
 
 LOOSE = dict(threshold=dict(value=0.4))  # pixels of untrained networks that count
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from no_host_sync import assert_no_host_sync
-from tiny import build, segmentor, set_iter, set_phase, sup_terms, unsup_terms
 
 from mmssl.models.sam import CrossPromptHead
 from mmssl.registry import MODELS
+from tests.tiny import build, segmentor, set_iter, set_phase, sup_terms, unsup_terms
 
 ARCH = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))
 SIDE = 32

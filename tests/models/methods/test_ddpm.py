@@ -14,7 +14,6 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.runner.amp import autocast
-from tiny import build
 
 from mmssl.models.diffusion.unet import (
     block_shapes,
@@ -26,6 +25,7 @@ from mmssl.models.diffusion.unet import (
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules
 from mmssl.visualization.curves import group_curves, read_scalars
+from tests.tiny import build
 
 ROOT = Path(__file__).parents[3]
 UNET = dict(

@@ -6,11 +6,11 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.registry import init_default_scope
-from tiny import set_iter
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmssl.models  # noqa: F401
 from mmssl.registry import MODELS
+from tests.tiny import set_iter
 
 CONFIGS = Path(__file__).parents[3] / 'configs/synfoc'
 

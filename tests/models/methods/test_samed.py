@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.registry import init_default_scope
-from tiny import build, raw_batch, segmentor, set_iter
 
 import mmssl.models  # noqa: F401
 from mmssl.registry import MODELS, TRANSFORMS
+from tests.tiny import build, raw_batch, segmentor, set_iter
 
 CONFIGS = Path(__file__).parents[3] / 'configs/samed'
 FROZEN = 138_062  # gets no gradient without prompts, see SAMMaskHead; and of the IoU head's last

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from tiny import BN, build, raw_batch, segmentor, set_iter, synfoc
 
 from mmssl.models.base.label_space import ExclusiveClasses
 from mmssl.models.strategies.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES
 from mmssl.utils.resize import resize_bilinear, resize_mask
+from tests.tiny import BN, build, raw_batch, segmentor, set_iter, synfoc
 
 
 def prepared(model, **kwargs):

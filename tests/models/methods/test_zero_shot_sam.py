@@ -8,12 +8,12 @@ from mmengine import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from sam_parts import ARCH
-from tiny import build, segmentor
 
 from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.models.methods.zero_shot_sam import ZeroShotSAM
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules
+from tests.tiny import build, segmentor
 
 ROOT = Path(__file__).parents[3]
 SAM = dict(type='PromptedSAM', arch=ARCH, img_size=64, random_trunk_seed=0)
