@@ -55,7 +55,7 @@ class Steps:
         path = self.folder / 'logs' / log
         program = [sys.executable, *words]
         environment = self.screen.started(title, program, path)
-        command = Command(program, path, show=not quiet, **environment)
+        command = Command(program, path, None, not quiet, **environment)
         code = command.wait()
         if code:
             print('\n'.join(command.said().splitlines()[-TAIL:]))

@@ -55,7 +55,10 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """Return a model without its distributed wrapper."""
     from mmengine.model import is_model_wrapper
 
-    return model.module if is_model_wrapper(model) else model
+    if not is_model_wrapper(model):
+        return model
+    module: nn.Module = model.module  # type: ignore[assignment]  # a submodule, not a tensor
+    return module
 
 
 def leave_group() -> None:

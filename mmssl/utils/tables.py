@@ -60,7 +60,7 @@ def _lay_out(rows: Sequence[Sequence[Any]], left: int, **options: Any) -> list[s
     from prettytable import HRuleStyle, PrettyTable
 
     table = PrettyTable(header=False, hrules=HRuleStyle.NONE, **options)
-    table.add_rows(rows)
+    table.add_rows([list(row) for row in rows])
     for index, name in enumerate(table.field_names):
         table.align[name] = 'l' if index < left else 'r'
     return table.get_string().split('\n')

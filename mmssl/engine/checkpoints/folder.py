@@ -108,6 +108,6 @@ def bring(name: str, source: Path | None, folder: str | Path) -> bool:
         return True
     if not there.is_file():
         return False
-    with there.open('rb') as source, whole_file(here) as file:
-        shutil.copyfileobj(source, file)
+    with there.open('rb') as original, whole_file(here) as file:
+        shutil.copyfileobj(original, file)
     return True

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
@@ -75,7 +74,7 @@ class CPS(SemiSegmentor):
         self.unsup_criterion = MODELS.build(dict(unsup_criterion or self.cross_criterion))
         self.on_labelled, self.cutmix = on_labelled, cutmix
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, dict[str, Tensor]]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
         """Show the unlabelled view, or where asked for its mixed pairs with their labels."""
         if not self.cutmix:
             return {'u_w': batch['u_w']}, {}

@@ -67,7 +67,7 @@ class ABDCrossTeaching(Displacement, CrossTeaching):
         self.trouble, self.trouble_prob = trouble, trouble_prob
         self.trouble_until = trouble_until
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Seen]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
         """Show weak views to the first network and strong ones to the second."""
         seen = self.show_strong(batch)
         views, _ = super().prepare(seen.batch, step)

@@ -1,7 +1,7 @@
 """Patch displacement: parts of two views of an image change places by how sure networks are."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -205,7 +205,7 @@ class Displacement(SemiSegmentor):
         grid: int = 4,
         top: int = 4,
         similar: float = 1.0,
-        **options: Unpack[Options],
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         if len(self.students) != 2:

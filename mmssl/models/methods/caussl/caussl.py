@@ -60,7 +60,7 @@ class CauSSL(SemiSegmentor):
         start: int = 500,
         every: int = 60,
         independence: Mapping | None = None,
-        **options: Unpack[Options],
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.coefficient, self.start, self.every = coefficient, start, every
