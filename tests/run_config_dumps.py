@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmssl.engine.data_facts import with_facts
 from mmssl.utils.setup import CONFIGS, load_config, register_all_modules
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -41,9 +42,7 @@ def dump() -> dict[str, Any]:
 
 def normalised(cfg) -> dict[str, Any]:
     """Return a config as plain values, with everything filled in."""
-    cfg = copy.deepcopy(cfg)
-    fill_in_model(cfg)
-    values = cfg.to_dict()
+    values = with_facts(cfg).to_dict()
     for name in LOADERS:
         if values.get(name):
             normalise_loader(values[name])
@@ -53,20 +52,6 @@ def normalised(cfg) -> dict[str, Any]:
     if not values['model'].get('data_preprocessor', True):
         del values['model']['data_preprocessor']
     return json.loads(json.dumps(values, default=repr))
-
-
-def fill_in_model(cfg) -> None:
-    """Give the model what it takes from the data where a run is built."""
-    try:
-        from mmssl.engine.data_facts import fill_in_facts
-    except ImportError:  # before there was such a place
-        from mmssl.experiments.compose import describe_data
-
-        parts = describe_data(cfg)['parts'] if cfg.get('train_dataloader') else None
-        if parts and 'students' in cfg.model and cfg.model.get('parts') is None:
-            cfg.model.parts = list(parts.values())  # those that `LabelSpace.meet` takes over
-    else:
-        fill_in_facts(cfg)
 
 
 def normalise_loader(loader: dict) -> None:

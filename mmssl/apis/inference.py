@@ -37,6 +37,7 @@ def init_model(
     from mmengine.runner.checkpoint import _load_checkpoint
 
     from mmssl.engine.checkpoints.weights import load_weights
+    from mmssl.engine.data_facts import with_facts
     from mmssl.engine.precision import choose
     from mmssl.registry import MODELS
     from mmssl.utils.setup import load_config, register_all_modules
@@ -48,6 +49,7 @@ def init_model(
         cfg = copy.deepcopy(config)
         cfg.merge_from_dict(cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmssl'))
+    cfg = with_facts(cfg)
     model = MODELS.build(cfg.model)
     model.cfg, model.dataset_meta = cfg, None
     fp16 = (cfg.get('test_cfg') or {}).get('fp16', False)
@@ -125,7 +127,7 @@ class _TestPipeline:
 
         dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True))
         self.steps = [*dataset.prepare, *dataset.pipeline]
-        self.layout = self._layout(dataset.layouts, domain)
+        self.layout, self.sizes = self._layout(dataset.layouts, domain), dataset.sizes
 
     def _layout(self, layouts: dict, domain: str | None):
         if domain is not None and domain not in layouts:
@@ -155,6 +157,7 @@ class _TestPipeline:
         results.update(
             labelled=False, channels=layout.channels, image_key=layout.image_key,
             value_range=layout.value_range, axes=layout.axes, spacing=layout.spacing,
+            sizes=self.sizes,
         )  # fmt: skip
         if isinstance(image, np.ndarray):
             array = self._check(image)

@@ -58,6 +58,12 @@ class MixedDomainDataset(Dataset):
         pipeline: the other transforms.
         labelled_pipeline: takes its place for samples drawn with a label.
         unlabelled_pipeline: takes its place for samples drawn without.
+        image_size: side in pixels of the square that `ResizeSquare` makes of an image, and of the
+            images that networks of one size are built for.
+        box_size: side of the square in which `RandomPasteBox` draws, and to which images are
+            brought for networks of any size; `image_size` by default.
+        score_size: size of the masks after `ResizeMaskTo`, at which predictions are scored; None
+            is that of the file.
         overrides: domain -> options of `DomainLayout` that differ for it.
         cache: True keeps the prepared images of all samples in memory, shared by the workers
             where they are forked; 'lazy' keeps each one when it is first read.
@@ -95,6 +101,9 @@ class MixedDomainDataset(Dataset):
         pipeline: Sequence[dict] = (),
         labelled_pipeline: Sequence[dict] | None = None,
         unlabelled_pipeline: Sequence[dict] | None = None,
+        image_size: int | None = None,
+        box_size: int | None = None,
+        score_size: int | Sequence[int] | None = None,
         overrides: dict[str | int, dict] | None = None,
         cache: bool | str = False,
         seed: int | None = None,
@@ -111,6 +120,7 @@ class MixedDomainDataset(Dataset):
         self.labelled = with_seed(labelled, self.SEED) if labelled and mode != 'test' else None
         self.holdout = with_seed(holdout, self.SEED) if holdout and mode != 'test' else None
         self.seed = seed
+        self.sizes = dict(image=image_size, box=box_size or image_size, score=score_size)
         self.overrides = {as_name(k, 'overrides'): dict(v) for k, v in (overrides or {}).items()}
         if self.labelled:
             self.labelled['domain'] = labelled_domain(self.labelled, self.domains)
@@ -245,6 +255,7 @@ class MixedDomainDataset(Dataset):
             img_path=sample.img_path,
             label_map=layout.label_map,
             channels=layout.channels,
+            sizes=self.sizes,
             domain=sample.domain,
             case=sample.case,
             slice=sample.slice,

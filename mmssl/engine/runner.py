@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmssl.engine.checkpoints.resume import CheckpointMixin
 from mmssl.engine.checkpoints.setting_rules import check_settings, make_work_dir
+from mmssl.engine.data_facts import with_facts
 from mmssl.engine.data_roles import meet, meet_config
 from mmssl.engine.launch import init_distributed
 from mmssl.engine.vis_backends import forgive_log
@@ -42,7 +43,7 @@ class SemiRunner(CheckpointMixin, Runner):
 
     @classmethod
     def from_cfg(cls, cfg) -> 'SemiRunner':
-        """Build a runner from a config.
+        """Build a runner from a config; the model takes from the data what it does not say.
 
         Raises:
             SettingError: a setting does not fit, or the work folder cannot be made.
@@ -51,7 +52,7 @@ class SemiRunner(CheckpointMixin, Runner):
         make_work_dir(cfg['work_dir'])
         if cfg.get('scale_to_world', False):
             cfg = scale_to_world(cfg, launched_world_size(cfg.get('launcher', 'none')))
-        return super().from_cfg(cfg)
+        return super().from_cfg(with_facts(cfg))
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up processes, then mmengine's environment and the threads."""

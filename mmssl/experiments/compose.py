@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmssl.utils.config.settings import metrics_of
+from mmssl.engine.data_facts import DataFacts, describe_data, with_facts
 from mmssl.utils.packaged import CONFIGS, find_config_file
 
 # What a config says about its method; everything else comes from the config of the data.
@@ -22,7 +23,6 @@ OF_METHOD = (
     'published',
 )
 SMALL = 'lite_'  # recipes for small machines
-TRANSFORMS = ('prepare', 'head', 'pipeline', 'labelled_pipeline', 'unlabelled_pipeline')
 VIEWS = {'StrongView': 'img_strong', 'RandomPasteBox': 'box'}  # transforms and their default keys
 
 
@@ -91,7 +91,7 @@ def compose(
         batch: labelled and unlabelled images of a batch; by default as `data` says, and as many
             unlabelled as labelled ones where that learns from labelled images alone.
     """
-    cfg = copy.deepcopy(method)
+    cfg, data = with_facts(method), with_facts(data)
     own = cfg.train_dataloader.dataset
     without_unlabelled = cfg.train_dataloader.batch_sampler.get('num_unlabelled') == 0
     modules = dict.fromkeys([*_modules(data), *_modules(cfg)])
@@ -118,7 +118,7 @@ def compose(
         cfg.default_hooks[hook][option] = data.default_hooks[hook][option]
     facts = describe_data(data)
     if not same_recipe:
-        fit_network(cfg.model, data.model, facts.get('parts'))
+        fit_network(cfg.model, data.model, facts and facts.metainfo.get('parts'))
     compare_with_data(cfg.model, facts)
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CostHook')]
     return cfg
@@ -145,14 +145,15 @@ def add_views(dataset, own) -> None:
         for key in ('labelled_pipeline', 'unlabelled_pipeline')
         for step in dataset.get(key, [])
     ]
-    size = next((step.size for step in found if step.type == 'RandomPasteBox'), None)
+    size = next((step.get('size') for step in found if step.type == 'RandomPasteBox'), None)
     for key in ('labelled_pipeline', 'unlabelled_pipeline'):
         have = {name(step) for step in dataset[key] if step.type in VIEWS}
         for step in own.get(key, []):
             if step.type in VIEWS and name(step) not in have:
                 step = copy.deepcopy(step)
-                if size and step.type == 'RandomPasteBox':
-                    step.size = size
+                if step.type == 'RandomPasteBox':
+                    step.pop('size', None)
+                    step.update(size=size) if size else None
                 dataset[key].insert(-1, step)  # before the packing
 
 
@@ -183,19 +184,7 @@ def starts(model: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
                 yield key, value
 
 
-def describe_data(data) -> Mapping[str, Any]:
-    """Return the classes and parts of a config's training set; no file is looked for."""
-    from mmssl.datasets.mixed_domain import MixedDomainDataset
-    from mmssl.registry import DATASETS
-
-    dataset = data.train_dataloader.dataset
-    if not issubclass(DATASETS.get(dataset.type), MixedDomainDataset):
-        return {}
-    options = {key: value for key, value in dataset.items() if key not in TRANSFORMS}
-    return DATASETS.build({**options, 'lazy_init': True}).metainfo
-
-
-def compare_with_data(model, facts: Mapping[str, Any]) -> None:
+def compare_with_data(model, facts: DataFacts | None) -> None:
     """Compare the parts and classes of a method's config with those of the data.
 
     Raises:
@@ -203,14 +192,16 @@ def compare_with_data(model, facts: Mapping[str, Any]) -> None:
     """
     from mmssl.registry import MODELS
 
-    own, scored = model.get('parts'), list(facts.get('parts', {}).values())
+    if facts is None:
+        return
+    own, scored = model.get('parts'), facts.parts
     compared = getattr(MODELS.get(model.type), 'scores_parts', False)
     if own and scored and compared and {*map(frozenset, own)} != {*map(frozenset, scored)}:
         raise ValueError(
             f'{model.type} has parts={own}, but the data score {scored}; give it a '
             'config for this data, or set parts=None in it'
         )
-    found = facts.get('num_classes', 0)
+    found = facts.metainfo.get('num_classes', 0)
     overlapping = (model.get('label_space') or {}).get('type') == 'OverlappingParts'
     for name, student in model.students.items():
         known = student.decode_head.get('num_classes') if student else None

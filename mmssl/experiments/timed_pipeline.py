@@ -70,6 +70,8 @@ def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[b
     layout = getattr(DATASETS.get(dataset_cfg.type), 'LAYOUT', {})
     load = next((step for step in dataset_cfg.prepare if step.type == 'LoadImage'), {})
     channels = load.get('channels') or dataset_cfg.get('channels') or layout.get('channels', 1)
+    sizes = {of: dataset_cfg.get(f'{of}_size') for of in ('image', 'box', 'score')}
+    sizes['box'] = sizes['box'] or sizes['image']
     rng = np.random.default_rng(0)
     samples: dict[bool, list[dict]] = {True: [], False: []}
     for index in range(2 * number):
@@ -80,7 +82,9 @@ def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[b
         cv2.ellipse(gt, centre, (side // 5, side // 7), 0, 0, 360, 1, -1)
         img = (noise - noise.min()) / np.ptp(noise) * 180 + 75 * gt[..., None]
         labelled = index < number
-        results = dict(img=img.astype(np.uint8), ori_shape=(side, side), labelled=labelled)
+        results = dict(
+            img=img.astype(np.uint8), ori_shape=(side, side), labelled=labelled, sizes=sizes
+        )
         samples[labelled].append({**results, 'gt': gt} if labelled else results)
     return samples
 

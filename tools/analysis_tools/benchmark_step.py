@@ -86,10 +86,10 @@ def build(cfg, device: str, amp: bool) -> tuple[nn.Module, Any]:
     """Return the model and its optimisers, in the middle of the training."""
     from mmengine.optim import build_optim_wrapper
 
+    from mmssl.engine.data_facts import build_model
     from mmssl.engine.optim import use_amp
-    from mmssl.registry import MODELS
 
-    model = MODELS.build(cfg.model)
+    model = build_model(cfg)
     model.step = Step(cfg.train_cfg.max_iters // 2, cfg.train_cfg.max_iters)
     model.init_weights()
     model.to(device).train()

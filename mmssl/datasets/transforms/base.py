@@ -19,6 +19,21 @@ def sample_rng(results: dict) -> np.random.Generator:
     return rng
 
 
+def side_of(results: dict, of: str, transform: str) -> int:
+    """Return a side in pixels that the data set gives: of its images, or of its boxes.
+
+    Raises:
+        ValueError: the data set does not say it.
+    """
+    side = (results.get('sizes') or {}).get(of)
+    if side is None:
+        raise ValueError(
+            f'{transform} has no size and the data set has no {of}_size: give one of them, in '
+            'pixels.'
+        )
+    return side
+
+
 def with_channels(out: np.ndarray, img: np.ndarray) -> np.ndarray:
     """Give `out` the number of axes of `img`; OpenCV drops a single channel."""
     return out[..., None] if out.ndim < img.ndim else out

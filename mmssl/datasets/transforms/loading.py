@@ -9,6 +9,7 @@ from PIL import Image
 from mmssl.datasets.reading.decode import LabelMap, decode_mask, read_image
 from mmssl.datasets.reading.geometry import Axes
 from mmssl.datasets.reading.volumes import Source
+from mmssl.datasets.transforms.base import side_of
 from mmssl.registry import TRANSFORMS
 from mmssl.utils.resize import nearest_index
 
@@ -137,29 +138,35 @@ class ResizeSquare(BaseTransform):
     `RandomRotFlipRotate`, as SSL4MIS has it, it runs in every iteration.
 
     Args:
-        size: side of the square in pixels.
+        size: side of the square in pixels; by default the `image_size` of the data set.
         interpolation: filter for the image ('nearest', 'box', 'bilinear', 'bicubic', 'lanczos',
             'zoom'); masks are always resized to the nearest pixel.
     """
 
-    def __init__(self, size: int, interpolation: str = 'bilinear') -> None:
+    def __init__(self, size: int | None = None, interpolation: str = 'bilinear') -> None:
         if interpolation not in (*_FILTERS, 'zoom'):
             raise ValueError(
                 f'interpolation = "{interpolation}" is unknown; choose one of '
                 f'{sorted([*_FILTERS, "zoom"])}.'
             )
-        self.size = (int(size), int(size))
+        self.size = size
         self.interpolation = interpolation
 
     def transform(self, results: dict) -> dict:
-        """Resize image, mask and grid."""
+        """Resize image, mask and grid.
+
+        Raises:
+            ValueError: neither the transform nor the data set has a size.
+        """
+        side = int(self.size or side_of(results, 'image', 'ResizeSquare'))
+        size = (side, side)
         for key, mode in (('img', self.interpolation), ('gt', 'nearest'), ('grid', 'nearest')):
             if key not in results:
                 continue
             if self.interpolation == 'zoom':
-                results[key] = zoom_nearest(results[key], self.size)
+                results[key] = zoom_nearest(results[key], size)
             else:
-                results[key] = resize_uint8(results[key], self.size, mode)
+                results[key] = resize_uint8(results[key], size, mode)
         return results
 
 
@@ -168,15 +175,17 @@ class ResizeMaskTo(BaseTransform):
     """Bring `gt` to the size at which predictions are scored, and note it as `eval_shape`.
 
     Args:
-        size: side of a square or (height, width), pixels; None keeps the size of the file.
+        size: side of a square or (height, width), pixels; by default the `score_size` of the data
+            set, and where that is None the size of the file.
     """
 
     def __init__(self, size: int | tuple[int, int] | None = None) -> None:
-        self.size = (size, size) if isinstance(size, int) else size
+        self.size = size
 
     def transform(self, results: dict) -> dict:
         """Resize the mask if there is one."""
-        shape = tuple(self.size or results['ori_shape'])
+        size = self.size or (results.get('sizes') or {}).get('score') or results['ori_shape']
+        shape = (size, size) if isinstance(size, int) else tuple(size)
         if 'gt' in results:
             results['gt'] = resize_uint8(results['gt'], shape, 'nearest')
         results['eval_shape'] = shape

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmssl.datasets.transforms.base import check_prob, check_range, sample_rng
+from mmssl.datasets.transforms.base import check_prob, check_range, sample_rng, side_of
 from mmssl.registry import TRANSFORMS
 
 
@@ -100,7 +100,7 @@ class RandomPasteBox(BaseTransform):
     scales it to each network's own size. `key='box2'` makes that of a second strong view.
 
     Args:
-        size: side of the square in pixels.
+        size: side of the square in pixels; by default the `box_size` of the data set.
         area: range of the rectangle's share of the square.
         ratio: range of height / width.
         prob: probability of a box; without one its width and height are 0.
@@ -109,13 +109,13 @@ class RandomPasteBox(BaseTransform):
 
     def __init__(
         self,
-        size: int,
+        size: int | None = None,
         area: tuple[float, float] = (0.02, 0.4),
         ratio: tuple[float, float] = (0.3, 1 / 0.3),
         prob: float = 1.0,
         key: str = 'box',
     ) -> None:
-        self.size = int(size)
+        self.size = size
         self.area = check_range('area', area, 0, 1)
         self.ratio = check_range('ratio', ratio, 1e-3)
         largest = self.area[1]
@@ -130,8 +130,9 @@ class RandomPasteBox(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Draw the box, then the gate unless the box is certain."""
         rng = sample_rng(results)
-        box = draw_box(rng, self.size, self.area, self.ratio)
+        size = int(self.size or side_of(results, 'box', 'RandomPasteBox'))
+        box = draw_box(rng, size, self.area, self.ratio)
         if self.prob < 1 and rng.random() >= self.prob:
             box = (0, 0, 0, 0)
-        results[self.key] = np.array([*box, self.size], dtype=np.int64)
+        results[self.key] = np.array([*box, size], dtype=np.int64)
         return results

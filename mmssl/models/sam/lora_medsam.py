@@ -86,6 +86,9 @@ class LoRAMedSAM(BaseModule):
         with_cp: keep no activations inside blocks, compute them again in the backward pass.
     """
 
+    any_channels: bool = True
+    """Whether the network takes grey images and those in colour alike."""
+
     def __init__(
         self,
         arch: str | dict = 'vit_b',
