@@ -4,7 +4,6 @@ model = dict(
     type='ABDBCP',
     students=dict(unet2={{_base_.model.students.unet}}),
     primary='unet',
-    data_preprocessor=dict(sizes=dict(unet2=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 train_dataloader = dict(
     dataset=dict(

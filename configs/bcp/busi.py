@@ -4,8 +4,5 @@ _base_ = [
     '../_base_/models/bcp_mixed_domain.py',
     '../_base_/schedules/bcp_mixed_domain.py',
 ]
-model = dict(
-    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size)))
-)
 train_cfg = dict(max_iters=30000)
 published = 'bcp'  # printed beside the results

@@ -4,7 +4,4 @@ _base_ = [
     '../_base_/models/bcp_mixed_domain.py',
     '../_base_/schedules/bcp_mixed_domain.py',
 ]
-model = dict(
-    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size)))
-)
 published = 'bcp'  # printed beside the results

@@ -4,5 +4,4 @@ _base_ = [
     '../_base_/models/cpc_sam.py',
     '../_base_/schedules/cpc_sam.py',
 ]
-sam_size = _base_.image_size
 published = 'cpc_sam'  # printed beside the results

@@ -4,15 +4,6 @@ _base_ = [
     '../_base_/models/cpc_sam_lite.py',
     '../_base_/schedules/cpc_sam.py',
 ]
-model = dict(
-    students=dict(
-        sam=dict(
-            backbone=dict(img_size=_base_.image_size),
-            decode_head=dict(img_size=_base_.image_size, num_classes=4),
-        )
-    ),
-    parts=[[1], [2], [3]],
-)
 pipeline = [*_base_.weak_view, dict(type='PackSemiInputs')]
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=4, num_unlabelled=4),

@@ -4,15 +4,6 @@ _base_ = [
     '../_base_/models/cpc_sam_lite.py',
     '../_base_/schedules/cpc_sam.py',
 ]
-model = dict(
-    students=dict(
-        sam=dict(
-            backbone=dict(img_size=_base_.image_size),
-            decode_head=dict(img_size=_base_.image_size, num_classes=3),
-        )
-    ),
-    parts=[[1], [1, 2]],  # cup, disc
-)
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.001 * 4 / 12)))  # 4 images in place of 12
 train_cfg = dict(max_iters=2000, val_interval=250)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

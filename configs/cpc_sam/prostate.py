@@ -4,6 +4,5 @@ _base_ = [
     '../_base_/models/cpc_sam.py',
     '../_base_/schedules/cpc_sam.py',
 ]
-sam_size = _base_.image_size
 train_cfg = dict(max_iters=60000)
 published = 'cpc_sam'  # printed beside the results

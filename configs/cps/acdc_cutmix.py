@@ -6,7 +6,7 @@ train_dataloader = dict(
     dataset=dict(
         unlabelled_pipeline=[
             *_base_.weak_view,
-            dict(type='RandomPasteBox', size=_base_.image_size),
+            dict(type='RandomPasteBox'),
             dict(type='PackSemiInputs'),
         ],
     ),

@@ -5,9 +5,9 @@ _base_ = [
     '../_base_/schedules/sup_only_two.py',
 ]
 student = dict(
-    backbone=dict(in_channels=3, base_channels=16),
-    decode_head=dict(in_channels=16, channels=16, num_classes=3),
+    backbone=dict(base_channels=16),
+    decode_head=dict(in_channels=16, channels=16),
 )
-model = dict(students=dict(unet=student, unet2=student), data_preprocessor=dict(_delete_=True))
+model = dict(students=dict(unet=student, unet2=student))
 train_cfg = dict(max_iters=2000, val_interval=250)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

@@ -4,5 +4,3 @@ _base_ = [
     '../_base_/models/two_unets.py',
     '../_base_/schedules/sup_only_two.py',
 ]
-size = dict(image=_base_.unet_size, label=_base_.unet_size)
-model = dict(data_preprocessor=dict(sizes=dict(unet=size, unet2=size)))

@@ -5,15 +5,10 @@ _base_ = [
     '../_base_/schedules/ssl4mis.py',
 ]
 image_size = 224
-resize = dict(type='ResizeSquare', size=image_size, interpolation='zoom')
-model = dict(data_preprocessor=dict(sizes=dict(swin=dict(image=image_size, label=image_size))))
-train_prepare = [dict(type='LoadImage'), dict(type='LoadMask'), resize]
-test_prepare = [dict(type='LoadImage'), resize, dict(type='LoadMask')]  # mask at its own size
 train_dataloader = dict(
-    batch_sampler=dict(num_labelled=8, num_unlabelled=8), dataset=dict(prepare=train_prepare)
+    batch_sampler=dict(num_labelled=8, num_unlabelled=8), dataset=dict(image_size=image_size)
 )
-val_dataloader = dict(dataset=dict(prepare=test_prepare))
-test_dataloader = dict(dataset=dict(prepare=test_prepare))
+val_dataloader = test_dataloader = dict(dataset=dict(image_size=image_size))
 optim_wrapper = dict(
     optimizers=dict(swin=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)),
 )

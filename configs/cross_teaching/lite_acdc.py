@@ -19,7 +19,7 @@ model = dict(
             decode_head=dict(in_channels=(24, 48, 96, 192), channels=48, pool_scales=(1, 2)),
         ),
     ),
-    data_preprocessor=dict(sizes=dict(swin=dict(_delete_=True, label=_base_.image_size))),
+    data_preprocessor=dict(sizes=dict(swin=dict(_delete_=True, label=1.0))),
 )
 optim_wrapper = dict(optimizers=dict(swin=dict(type='AdamW', lr=5e-4, weight_decay=0.05)))
 default_hooks = dict(checkpoint=dict(save_best=['unet/DSC', 'swin/DSC']))

@@ -4,7 +4,6 @@ _base_ = [
     '../_base_/models/h_sam.py',
     '../_base_/schedules/h_sam.py',
 ]
-sam_size = _base_.image_size
 model = dict(epochs=250)  # as on PROMISE12
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.0026 * 4 / 16)))  # 4 images in place of 16

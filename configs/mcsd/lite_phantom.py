@@ -7,11 +7,6 @@ _base_ = [
 ]
 features = 'work_dirs/mcsd/ddpm_lite_phantom/features'
 model = dict(
-    students=dict(
-        unet=dict(decode_head=dict(num_classes=3)),
-        feature_unet=dict(decode_head=dict(num_classes=3)),
-    ),
-    parts=[[1], [2]],  # outer and inner zone
     neck=dict(model='work_dirs/mcsd/ddpm_lite_phantom/unet', cache_dir=features),
 )
 train_dataloader = dict(

@@ -1,13 +1,4 @@
 # MedSAM without training on Fundus, prompted by the boxes of the truth.
 _base_ = ['../_base_/datasets/fundus.py', '../_base_/models/medsam.py']
-model = dict(parts=[[1], [1, 2]])  # cup, disc
-test_dataloader = dict(
-    dataset=dict(
-        prepare=[
-            dict(type='LoadImage'),  # the model resizes
-            dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=_base_.unet_size),
-        ],
-    ),
-)
+test_dataloader = dict(dataset=dict(prepare=_base_.as_stored))
 train_dataloader = val_dataloader = val_evaluator = None  # nothing is trained

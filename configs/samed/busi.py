@@ -4,7 +4,6 @@ _base_ = [
     '../_base_/models/samed.py',
     '../_base_/schedules/samed.py',
 ]
-sam_size = _base_.image_size
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 4 / 24)))  # 4 images in place of 24
 train_cfg = dict(max_iters=30000)

@@ -4,15 +4,6 @@ _base_ = [
     '../_base_/models/samed_lite.py',
     '../_base_/schedules/samed.py',
 ]
-model = dict(
-    students=dict(
-        sam=dict(
-            backbone=dict(img_size=_base_.image_size),
-            decode_head=dict(img_size=_base_.image_size, num_classes=4),
-        )
-    ),
-    parts=[[1], [2], [3]],
-)
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 8 / 24)))  # 8 slices in place of 24
 train_cfg = dict(max_iters=2000, val_interval=500)

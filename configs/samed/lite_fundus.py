@@ -4,15 +4,6 @@ _base_ = [
     '../_base_/models/samed_lite.py',
     '../_base_/schedules/samed.py',
 ]
-model = dict(
-    students=dict(
-        sam=dict(
-            backbone=dict(img_size=_base_.image_size),
-            decode_head=dict(img_size=_base_.image_size, num_classes=3),
-        )
-    ),
-    parts=[[1], [1, 2]],  # cup, disc
-)
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 2 / 24)))  # 2 images in place of 24
 train_cfg = dict(max_iters=2000, val_interval=250)

@@ -4,13 +4,6 @@ _base_ = [
     '../_base_/models/samed_lite.py',
     '../_base_/schedules/samed.py',
 ]
-model = dict(
-    students=dict(
-        sam=dict(
-            backbone=dict(img_size=_base_.image_size), decode_head=dict(img_size=_base_.image_size)
-        )
-    )
-)
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 2 / 24)))  # 2 images in place of 24
 param_scheduler = [dict(type='WarmupPolyLR', warmup=50, end='max_iters', power=0.9, by_epoch=False)]

@@ -4,11 +4,6 @@ _base_ = [
     '../_base_/models/samed.py',
     '../_base_/schedules/samed.py',
 ]
-sam_size = _base_.image_size
-model = dict(
-    students=dict(sam=dict(decode_head=dict(num_classes=4))),
-    parts=[[1], [2], [3]],  # left ventricle, myocardium, right ventricle
-)
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 optim_wrapper = dict(optimizers=dict(sam=dict(lr=0.005 * 2 / 24)))  # 2 images in place of 24
 published = 'samed'  # printed beside the results

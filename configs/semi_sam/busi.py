@@ -12,7 +12,6 @@ model = dict(
     prompt='box',
     margin=10,  # MedSAM was trained with 0 to 20
     largest_component=True,
-    parts=[[1]],
     sup_loss=dict(ce_weight=1.0, dice_weight=1.0),
 )
 published = 'semi_sam'  # printed beside the results

@@ -7,6 +7,5 @@ model = dict(
     prompt='box',
     margin=3,
     largest_component=True,
-    parts=[[1], [1, 2]],  # cup, disc
     sup_loss=dict(ce_weight=1.0, dice_weight=1.0),
 )

@@ -7,12 +7,10 @@ _base_ = [
 model = dict(
     students=dict(
         unet=dict(
-            backbone=dict(in_channels=3, base_channels=16),
-            decode_head=dict(in_channels=16, channels=16, num_classes=3),
+            backbone=dict(base_channels=16),
+            decode_head=dict(in_channels=16, channels=16),
         )
     ),
-    parts=[[1], [1, 2]],  # cup, disc
-    data_preprocessor=dict(_delete_=True),
     # as large for a pixel as 10 and 6 at 256 px
     vat=dict(xi=_base_.image_size * 10 / 256, eps=_base_.image_size * 6 / 256),
 )

@@ -5,7 +5,6 @@ _base_ = [
     '../_base_/schedules/ss_net_mixed_domain.py',
 ]
 model = dict(
-    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
     # as large for a pixel as 10 and 6 at 256 px
     vat=dict(xi=_base_.unet_size * 10 / 256, eps=_base_.unet_size * 6 / 256),
 )

@@ -4,10 +4,6 @@ _base_ = [
     '../_base_/models/sup_only.py',
     '../_base_/schedules/sup_only.py',
 ]
-model = dict(
-    students=dict(unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3))),
-    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
-)
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 train_cfg = dict(max_iters=30000)
 published = 'sup_only'  # printed beside the results

@@ -8,7 +8,6 @@ model = dict(
     students=dict(
         unet=dict(backbone=dict(base_channels=16), decode_head=dict(in_channels=16, channels=16))
     ),
-    data_preprocessor=dict(_delete_=True),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 param_scheduler = []

@@ -4,10 +4,6 @@ _base_ = [
     '../_base_/models/ssl4mis_unet.py',
     '../_base_/schedules/ssl4mis_lite.py',
 ]
-model = dict(
-    students=dict(unet=dict(decode_head=dict(num_classes=3))),
-    parts=[[1], [2]],  # outer and inner zone
-)
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 train_cfg = dict(max_iters=600, val_interval=300)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

@@ -4,9 +4,5 @@ _base_ = [
     '../_base_/models/sup_only.py',
     '../_base_/schedules/sup_only.py',
 ]
-model = dict(
-    students=dict(unet=dict(decode_head=dict(num_classes=4))),
-    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
-)
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
 published = 'sup_only'  # printed beside the results

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/schedules/symgd.py',
 ]
 image_size = 256  # views are made at the size of the network
-resize = dict(type='ResizeSquare', size=image_size, interpolation='lanczos')
+sizes = dict(image_size=image_size, box_size=image_size, score_size=image_size)
 # As there, the elastic deformation has the same strength in pixels as at 512 px.
 weak_view = [
     *_base_.weak_view[:-1],
@@ -14,26 +14,17 @@ weak_view = [
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=4, num_unlabelled=4),
     dataset=dict(
-        prepare=[dict(type='LoadImage'), dict(type='LoadMask'), resize],
+        **sizes,
         labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
         unlabelled_pipeline=[
             *weak_view,
             dict(type='StrongView', transforms=_base_.strong_view),
-            dict(type='RandomPasteBox', size=image_size),
+            dict(type='RandomPasteBox'),
             dict(type='PackSemiInputs'),
         ],
     ),
 )
-test_dataloader = dict(
-    dataset=dict(
-        prepare=[
-            dict(type='LoadImage'),
-            resize,
-            dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=image_size),
-        ]
-    )
-)
+test_dataloader = dict(dataset=sizes)
 val_dataloader = test_dataloader
 train_cfg = dict(max_iters=30000)
 published = 'symgd'  # printed beside the results

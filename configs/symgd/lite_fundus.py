@@ -4,7 +4,6 @@ _base_ = '../sup_only/lite_fundus.py'
 model = dict(
     type='SymGD',
     teachers=['unet'],
-    parts=[[1], [1, 2]],  # cup, disc
     amplitude=0.02,
     data_preprocessor=dict(mean=127.5, std=127.5),
 )

@@ -5,35 +5,25 @@ _base_ = [
     '../_base_/schedules/symgd.py',
 ]
 image_size = 288  # views are made at the size of the network
-resize = dict(type='ResizeSquare', size=image_size, interpolation='bilinear')
+sizes = dict(image_size=image_size, box_size=image_size, score_size=image_size)
 # As there, the elastic deformation has the same strength in pixels as at 512 px.
 weak_view = [
     *_base_.weak_view[:-1],
     dict(type='RandomElastic', alpha=2.0, sigma=0.08, side=288),
 ]
-model = dict(students=dict(unet=dict(decode_head=dict(num_classes=4))), parts=[[1], [2], [3]])
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=4, num_unlabelled=4),
     dataset=dict(
-        prepare=[dict(type='LoadImage'), dict(type='LoadMask'), resize],
+        **sizes,
         labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
         unlabelled_pipeline=[
             *weak_view,
             dict(type='StrongView', transforms=_base_.strong_view),
-            dict(type='RandomPasteBox', size=image_size),
+            dict(type='RandomPasteBox'),
             dict(type='PackSemiInputs'),
         ],
     ),
 )
-test_dataloader = dict(
-    dataset=dict(
-        prepare=[
-            dict(type='LoadImage'),
-            resize,
-            dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=image_size),
-        ]
-    )
-)
+test_dataloader = dict(dataset=sizes)
 val_dataloader = test_dataloader
 published = 'symgd'  # printed beside the results

@@ -4,15 +4,5 @@ _base_ = [
     '../_base_/models/synfoc_lite.py',
     '../_base_/schedules/synfoc.py',
 ]
-model = dict(
-    students=dict(
-        sam=dict(
-            backbone=dict(img_size=_base_.image_size),
-            decode_head=dict(img_size=_base_.image_size, num_classes=3),
-        ),
-        unet=dict(backbone=dict(in_channels=3), decode_head=dict(num_classes=3)),
-    ),
-    parts=[[1], [1, 2]],  # cup, disc
-)
 train_cfg = dict(max_iters=2000, val_interval=250)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

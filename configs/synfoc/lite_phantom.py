@@ -4,13 +4,6 @@ _base_ = [
     '../_base_/models/synfoc_lite.py',
     '../_base_/schedules/synfoc.py',
 ]
-model = dict(
-    students=dict(
-        sam=dict(
-            backbone=dict(img_size=_base_.image_size), decode_head=dict(img_size=_base_.image_size)
-        )
-    )
-)
 # A third of the paper's rate: half its batch, and a hundredth of its iterations.
 optim_wrapper = dict(optimizers=dict(unet=dict(lr=0.01)))
 train_cfg = dict(max_iters=400, val_interval=200)

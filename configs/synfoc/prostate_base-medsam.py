@@ -18,11 +18,5 @@ optim_wrapper = dict(
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
 default_hooks = dict(checkpoint=dict(save_best=['sam/DSC']))
 # The box is drawn in pixels of this network's image.
-unlabelled_pipeline = [
-    *_base_.weak_view,
-    dict(type='StrongView', transforms=_base_.strong_view),
-    dict(type='RandomPasteBox', size=_base_.image_size),
-    dict(type='PackSemiInputs'),
-]
-train_dataloader = dict(dataset=dict(unlabelled_pipeline=unlabelled_pipeline))
+train_dataloader = dict(dataset=dict(box_size=_base_.image_size))
 published = None  # the published table is of the whole method

@@ -7,7 +7,6 @@ model = dict(
     students=dict(unet={{_base_.model.students.unet}}),
     teachers=['unet'],
     threshold=dict(type='FixedThreshold', value=0.95),
-    data_preprocessor=dict(sizes=dict(unet=dict(image=_base_.unet_size, label=_base_.unet_size))),
 )
 optim_wrapper = dict(
     optimizers=dict(_delete_=True, unet=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4))

@@ -4,9 +4,5 @@ _base_ = [
     '../_base_/models/unimatch.py',
     '../_base_/schedules/ssl4mis_lite.py',
 ]
-model = dict(
-    students=dict(unet=dict(decode_head=dict(num_classes=3))),
-    parts=[[1], [2]],  # outer and inner zone
-)
 train_cfg = dict(max_iters=600, val_interval=300)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

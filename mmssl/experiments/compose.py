@@ -4,11 +4,13 @@ import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmssl.utils.config.settings import metrics_of
-from mmssl.engine.data_facts import DataFacts, describe_data, with_facts
 from mmssl.utils.packaged import CONFIGS, find_config_file
+
+if TYPE_CHECKING:
+    from mmssl.engine.data_facts import DataFacts
 
 # What a config says about its method; everything else comes from the config of the data.
 OF_METHOD = (
@@ -91,6 +93,8 @@ def compose(
         batch: labelled and unlabelled images of a batch; by default as `data` says, and as many
             unlabelled as labelled ones where that learns from labelled images alone.
     """
+    from mmssl.engine.data_facts import describe_data, with_facts
+
     cfg, data = with_facts(method), with_facts(data)
     own = cfg.train_dataloader.dataset
     without_unlabelled = cfg.train_dataloader.batch_sampler.get('num_unlabelled') == 0
@@ -184,7 +188,7 @@ def starts(model: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
                 yield key, value
 
 
-def compare_with_data(model, facts: DataFacts | None) -> None:
+def compare_with_data(model, facts: 'DataFacts | None') -> None:
     """Compare the parts and classes of a method's config with those of the data.
 
     Raises:

@@ -1,16 +1,14 @@
 # ACDC: cardiac MRI of 100 patients in the HDF5 layout of SSL4MIS, scored by volume.
-dataset_type = 'ACDC'
 data_root = 'data/acdc'
 image_size = 256
 
+jitter = dict(
+    type='RandomApply',
+    prob=0.8,
+    transforms=[dict(type='ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)],
+)
 strong_view = [
-    dict(
-        type='RandomApply',
-        prob=0.8,
-        transforms=[
-            dict(type='ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)
-        ],
-    ),
+    jitter,
     dict(
         type='RandomApply',
         prob=0.5,
@@ -28,23 +26,24 @@ train_dataloader = dict(
     persistent_workers=True,
     collate_fn=dict(type='semi_collate'),
     dataset=dict(
-        type=dataset_type,
+        type='ACDC',
         data_root=data_root,
+        image_size=image_size,
         # 3, 7 and 14 patients are the 5, 10 and 20 % of the papers
         labelled=dict(cases=7, list='train_slices.list'),
         cache=True,
         prepare=[
             dict(type='LoadImage'),
             dict(type='LoadMask'),
-            dict(type='ResizeSquare', size=image_size, interpolation='zoom'),
+            dict(type='ResizeSquare', interpolation='zoom'),
         ],
         labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
         unlabelled_pipeline=[
             *weak_view,
             dict(type='StrongView', transforms=strong_view),
             dict(type='StrongView', transforms=strong_view, key='img_strong2'),
-            dict(type='RandomPasteBox', size=image_size, prob=0.5),
-            dict(type='RandomPasteBox', size=image_size, prob=0.5, key='box2'),
+            dict(type='RandomPasteBox', prob=0.5),
+            dict(type='RandomPasteBox', prob=0.5, key='box2'),
             dict(type='PackSemiInputs'),
         ],
     ),
@@ -55,12 +54,13 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='ACDC',
         data_root=data_root,
+        image_size=image_size,
         mode='test',
         prepare=[
             dict(type='LoadImage'),
-            dict(type='ResizeSquare', size=image_size, interpolation='zoom'),
+            dict(type='ResizeSquare', interpolation='zoom'),
             dict(type='LoadMask'),  # at its own size, at which volumes are scored
         ],
         pipeline=[dict(type='PackTestInputs')],

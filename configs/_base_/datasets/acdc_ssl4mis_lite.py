@@ -1,13 +1,6 @@
 # The views and batch of acdc_ssl4mis.py at 64 px, for a machine without a GPU.
-_base_ = './acdc_lite.py'
-weak_view = [
-    dict(type='RandomRotFlipRotate', rot_flip_prob=0.5, rotate_prob=1.0, degrees=20),
-]
-strong_view = []
-train_dataloader = dict(
-    batch_sampler=dict(num_labelled=12, num_unlabelled=12),
-    dataset=dict(
-        labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
-        unlabelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
-    ),
-)
+_base_ = './acdc_ssl4mis.py'
+image_size = 64
+train_dataloader = dict(num_workers=0, dataset=dict(image_size=image_size))
+test_dataloader = dict(num_workers=0, dataset=dict(image_size=image_size, cache=True))
+val_dataloader = test_dataloader

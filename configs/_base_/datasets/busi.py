@@ -1,67 +1,15 @@
 # BUSI: breast ultrasound, benign and malignant lesions, in the layout of MiDSS and SynFoC.
-dataset_type = 'BUSI'
+_base_ = './mixed_domain.py'
 data_root = 'data/Dataset_BUSI_with_GT'
 image_size = 512
 unet_size = image_size // 2
-
-load_image = [
-    dict(type='LoadImage'),
-    dict(type='ResizeSquare', size=image_size, interpolation='lanczos'),
-]
-strong_view = [
-    dict(type='RandomBrightness', low=0.1, high=2.0),
-    dict(type='RandomContrast', low=0.1, high=2.0),
-    dict(type='GaussianBlur', sigma=(0.1, 2.0)),
-]
-weak_view = [
-    dict(type='RandomScaleCrop', scale=(1.0, 1.5)),
-    dict(type='RandomRotate', degrees=20),
-    dict(type='RandomHorizontalFlip'),
-    dict(type='RandomElastic', alpha=2.0, sigma=0.08),
-]
-
-train_dataloader = dict(
-    batch_sampler=dict(type='SemiSampler', num_labelled=4, num_unlabelled=4),
-    num_workers=4,
-    persistent_workers=True,
-    collate_fn=dict(type='semi_collate'),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        labelled=dict(domain='benign', ratio=1 / 8),
-        cache=True,
-        prepare=[
-            dict(type='LoadImage'),
-            dict(type='LoadMask'),
-            dict(type='ResizeSquare', size=image_size, interpolation='lanczos'),
-        ],
-        labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
-        unlabelled_pipeline=[
-            *weak_view,
-            dict(type='StrongView', transforms=strong_view),
-            dict(type='RandomPasteBox', size=unet_size),
-            dict(type='PackSemiInputs'),
-        ],
-    ),
+data = dict(
+    type='BUSI',
+    data_root=data_root,
+    image_size=image_size,
+    box_size=unet_size,
+    score_size=unet_size,
 )
-test_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        mode='test',
-        prepare=[
-            *load_image,
-            dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=unet_size),
-        ],
-        pipeline=[dict(type='PackTestInputs')],
-    ),
-)
-# The papers choose the checkpoint on the test set; `configs` in the docs shows how not to.
+train_dataloader = dict(dataset=dict(data, labelled=dict(domain='benign', ratio=1 / 8)))
+test_dataloader = dict(dataset=data)
 val_dataloader = test_dataloader
-test_evaluator = dict(type='DomainMetric', empty='worst')
-val_evaluator = dict(type='DomainMetric', empty='worst', selection='test')

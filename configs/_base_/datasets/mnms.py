@@ -1,67 +1,28 @@
 # M&Ms: cardiac MRI slices of four vendors, in the processed layout of MiDSS and SynFoC.
-dataset_type = 'MNMs'
+_base_ = './mixed_domain.py'
 data_root = 'data/mnms'
 image_size = 512
 unet_size = image_size * 9 // 16
-
 load_image = [
     dict(type='LoadImage'),
-    dict(type='ResizeSquare', size=image_size, interpolation='bilinear'),
+    dict(type='ResizeSquare', interpolation='bilinear'),
 ]
-strong_view = [
-    dict(type='RandomBrightness', low=0.1, high=2.0),
-    dict(type='RandomContrast', low=0.1, high=2.0),
-    dict(type='GaussianBlur', sigma=(0.1, 2.0)),
-]
-weak_view = [
-    dict(type='RandomScaleCrop', scale=(1.0, 1.5)),
-    dict(type='RandomRotate', degrees=20),
-    dict(type='RandomHorizontalFlip'),
-    dict(type='RandomElastic', alpha=2.0, sigma=0.08),
-]
-
+data = dict(
+    type='MNMs',
+    data_root=data_root,
+    image_size=image_size,
+    box_size=unet_size,
+    score_size=unet_size,
+)
 train_dataloader = dict(
-    batch_sampler=dict(type='SemiSampler', num_labelled=2, num_unlabelled=2),
-    num_workers=4,
-    persistent_workers=True,
-    collate_fn=dict(type='semi_collate'),
+    batch_sampler=dict(num_labelled=2, num_unlabelled=2),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        data,
         labelled=dict(domain='vendorA', num=5),
-        cache=True,
-        prepare=[
-            dict(type='LoadImage'),
-            dict(type='LoadMask'),
-            dict(type='ResizeSquare', size=image_size, interpolation='bilinear'),
-        ],
-        labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
-        unlabelled_pipeline=[
-            *weak_view,
-            dict(type='StrongView', transforms=strong_view),
-            dict(type='RandomPasteBox', size=unet_size),
-            dict(type='PackSemiInputs'),
-        ],
+        prepare=[*load_image[:1], dict(type='LoadMask'), *load_image[1:]],
     ),
 )
 test_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        mode='test',
-        prepare=[
-            *load_image,
-            dict(type='LoadMask'),
-            dict(type='ResizeMaskTo', size=unet_size),
-        ],
-        pipeline=[dict(type='PackTestInputs')],
-    ),
+    dataset=dict(data, prepare=[*load_image, dict(type='LoadMask'), dict(type='ResizeMaskTo')])
 )
-# The papers choose the checkpoint on the test set; `configs` in the docs shows how not to.
 val_dataloader = test_dataloader
-test_evaluator = dict(type='DomainMetric', empty='worst')
-val_evaluator = dict(type='DomainMetric', empty='worst', selection='test')

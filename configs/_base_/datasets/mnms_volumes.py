@@ -1,81 +1,10 @@
 # M&Ms: cardiac MRI of 320 patients, a file for each volume or slice, split 7:2:1 by patient,
 # with the classes of ACDC, scored by volume.
-dataset_type = 'MNMsVolumes'
+_base_ = './acdc.py'
 data_root = 'data/mnms_volumes'
-image_size = 256
-
-strong_view = [
-    dict(
-        type='RandomApply',
-        prob=0.8,
-        transforms=[
-            dict(type='ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)
-        ],
-    ),
-    dict(
-        type='RandomApply',
-        prob=0.5,
-        transforms=[dict(type='GaussianBlur', sigma=(0.1, 2.0))],
-    ),
-]
-weak_view = [
-    dict(type='RandomRotFlipRotate', rot_flip_prob=0.5, rotate_prob=0.5, degrees=20),
-]
-
-train_dataloader = dict(
-    # of the 16 unlabelled slices, every second one is mixed into the one before it
-    batch_sampler=dict(type='SemiSampler', num_labelled=8, num_unlabelled=16),
-    num_workers=4,
-    persistent_workers=True,
-    collate_fn=dict(type='semi_collate'),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        # 5 and 10 patients are the "3 %" and "5 %" of MCSD; which ones is not published
-        labelled=dict(cases=5, seed=0),
-        cache=True,
-        prepare=[
-            dict(type='LoadImage'),
-            dict(type='LoadMask'),
-            dict(type='ResizeSquare', size=image_size, interpolation='zoom'),
-        ],
-        labelled_pipeline=[*weak_view, dict(type='PackSemiInputs')],
-        unlabelled_pipeline=[
-            *weak_view,
-            dict(type='StrongView', transforms=strong_view),
-            dict(type='StrongView', transforms=strong_view, key='img_strong2'),
-            dict(type='RandomPasteBox', size=image_size, prob=0.5),
-            dict(type='RandomPasteBox', size=image_size, prob=0.5, key='box2'),
-            dict(type='PackSemiInputs'),
-        ],
-    ),
-)
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        mode='test',
-        prepare=[
-            dict(type='LoadImage'),
-            dict(type='ResizeSquare', size=image_size, interpolation='zoom'),
-            dict(type='LoadMask'),  # at its own size, at which volumes are scored
-        ],
-        pipeline=[dict(type='PackTestInputs')],
-    ),
-)
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(test_dataloader['dataset'], mode='val'),
-)
-# As SSL4MIS: voxels, whatever their size in mm; an empty prediction has Dice and distances 0.
-test_evaluator = dict(
-    type='DomainMetric', per='volume', unit='pixel', empty='zero', selection='val'
-)
-val_evaluator = test_evaluator
+data = dict(type='MNMsVolumes', data_root=data_root)
+# 5 and 10 patients are the "3 %" and "5 %" of MCSD; which ones is not published
+labelled = dict(_delete_=True, cases=5, seed=0)
+train_dataloader = dict(dataset=dict(data, labelled=labelled))
+test_dataloader = dict(dataset=data)
+val_dataloader = test_dataloader

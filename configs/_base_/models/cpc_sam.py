@@ -1,18 +1,13 @@
 # CPC-SAM: SAM's ViT-B with LoRA at 512 px and two decoders that scale up to the image.
-sam_size = 512
 model = dict(
     type='CPCSAM',
     students=dict(
         sam=dict(
             type='EncoderDecoder',
-            backbone=dict(
-                type='LoRAMedSAM', arch='vit_b', img_size=sam_size, rank=4, checkpoint='sam_vit_b'
-            ),
+            backbone=dict(type='LoRAMedSAM', arch='vit_b', rank=4, checkpoint='sam_vit_b'),
             decode_head=dict(
                 type='CrossPromptHead',
                 arch='vit_b',
-                img_size=sam_size,
-                num_classes=2,
                 checkpoint='sam_vit_b',
                 init='random',  # of the decoders: the released loader finds no weights for them
             ),
@@ -25,5 +20,5 @@ model = dict(
     sup_loss=dict(type='DiceCELoss', ce_weight=0.2, dice_weight=0.8, eps=1e-5),
     unsup_criterion=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
     ramp=dict(type='ConstantRamp'),
-    data_preprocessor=dict(sizes=dict(sam=dict(image=sam_size, label=sam_size))),
+    data_preprocessor=dict(sizes=dict(sam=dict(image=1.0, label=1.0))),
 )

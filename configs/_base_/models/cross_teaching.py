@@ -1,4 +1,4 @@
-# The U-Net of SSL4MIS and a Swin transformer with UPerNet's decoder, both at 224 px.
+# The U-Net of SSL4MIS and a Swin transformer with UPerNet's decoder, both at one size.
 _base_ = './ssl4mis_unet.py'
 model = dict(
     type='CrossTeaching',
@@ -22,12 +22,11 @@ model = dict(
                 in_channels=(96, 192, 384, 768),
                 in_index=(0, 1, 2, 3),
                 channels=224,
-                num_classes=4,
                 norm_cfg=dict(type='BN'),
             ),
         ),
     ),
     primary='unet',
     ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
-    data_preprocessor=dict(sizes=dict(swin=dict(image=224, label=224, channels=3))),
+    data_preprocessor=dict(sizes=dict(swin=dict(image=1.0, label=1.0, channels=3))),
 )

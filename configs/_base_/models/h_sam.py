@@ -1,18 +1,13 @@
 # H-SAM: SAM's ViT-B with LoRA at 512 px, and two decoders, as released for 512 px.
-sam_size = 512
 model = dict(
     type='HSAM',
     students=dict(
         sam=dict(
             type='EncoderDecoder',
-            backbone=dict(
-                type='LoRAMedSAM', arch='vit_b', img_size=sam_size, rank=5, checkpoint='sam_vit_b'
-            ),
+            backbone=dict(type='LoRAMedSAM', arch='vit_b', rank=5, checkpoint='sam_vit_b'),
             decode_head=dict(
                 type='HSAMHead',
                 arch='vit_b',
-                img_size=sam_size,
-                num_classes=2,
                 checkpoint='sam_vit_b',
                 init='partial_load',  # what the released code does; 'reinit' is what it means to
                 stage=3,
@@ -23,5 +18,5 @@ model = dict(
     ),
     dice_weight=0.9,
     epochs=300,
-    data_preprocessor=dict(sizes=dict(sam=dict(image=sam_size, label=sam_size))),
+    data_preprocessor=dict(sizes=dict(sam=dict(image=1.0, label=1.0))),
 )

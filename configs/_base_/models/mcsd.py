@@ -6,7 +6,7 @@ model = dict(
         feature_unet=dict(
             type='EncoderDecoder',
             backbone=dict(type='UNetEncoder', in_channels=30),
-            decode_head=dict(type='UNetDecoderHead', num_classes=4),
+            decode_head=dict(type='UNetDecoderHead'),
         ),
     ),
     neck=dict(

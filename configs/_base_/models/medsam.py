@@ -7,6 +7,7 @@ model = dict(
     margin=0,
     num_points=1,
     largest_component=False,
-    parts=[[1]],
 )
 test_cfg = dict(type='TestLoop')
+# The model resizes; slices of volumes keep their masks as they are.
+as_stored = [dict(type='LoadImage'), dict(type='LoadMask'), dict(type='ResizeMaskTo')]

@@ -4,11 +4,10 @@ model = dict(
     students=dict(
         unet=dict(
             type='EncoderDecoder',
-            backbone=dict(type='UNetEncoder', in_channels=1),
-            decode_head=dict(type='UNetDecoderHead', num_classes=4),
+            backbone=dict(type='UNetEncoder'),
+            decode_head=dict(type='UNetDecoderHead'),
         ),
     ),
-    parts=[[1], [2], [3]],
     # cross-entropy and Dice in equal parts
     sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
 )

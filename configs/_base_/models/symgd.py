@@ -6,5 +6,5 @@ model = dict(
     threshold=dict(type='FixedThreshold', value=0.95),
     amplitude=0.01,
     ramp=dict(type='GaussianRamp', stairs=200),
-    data_preprocessor=dict(_delete_=True, mean=127.5, std=127.5),
+    data_preprocessor=dict(mean=127.5, std=127.5),
 )

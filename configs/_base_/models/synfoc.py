@@ -1,5 +1,4 @@
 # SynFoC: MedSAM with LoRA (512 px) and the U-Net of 31 million parameters teach each other.
-sam_size = 512
 model = dict(
     type='SynFoC',
     students=dict(
@@ -8,22 +7,19 @@ model = dict(
             backbone=dict(
                 type='LoRAMedSAM',
                 arch='vit_b',
-                img_size=sam_size,
                 rank=4,
                 checkpoint='medsam_vit_b',
             ),
             decode_head=dict(
                 type='SAMMaskHead',
                 arch='vit_b',
-                img_size=sam_size,
-                num_classes=2,
                 checkpoint='medsam_vit_b',
                 init='partial_load',
             ),
         ),
         unet=dict(
             type='EncoderDecoder',
-            backbone=dict(type='UNet', in_channels=1, base_channels=64),
+            backbone=dict(type='UNet', base_channels=64),
             decode_head=dict(
                 type='FCNHead',
                 num_convs=0,
@@ -32,7 +28,6 @@ model = dict(
                 concat_input=False,
                 dropout_ratio=0,
                 init_cfg=None,
-                num_classes=2,
             ),
         ),
     ),
@@ -42,7 +37,5 @@ model = dict(
     sup_loss=dict(type='DiceCELoss'),
     consistency=dict(type='CDCRLoss'),
     ramp=dict(type='GaussianRamp', stairs=200),
-    data_preprocessor=dict(
-        sizes=dict(sam=dict(image=sam_size, label=sam_size // 4), unet=dict(image=384, label=384))
-    ),
+    data_preprocessor=dict(sizes=dict(sam=dict(image=1.0, label=1 / 4))),
 )

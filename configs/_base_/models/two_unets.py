@@ -5,5 +5,4 @@ model = dict(
     students=dict(unet2={{_base_.model.students.unet}}),
     primary='unet',
     ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
-    data_preprocessor=dict(sizes=dict(unet2=dict(image=384, label=384))),
 )
