@@ -7,8 +7,9 @@ import torch
 from mmengine import Config
 
 from mmssl.engine.checkpoints.setting_rules import check_settings
+from mmssl.engine.data_facts import describe_data, with_facts
 from mmssl.evaluation.published import load_published
-from mmssl.experiments.compose import compare_with_data, describe_data
+from mmssl.experiments.compose import compare_with_data
 from mmssl.registry import MODELS
 from mmssl.utils.setup import load_config, register_all_modules
 from tests.tiny import set_iter
@@ -63,11 +64,11 @@ def test_schedules_end_with_the_training_and_boxes_fit_the_images(config):
         if 'end' in schedule:
             assert schedule['end'] == 'max_iters', 'a shorter run would keep its rate'
     dataset = cfg.train_dataloader.dataset
-    side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
-    sizes = cfg.model.get('data_preprocessor', {}).get('sizes') or {}
+    side = dataset.image_size
+    sizes = with_facts(cfg).model.get('data_preprocessor', {}).get('sizes') or {}
     sides = {sizes.get(name, {}).get('image', side) for name in cfg.model.students}
     boxes = [
-        step.size
+        step.get('size') or dataset.get('box_size') or side
         for step in dataset.get('unlabelled_pipeline') or []
         if step.type == 'RandomPasteBox'
     ]
@@ -94,7 +95,7 @@ def test_views_are_bent_as_in_the_paper():
                 for one in (step, *step.get('transforms', ()))
             ]
             found = [step.get('side', 512) for step in steps if step.type == 'RandomElastic']
-            side = next(s.size for s in loader.dataset.prepare if s.type == 'ResizeSquare')
+            side = loader.dataset.image_size
             assert set(found) <= {512 if 'lite_' in path.stem else side}, path
             seen.update((path.stem, side) for _ in found)
     assert len(seen) > 20 and {side for _, side in seen} == {64, 96, 256, 288, 384, 512}
@@ -123,14 +124,14 @@ def test_parts_and_classes_are_those_of_the_data(config):
     register_all_modules()
     cfg = Config.fromfile(CONFIGS / config)
     facts = describe_data(cfg)
-    assert facts['parts']
-    compare_with_data(cfg.model, facts)
+    assert facts.parts
+    compare_with_data(with_facts(cfg).model, facts)
 
 
 def meta_batch(cfg: Config) -> dict:
     """Return an empty batch of the views that a config's pipelines make, on the meta device."""
     sampler, dataset = cfg.train_dataloader.batch_sampler, cfg.train_dataloader.dataset
-    side = next(step.size for step in dataset.prepare if step.type == 'ResizeSquare')
+    side = dataset.image_size
     channels = min(
         student.backbone.in_channels
         for student in cfg.model.students.values()
@@ -166,7 +167,7 @@ def test_every_method_takes_a_step_at_its_published_size(monkeypatch):
     monkeypatch.setattr(torch, 'linspace', lambda *a, **k: linspace(*a, **{**k, 'device': 'cpu'}))
     seen = set()
     for config in ALL:
-        cfg = Config.fromfile(CONFIGS / config)
+        cfg = with_facts(Config.fromfile(CONFIGS / config))
         form = config.split('/')[0], cfg.model.type
         if cfg.model.get('neck') or form in seen:
             continue  # wants a diffusion model, or differs in its data alone

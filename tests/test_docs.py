@@ -20,6 +20,7 @@ import pytest
 from fake_files import ACDC_PATIENTS, write_acdc, write_nifti
 from mmengine.config import Config, DictAction
 
+from mmssl.engine.data_facts import build_model
 from mmssl.utils.packaged import COMMANDS
 from mmssl.utils.setup import load_config
 
@@ -222,7 +223,7 @@ def test_marked_configs_build(item, scratch, monkeypatch):
     from mmengine.registry import init_default_scope
 
     from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
-    from mmssl.registry import DATASETS, MODELS
+    from mmssl.registry import DATASETS
 
     _, name, text = item
     settings = PhantomSettings(size=32, train_cases=6, train_slices=4, test_cases=1, test_slices=2)
@@ -239,7 +240,7 @@ def test_marked_configs_build(item, scratch, monkeypatch):
     for part in ('train', 'val', 'test'):
         dataset = DATASETS.build(cfg[f'{part}_dataloader'].dataset)
         assert dataset[0]['inputs'] is not None
-    MODELS.build(cfg.model)
+    build_model(cfg)
 
 
 EXAMPLES = [(doc, text) for doc, _, text in blocks('python') if '>>>' in text]

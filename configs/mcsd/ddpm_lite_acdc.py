@@ -9,11 +9,12 @@ train_dataloader = dict(
     dataset=dict(
         type='ACDC',
         data_root='data/acdc',
+        image_size=image_size,
         labelled=dict(num=0),
         cache=True,
         prepare=[
             dict(type='LoadImage'),
-            dict(type='ResizeSquare', size=image_size, interpolation='zoom'),
+            dict(type='ResizeSquare', interpolation='zoom'),
         ],
         pipeline=[dict(type='RandomHorizontalFlip'), dict(type='PackSemiInputs')],
     ),

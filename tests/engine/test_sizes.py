@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mmssl.engine.data_facts import build_model
 from mmssl.engine.sizes import check_sizes
-from mmssl.registry import MODELS
 from mmssl.utils.setup import load_config, register_all_modules
 
 SAM = SimpleNamespace(
@@ -68,7 +68,7 @@ def test_a_config_whose_networks_follow_the_image_size():
     """The real networks say what they are built for."""
     register_all_modules()
     config = Path(__file__).parents[2] / 'configs/synfoc/lite_phantom.py'
-    built = MODELS.build(load_config(config, {'image_size': 96}).model)
+    built = build_model(load_config(config, {'image_size': 96}))
     check_sizes(built, dict(train_dataloader=train(96), val_dataloader=val(96)))
     with pytest.raises(ValueError, match='"sam" images of 64 px, but its backbone is built for 96'):
         check_sizes(built, dict(train_dataloader=train(64)))

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmssl.models  # noqa: F401
-from mmssl.registry import MODELS
+from mmssl.engine.data_facts import build_model
 from tests.tiny import set_iter
 
 CONFIGS = Path(__file__).parents[3] / 'configs/synfoc'
@@ -19,7 +19,7 @@ def paper_model(name: str):
     init_default_scope('mmssl')
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     with torch.device('meta'):
-        model = MODELS.build(cfg.model)
+        model = build_model(cfg)
     model.to('meta').train()
     return cfg, model
 

@@ -9,7 +9,8 @@ from mmengine import Config
 from mmengine.registry import init_default_scope
 
 import mmssl.models  # noqa: F401
-from mmssl.registry import MODELS, TRANSFORMS
+from mmssl.engine.data_facts import build_model
+from mmssl.registry import TRANSFORMS
 from tests.tiny import build, raw_batch, segmentor, set_iter
 
 CONFIGS = Path(__file__).parents[3] / 'configs/samed'
@@ -57,7 +58,7 @@ def on_meta(name: str, classes: int | None = None):
     if classes:
         cfg.model.students.sam.decode_head.num_classes = classes
     with torch.device('meta'):
-        model = MODELS.build(cfg.model)
+        model = build_model(cfg)
     return cfg, model.to('meta').train()
 
 
@@ -120,7 +121,8 @@ def test_views_on_acdc():
     assert results['img'].shape == results['gt'].shape == (512, 512)
     assert set(np.unique(results['gt'])) == set(range(4))
     test = cfg.test_dataloader.dataset.prepare
-    assert [step.get('size') for step in test] == [None, 256, 512, None]
+    assert [step.get('size') for step in test] == [None, None, 512, None]
+    assert cfg.test_dataloader.dataset.image_size == 256
 
 
 def test_rates_on_acdc():

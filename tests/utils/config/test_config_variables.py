@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mmssl.engine.data_facts import with_facts
 from mmssl.utils.config.variables import ENTRIES
-from mmssl.utils.setup import load_config
+from mmssl.utils.setup import load_config, register_all_modules
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
 BASE = """# a base with variables of each kind, one made of another
@@ -153,6 +154,9 @@ def test_a_value_that_cannot_be_written_down_is_refused(base):
         load_config(base / 'child.py')
 
 
+SIZES = ('size', 'image_size', 'box_size', 'score_size', 'img_size', 'image', 'label')
+
+
 @pytest.mark.parametrize(
     'config, side',
     [
@@ -166,19 +170,18 @@ def test_a_value_that_cannot_be_written_down_is_refused(base):
 )
 def test_one_setting_changes_the_size_of_all_images(config, side):
     """Every loader, boxes and scored masks, networks built for a size, sizes of networks."""
+    register_all_modules()
     before, after = (
-        load_config(CONFIGS / f'{config}.py', {'image_size': size}).to_dict()
+        with_facts(load_config(CONFIGS / f'{config}.py', {'image_size': size})).to_dict()
         for size in (side, 2 * side)
     )
-    assert load_config(CONFIGS / f'{config}.py').to_dict() == before
-    found = {
-        key
-        for key, value in leaves(before)
-        if key[-1] in ('size', 'img_size', 'image') and type(value) is int
-    }
+    assert with_facts(load_config(CONFIGS / f'{config}.py')).to_dict() == before
+    found = {key for key, value in leaves(before) if key[-1] in SIZES and type(value) is int}
     old, new = dict(leaves(before)), dict(leaves(after))
     still = {key for key in found if new[key] != 2 * old[key]}
-    assert not still and {'ResizeSquare'} <= {part for key in found for part in key}
+    assert not still
+    loaders = [f'{loader}_dataloader' for loader in ('train', 'val', 'test')]
+    assert {key[0] for key in found if key[-1] == 'image_size'} == {*loaders}
 
 
 def leaves(node, path=()):
