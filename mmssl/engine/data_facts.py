@@ -97,24 +97,27 @@ def build_model(cfg) -> nn.Module:
 
 
 def _fill_in(model: dict, facts: DataFacts) -> None:
-    if facts.parts and model.get('parts') is None and _has(model, 'parts'):
-        model['parts'] = facts.parts
     students = {
         name: student
         for name, student in (model.get('students') or {}).items()
         if isinstance(student, Mapping)
     }
+    heads = [head for student in students.values() for head in _heads(student)]
+    classes = len(facts.metainfo.get('classes', ()))
+    # Where a head states fewer classes, the comparison with the data says so.
+    fits = all(head.get('num_classes', classes) >= classes for head in heads)
+    overlapping = (model.get('label_space') or {}).get('type') == 'OverlappingParts'
+    if facts.parts and model.get('parts') is None and _has(model, 'parts'):
+        if fits or overlapping:
+            model['parts'] = facts.parts
     if not students:
         return
     _fill_in_sizes(model, students, facts)
     sizes = (model.get('data_preprocessor') or {}).get('sizes') or {}
-    overlapping = (model.get('label_space') or {}).get('type') == 'OverlappingParts'
     for name, student in students.items():
         own = sizes.get(name) or {}
         options = dict(
-            num_classes=len(model.get('parts') or facts.parts)
-            if overlapping
-            else len(facts.metainfo.get('classes', ())) or None,
+            num_classes=len(model.get('parts') or facts.parts) if overlapping else classes or None,
             img_size=own.get('image') or facts.sizes.get('image'),
         )
         backbone = student.get('backbone')

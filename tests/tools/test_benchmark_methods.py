@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'utils'))
 from stub_tools import write_stubs  # noqa: E402
 
+from mmssl.engine.data_facts import with_facts  # noqa: E402
 from mmssl.experiments.compose import compose, find_config, scale_lengths  # noqa: E402
 from mmssl.experiments.runs import run_jobs  # noqa: E402
 
@@ -211,7 +212,8 @@ def test_data_views_batch_and_network_are_those_of_the_data():
     data.train_dataloader.batch_sampler.num_unlabelled = 2
     assert cfg.train_dataloader == data.train_dataloader, 'no view is missing'
     assert cfg.test_dataloader == data.test_dataloader and cfg.image_size == 96
-    assert cfg.model.students.unet == data.model.students.unet
+    assert cfg.model.students.unet == with_facts(data).model.students.unet
+    assert cfg.model.students.unet.decode_head.num_classes == 3
     assert not cfg.model.data_preprocessor.sizes
     assert cfg.model.type == 'FixMatch' and cfg.optim_wrapper == method.optim_wrapper
     assert [hook.type for hook in cfg.custom_hooks] == ['EMATeacherHook', 'CostHook']
@@ -271,7 +273,11 @@ def test_views_that_only_the_method_has_are_added():
         ('RandomPasteBox', 'box2'),
         ('PackSemiInputs', None),
     ]
-    assert added[1].size == 96
+    assert 'size' not in added[1], 'that of the data counts'
+    own = fundus.train_dataloader.dataset.unlabelled_pipeline
+    next(step for step in own if step.type == 'RandomPasteBox').size = 48
+    added = compose(unimatch, fundus, 10).train_dataloader.dataset.unlabelled_pipeline[-3:]
+    assert added[1].size == 48
 
 
 def test_another_network_is_refused():

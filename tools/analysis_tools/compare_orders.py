@@ -13,8 +13,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
 from mmssl.datasets.mixed_domain import MixedDomainDataset
+from mmssl.engine.data_facts import TRANSFORMS as PIPELINES
 from mmssl.evaluation import binary_metrics
-from mmssl.experiments.compose import TRANSFORMS as PIPELINES
 from mmssl.experiments.timed_pipeline import training_dataset
 from mmssl.registry import DATASETS, TRANSFORMS
 from mmssl.utils.cli import Parser, run
