@@ -130,8 +130,7 @@ def test_configs(name, parameters, blocks):
     size = unet['sample_size']
     assert block_shapes(unet, size, (2, 4, 6)) == blocks
     assert cfg.train_dataloader.dataset.labelled == dict(num=0)
-    resize = [s for s in cfg.train_dataloader.dataset.prepare if s['type'] == 'ResizeSquare']
-    assert [s['size'] for s in resize] == [size]
+    assert cfg.train_dataloader.dataset.image_size == size
     assert not any(
         cfg.get(f'{mode}_{part}')
         for mode in ('val', 'test')

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine import Config
 
+from mmssl.engine.data_facts import with_facts
 from mmssl.models.strategies.ramps import FallingGaussianRamp, GaussianRamp
 from tests.models.methods.test_mean_teacher import batch_of, differ
 from tests.sam_parts import ARCH
@@ -279,8 +280,8 @@ def test_no_look_at_a_value(prompt, largest):
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
 def test_configs_differ_from_mean_teacher_in_the_method_alone(path):
-    cfg = Config.fromfile(path)
-    base = Config.fromfile(path.parents[1] / 'mean_teacher' / path.name)
+    cfg = with_facts(Config.fromfile(path))
+    base = with_facts(Config.fromfile(path.parents[1] / 'mean_teacher' / path.name))
     for part in (
         'train_dataloader',
         'test_dataloader',
