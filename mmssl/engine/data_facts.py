@@ -7,12 +7,13 @@ built; what the model's config says itself is left as it is, and compared with t
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.registry import DATASETS, MODELS
 from mmssl.utils.config.components import option_names
 
@@ -52,18 +53,19 @@ def describe_data(cfg: Mapping) -> DataFacts | None:
     """
     for name in LOADERS:
         dataset = (cfg.get(name) or {}).get('dataset')
-        if not isinstance(dataset, Mapping) or not isinstance(dataset.get('type'), str):
+        while isinstance(dataset, Mapping) and isinstance(dataset.get('dataset'), Mapping):
+            dataset = dataset['dataset']  # out of its wrappers
+        if not isinstance(dataset, Mapping):
             continue
-        component = DATASETS.get(dataset['type'])
-        if not component or 'lazy_init' not in inspect.signature(component.__init__).parameters:
+        kind = dataset.get('type')
+        component = DATASETS.get(kind) if isinstance(kind, str) else kind
+        if not inspect.isclass(component) or not issubclass(component, MixedDomainDataset):
             continue
         options = {key: value for key, value in dataset.items() if key not in TRANSFORMS}
         built = DATASETS.build({**options, 'lazy_init': True})
-        channels = {layout.channels for layout in getattr(built, 'layouts', {}).values()}
+        channels = {layout.channels for layout in built.layouts.values()}
         return DataFacts(
-            getattr(built, 'metainfo', {}),
-            channels.pop() if len(channels) == 1 else None,
-            getattr(built, 'sizes', {}),
+            built.metainfo, channels.pop() if len(channels) == 1 else None, built.sizes
         )
     return None
 
@@ -121,7 +123,7 @@ def _fill_in(model: dict, facts: DataFacts) -> None:
             img_size=own.get('image') or facts.sizes.get('image'),
         )
         backbone = student.get('backbone')
-        if isinstance(backbone, Mapping):
+        if isinstance(backbone, MutableMapping):
             channels = own.get('channels') or facts.channels
             any_channels = getattr(_component(backbone), 'any_channels', False)
             _give(backbone, in_channels=None if any_channels else channels, **options)
@@ -139,9 +141,9 @@ def _fill_in_sizes(model: dict, students: Mapping[str, Mapping], facts: DataFact
     image, box = facts.sizes.get('image'), facts.sizes.get('box')
     preprocessor = model.get('data_preprocessor') or {}
     sizes = preprocessor.get('sizes') or {}
-    for size in sizes.values() if image else ():
+    for size in sizes.values():
         for key, value in size.items():
-            if isinstance(value, float):
+            if image and isinstance(value, float):
                 size[key] = round(image * value)
     left = [
         name
@@ -153,15 +155,15 @@ def _fill_in_sizes(model: dict, students: Mapping[str, Mapping], facts: DataFact
         model['data_preprocessor'] = {**preprocessor, 'sizes': sizes}
 
 
-def _heads(student: Mapping) -> Iterator[dict]:
+def _heads(student: Mapping) -> Iterator[MutableMapping]:
     for key in HEADS:
         heads = student.get(key)
         for head in heads if isinstance(heads, list | tuple) else [heads]:
-            if isinstance(head, Mapping):
+            if isinstance(head, MutableMapping):
                 yield head
 
 
-def _give(part: dict, **options: int | None) -> None:
+def _give(part: MutableMapping, **options: int | None) -> None:
     """Set options of a component that it has and its config does not state."""
     for name, value in options.items():
         if value is not None and name not in part and _has(part, name):

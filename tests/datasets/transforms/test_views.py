@@ -132,3 +132,15 @@ def test_box_of_some_images_under_its_own_name():
 def test_box_that_cannot_fit_is_refused(area, ratio):
     with pytest.raises(ValueError, match='does not fit into the square'):
         TRANSFORMS.build(dict(type='RandomPasteBox', size=64, area=area, ratio=ratio))
+
+
+def test_the_square_of_a_box_is_the_data_sets_unless_it_is_given():
+    def largest(**options):
+        step = TRANSFORMS.build(dict(type='RandomPasteBox', **options))
+        rng = np.random.default_rng(0)
+        boxes = [step(dict(rng=rng, sizes=dict(box=64)))['box'][:4] for _ in range(200)]
+        return max(max(x + w, y + h) for x, y, w, h in boxes)
+
+    assert 56 < largest() <= 64 and 14 < largest(size=16) <= 16
+    with pytest.raises(ValueError, match='RandomPasteBox has no size and .* no box_size'):
+        TRANSFORMS.build(dict(type='RandomPasteBox'))(dict(rng=np.random.default_rng(0)))
