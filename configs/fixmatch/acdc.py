@@ -1,5 +1,6 @@
 # FixMatch on ACDC as in SSL4MIS: one network, no teacher, 7 labelled patients.
 _base_ = [
+    '../_base_/views/fixmatch_ssl4mis.py',
     '../_base_/datasets/acdc_ssl4mis.py',
     '../_base_/models/ssl4mis_unet.py',
     '../_base_/schedules/ssl4mis.py',
@@ -12,11 +13,5 @@ model = dict(
     negative=dict(type='NegativeLearningLoss'),
     ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
 )
-weak_view = [dict(type='RandomRotFlipRotate', rot_flip_prob=1.0)]
-strong_view = [dict(type='ColorJitter', brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)]
-pipeline = [
-    *weak_view,
-    dict(type='StrongView', transforms=strong_view),
-    dict(type='PackSemiInputs'),
-]
+pipeline = _base_.fixmatch_pipeline
 train_dataloader = dict(dataset=dict(labelled_pipeline=pipeline, unlabelled_pipeline=pipeline))

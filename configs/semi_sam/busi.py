@@ -1,17 +1,4 @@
 # SemiSAM on BUSI: an eighth of the benign images labelled, 30,000 iterations, MedSAM at 1024 px.
-_base_ = '../mean_teacher/busi.py'
-model = dict(
-    type='SemiSAM',
-    sam=dict(
-        type='PromptedSAM',
-        arch='vit_b',
-        img_size=1024,
-        checkpoint='medsam_vit_b',
-        attention='sdpa',
-    ),
-    prompt='box',
-    margin=10,  # MedSAM was trained with 0 to 20
-    largest_component=True,
-    sup_loss=dict(ce_weight=1.0, dice_weight=1.0),
-)
+_base_ = ['../mean_teacher/busi.py', '../_base_/models/semi_sam.py']
+model = _base_.semi_sam
 published = 'semi_sam'  # printed beside the results

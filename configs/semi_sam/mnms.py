@@ -1,18 +1,7 @@
 # SemiSAM on M&Ms: 5 labelled slices of one vendor, 60,000 iterations, MedSAM at 1024 px.
-_base_ = '../mean_teacher/mnms.py'
+_base_ = ['../mean_teacher/mnms.py', '../_base_/models/semi_sam.py']
 model = dict(
-    type='SemiSAM',
-    sam=dict(
-        type='PromptedSAM',
-        arch='vit_b',
-        img_size=1024,
-        checkpoint='medsam_vit_b',
-        attention='sdpa',
-    ),
-    prompt='box',
-    margin=10,  # MedSAM was trained with 0 to 20
-    largest_component=True,
+    _base_.semi_sam,
     parts=[[1], [1, 2], [3]],  # left ventricle, the same with its wall, right ventricle
-    sup_loss=dict(ce_weight=1.0, dice_weight=1.0),
 )
 published = 'semi_sam'  # printed beside the results
