@@ -16,7 +16,7 @@ class Draw(NamedTuple):
         labelled: whether the sample is drawn with its mask.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # takes the name of tuple.index, which none needs
     iteration: int
     slot: int
     labelled: bool

@@ -149,7 +149,7 @@ def _crop(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     either = pred | gt
     if either.ndim == 2:
         x, y, w, h = cv2.boundingRect(either.view(np.uint8))
-        box = (slice(y, y + h), slice(x, x + w))
+        box: tuple[slice, ...] = (slice(y, y + h), slice(x, x + w))
     else:
         flat = either.any(axis=0), either.any(axis=(1, 2))
         x, y, w, h = cv2.boundingRect(flat[0].view(np.uint8))

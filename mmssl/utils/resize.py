@@ -27,7 +27,7 @@ def nearest_index(n_in: int, n_out: int, device: torch.device | str | None = Non
     return torch.floor(position + 0.5).long()
 
 
-def resize_nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_nearest(x: Tensor, size: Sequence[int]) -> Tensor:
     """Resize the last two axes on the grid of `nearest_index`.
 
     Args:
@@ -49,9 +49,9 @@ def resize_bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
 
 
-def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     """Resize a mask (N, 1, H, W) with torch's nearest grid."""
-    return mask if mask.shape[-2:] == tuple(size) else F.interpolate(mask, size=tuple(size))
+    return mask if mask.shape[-2:] == tuple(size) else F.interpolate(mask, size=list(size))
 
 
 def fit_mask(mask: Tensor, label: Tensor) -> Tensor:

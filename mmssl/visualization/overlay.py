@@ -45,7 +45,7 @@ def draw_overlay(
         mask = classes == index
         colour = np.array(palette[index % len(palette)], np.float32)
         drawn[mask] = (drawn[mask] * (1 - alpha) + colour * alpha).astype(np.uint8)
-        _outline(drawn, mask, tuple(map(int, colour)))
+        _outline(drawn, mask, colour.tolist())
     if truth is not None:
         for index in _drawn_classes(truth):
             _outline(drawn, truth == index, WHITE)
@@ -132,7 +132,7 @@ def _resize_map(classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(np.asarray(classes, np.uint8), size, interpolation=cv2.INTER_NEAREST)
 
 
-def _outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+def _outline(image: np.ndarray, mask: np.ndarray, colour: Sequence[float]) -> None:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(image, contours, -1, colour, 1)
 

@@ -246,7 +246,7 @@ def _check_folders(data_root: str, domain: str, layout: DomainLayout) -> None:
     split = layout.split
     if split['type'] != 'folder' or not split.get('check_patients'):
         return
-    cases = {}
+    cases: dict[str, Sequence[str]] = {}
     for part in PARTS:
         folders = layout.folders('image_dir', data_root, domain, split.get(part, part))
         if any(os.path.isdir(folder) for folder in folders):

@@ -35,7 +35,7 @@ class Sample(NamedTuple):
     img_path: str
     mask_paths: tuple[str, ...] | None
     volume: str = ''
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]  # takes the name of tuple.index
 
     @property
     def labelled(self) -> bool:

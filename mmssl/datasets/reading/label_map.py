@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,8 @@ class LabelMap:
                 spec = None
             if not isinstance(spec, Mapping):
                 raise ValueError(f'label_map = "{text}" is no mapping such as {{0: 0, 255: 1}}.')
-        options, mapping = {}, {}
+        options: dict[str, Any] = {}
+        mapping: dict[Any, int] = {}
         for key, item in spec.items():
             if key in ('nearest', 'counts'):
                 options[key] = item

@@ -58,7 +58,8 @@ class _Consistency(nn.Module, ABC):
         mask = torch.ones_like(d[:, :1]) if mask is None else mask.to(d.dtype)
         channels = (self.channels or d.shape[1]) if mask.shape[1] == 1 else 1
         total, count = sum_over_ranks(torch.stack([(mask * d).sum(), mask.sum()]))
-        return total / (channels * count + self.eps)
+        loss: Tensor = total / (channels * count + self.eps)
+        return loss
 
 
 @MODELS.register_module()

@@ -84,7 +84,8 @@ class DiceCELoss(nn.Module):
         dims = (0, 2, 3)
         sums = torch.stack([(pm * g).sum(dims), (gm * g).sum(dims) + (pm * p).sum(dims)])
         overlap, total = sum_over_ranks(sums)
-        return (1 - (2 * overlap + self.eps) / (total + self.eps)).mean()
+        dice: Tensor = 1 - (2 * overlap + self.eps) / (total + self.eps)
+        return dice.mean()
 
 
 @MODELS.register_module()
@@ -137,12 +138,13 @@ class DiceBCELoss(nn.Module):
         p = logits.sigmoid()
         sums = torch.stack([(p * target * mask).sum(), ((p**2 + target**2) * mask).sum()])
         overlap, total = sum_over_ranks(sums)
-        dice = 1 - (2 * overlap + self.eps) / (total + self.eps)
+        dice: Tensor = 1 - (2 * overlap + self.eps) / (total + self.eps)
         bce = mean_of(bce, mask, self.masked_mean)
-        return self.bce_weight * bce + self.dice_weight * dice
+        loss: Tensor = self.bce_weight * bce + self.dice_weight * dice
+        return loss
 
 
-def check_target(loss: nn.Module, logits: Tensor, target: Tensor, shape: tuple) -> None:
+def check_target(loss: nn.Module, logits: Tensor, target: Tensor, shape: tuple[int, ...]) -> None:
     """Refuse a target of another form than a loss compares with.
 
     Raises:
@@ -181,4 +183,5 @@ def mean_of(values: Tensor, mask: Tensor | None, over_mask: bool = False) -> Ten
     if not over_mask:
         return (values * mask).mean()
     total, count = sum_over_ranks(torch.stack([(values * mask).sum(), mask.to(values).sum()]))
-    return total / (count + 1e-16)
+    mean: Tensor = total / (count + 1e-16)
+    return mean

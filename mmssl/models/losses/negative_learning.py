@@ -46,4 +46,5 @@ class NegativeLearningLoss(nn.Module):
         counts = [clear.new_full((), x.numel()) for x in (clear, rest)]  # made on the device
         sums = sum_over_ranks(torch.stack([clear.sum(), rest.sum(), *counts]))
         a, mean = sums[:2] / sums[2:]
-        return a**2 * mean
+        loss: Tensor = a**2 * mean
+        return loss

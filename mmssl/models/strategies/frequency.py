@@ -28,7 +28,8 @@ def low_frequency_image(noise: Tensor, side: int, decay: float, spectrum: str) -
         z = torch.complex(z[:, 0], z[:, 1])  # (N, side // 2 + 1, 2): few columns are left
     else:
         z = torch.complex(z[..., 0], z[..., 1])
-    return torch.fft.irfft2(z, s=(side, side)).unsqueeze(1)
+    mask: Tensor = torch.fft.irfft2(z, s=(side, side))
+    return mask.unsqueeze(1)
 
 
 def mix_amplitude(
@@ -60,4 +61,5 @@ def mix_amplitude(
     spectrum = torch.fft.fft2(image.float())
     amplitude, other = spectrum.abs(), torch.fft.fft2(style.float()).abs()
     mixed = torch.where(window, (1 - degree) * amplitude + degree * other, amplitude)
-    return torch.fft.ifft2(torch.polar(mixed, spectrum.angle())).real
+    back: Tensor = torch.fft.ifft2(torch.polar(mixed, spectrum.angle()))
+    return back.real

@@ -1,6 +1,7 @@
 """Pasting one image into another, and its labels with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +66,9 @@ def halves(x: Tensor, kind: str = 'unlabelled') -> tuple[Tensor, Tensor]:
     return x[0::2], x[1::2]
 
 
-def pairs(batch: Mapping, view: str, students: Iterable[str]) -> dict[str, tuple[Tensor, Tensor]]:
+def pairs(
+    batch: Mapping[str, Any], view: str, students: Iterable[str]
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Return for every student the images u (even positions) and their partners (odd ones).
 
     Raises:
