@@ -172,7 +172,7 @@ class ResizeSquare(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeMaskTo(BaseTransform):
-    """Bring `gt` to the size at which predictions are scored, and note it as `eval_shape`.
+    """Bring `gt` to the size at which predictions are scored.
 
     Args:
         size: side of a square or (height, width), pixels; by default the `score_size` of the data
@@ -184,9 +184,8 @@ class ResizeMaskTo(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize the mask if there is one."""
-        size = self.size or (results.get('sizes') or {}).get('score') or results['ori_shape']
-        shape = (size, size) if isinstance(size, int) else tuple(size)
         if 'gt' in results:
+            size = self.size or (results.get('sizes') or {}).get('score') or results['ori_shape']
+            shape = (size, size) if isinstance(size, int) else tuple(size)
             results['gt'] = resize_uint8(results['gt'], shape, 'nearest')
-        results['eval_shape'] = shape
         return results

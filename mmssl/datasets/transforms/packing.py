@@ -11,7 +11,7 @@ from mmssl.compat import import_mmseg
 from mmssl.registry import TRANSFORMS
 from mmssl.structures import LABEL, view_name
 
-ABOUT = ('affine', 'spacing', 'ori_shape', 'eval_shape')
+ABOUT = ('affine', 'spacing', 'ori_shape')
 """Entries of the results that may be arrays and say something of the image."""
 
 META_KEYS = (
@@ -50,9 +50,8 @@ class _Pack(BaseTransform):
         self.meta_keys = tuple(meta_keys)
         _data_sample_type()
 
-    def _sample(self, results: dict, **extra: object):
-        meta = {key: results.get(key) for key in self.meta_keys}
-        return _data_sample_type()(metainfo={**meta, **extra})
+    def _sample(self, results: dict):
+        return _data_sample_type()(metainfo={key: results.get(key) for key in self.meta_keys})
 
 
 @TRANSFORMS.register_module()
@@ -111,8 +110,8 @@ def _tensor(view: str, value: np.ndarray) -> torch.Tensor:
 class PackTestInputs(_Pack):
     """Give a test image as uint8 (C, H, W), and its mask at the size where it is scored.
 
-    The data sample carries `gt_sem_seg` (1, h, w) if there is a mask, and `eval_shape` = (h, w),
-    to which predictions are brought, in the metainfo.
+    The data sample carries `gt_sem_seg` (1, h, w) if there is a mask. Predictions are brought to
+    its size, without a mask to `ori_shape`, that of the original image.
 
     Args:
         meta_keys: what the data sample tells about the image.
@@ -122,8 +121,7 @@ class PackTestInputs(_Pack):
         """Make dict(inputs=..., data_samples=...)."""
         img = _need(results, 'img', 'LoadImage')
         gt = results.get('gt')
-        shape = results.get('eval_shape', results.get('ori_shape', img.shape[:2]))
-        sample = self._sample(results, eval_shape=tuple(shape if gt is None else gt.shape))
+        sample = self._sample(results)
         if gt is not None:
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(gt[None].copy()))
         return dict(inputs=image_tensor(img), data_samples=sample)

@@ -123,8 +123,9 @@ def test_mask_is_brought_to_the_evaluation_size(files, size, shape):
     results = build(type='ResizeMaskTo', size=size)(dict(gt=gt, ori_shape=(30, 40)))
     expected = Image.fromarray(gt).resize(shape[::-1], Image.Resampling.NEAREST)
     assert (results['gt'] == np.asarray(expected)).all()
-    assert results['eval_shape'] == shape
-    assert build(type='ResizeMaskTo', size=size)(dict(ori_shape=(30, 40)))['eval_shape'] == shape
+    assert results['gt'].shape == shape
+    bare = dict(ori_shape=(30, 40))
+    assert build(type='ResizeMaskTo', size=size)(dict(bare)) == bare, 'an image without a mask'
 
 
 def test_sizes_of_the_data_set_are_the_default():
@@ -132,7 +133,7 @@ def test_sizes_of_the_data_set_are_the_default():
     results = {**image, 'ori_shape': (30, 40), 'sizes': dict(image=24, score=(10, 20))}
     assert build(type='ResizeSquare')(dict(results))['img'].shape == (24, 24)
     assert build(type='ResizeSquare', size=12)(dict(results))['img'].shape == (12, 12)
-    assert build(type='ResizeMaskTo')(dict(results))['eval_shape'] == (10, 20)
+    assert build(type='ResizeMaskTo')(dict(results))['gt'].shape == (10, 20)
     assert build(type='ResizeMaskTo', size=8)(dict(results))['gt'].shape == (8, 8)
     with pytest.raises(ValueError, match='ResizeSquare has no size and .* no image_size'):
         build(type='ResizeSquare')(image)

@@ -134,12 +134,10 @@ def test_test_sample(arrays):
     out = TRANSFORMS.build(dict(type='PackTestInputs'))(results)
     assert (out['inputs'].numpy() == img.transpose(2, 0, 1)).all()
     assert (out['data_samples'].gt_sem_seg.data.numpy() == gt[None]).all()
-    assert out['data_samples'].metainfo == dict(META, labelled=True, eval_shape=(20, 30))
+    assert out['data_samples'].metainfo == dict(META, labelled=True)
 
 
 def test_test_sample_without_mask(arrays):
-    out = TRANSFORMS.build(dict(type='PackTestInputs'))(
-        dict(META, img=arrays[0], eval_shape=(5, 6))
-    )
+    out = TRANSFORMS.build(dict(type='PackTestInputs'))(dict(META, img=arrays[0], ori_shape=(5, 6)))
     assert 'gt_sem_seg' not in out['data_samples']
-    assert out['data_samples'].eval_shape == (5, 6)
+    assert out['data_samples'].ori_shape == (5, 6), 'to which predictions are brought'
