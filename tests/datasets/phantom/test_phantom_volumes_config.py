@@ -49,7 +49,7 @@ def test_batch_has_every_view(build):
     image = (1, 64, 64)
     assert shapes == dict(
         x_w=(4, *image), y=(4, 64, 64), u_w=(8, *image), u_s=(8, *image), u_s2=(8, *image),
-        box=(8, 4), box2=(8, 4),
+        box=(8, 5), box2=(8, 5),
     )  # fmt: skip
     assert set(torch.unique(inputs['y']).tolist()) == {0, 1, 2}
     assert inputs['u_w'].max() > 150
