@@ -4,6 +4,7 @@ import importlib.util
 import sys
 import types
 import warnings
+from pathlib import Path
 
 
 class _MissingOps(types.ModuleType):
@@ -60,3 +61,25 @@ def read_yaml_as_data() -> None:
         lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
     )
     yaml_handler.Loader = DataLoader
+
+
+def find_own_bases(configs: Path) -> None:
+    """Let `_base_` name a config of the package from everywhere: `mmssl::synfoc/lite_phantom.py`.
+
+    mmengine knows that form for the packages of OpenMMLab alone.
+
+    Args:
+        configs: folder of the package's configs.
+    """
+    from mmengine.config import Config
+
+    known = Config._get_cfg_path
+    if hasattr(known, 'of_mmssl'):
+        return
+
+    def get(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        own = cfg_path.removeprefix('mmssl::')
+        return (str(configs / own), None) if own != cfg_path else known(cfg_path, filename)
+
+    get.of_mmssl = True  # type: ignore[attr-defined]  # once is enough
+    Config._get_cfg_path = staticmethod(get)

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+pytest_plugins = ['mmssl.testing_plugin']  # that of an installed package has the same name
+
 
 @pytest.fixture(autouse=True)
 def fresh_state(request):

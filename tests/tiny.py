@@ -1,42 +1,10 @@
-"""Small networks and batches shared by the tests."""
+"""Small models and batches shared by the tests; the small networks are `mmssl.testing`'s."""
 
 import torch
-from mmengine.registry import init_default_scope
 
-from mmssl.structures import Step
+from mmssl.testing.small import BN, GN, build, segmentor, set_iter, set_phase
 
-GN, BN = dict(type='GN', num_groups=2), dict(type='BN')
-
-
-def segmentor(classes: int = 2, norm: dict = BN, channels: int = 1) -> dict:
-    """Return the config of a stock mmsegmentation U-Net of a few thousand parameters."""
-    return dict(
-        type='EncoderDecoder',
-        backbone=dict(
-            type='mmseg.UNet',
-            in_channels=channels,
-            base_channels=4,
-            num_stages=2,
-            strides=(1, 1),
-            enc_num_convs=(1, 1),
-            dec_num_convs=(1,),
-            downsamples=(True,),
-            enc_dilations=(1, 1),
-            dec_dilations=(1,),
-            norm_cfg=norm,
-        ),
-        decode_head=dict(
-            type='FCNHead',
-            num_convs=0,
-            in_channels=4,
-            channels=4,
-            concat_input=False,
-            dropout_ratio=0,
-            init_cfg=None,
-            num_classes=classes,
-            norm_cfg=norm,
-        ),
-    )
+__all__ = ['BN', 'GN', 'build', 'raw_batch', 'segmentor', 'set_iter', 'set_phase', 'synfoc']
 
 
 def synfoc(classes: int = 2, parts=((1,),), **kwargs) -> dict:
@@ -71,17 +39,6 @@ def raw_batch(n_l: int = 2, n_u: int = 2, classes: int = 2, side: int = 32, seed
     )
 
 
-def build(cfg: dict, seed: int = 0):
-    """Build a model with repeatable weights."""
-    from mmssl.registry import MODELS
-
-    init_default_scope('mmssl')
-    torch.manual_seed(seed)
-    model = MODELS.build(cfg)
-    model.train()
-    return model
-
-
 def sup_terms(model, batch: dict, logits: dict, targets=None) -> dict:
     """Return the supervised terms of logits, without the curves beside them."""
     return _terms(model.sup_loss, batch, logits, targets, model.step)
@@ -96,17 +53,3 @@ def _terms(loss, *args) -> dict:
     from mmssl.models.base.terms import split_curves
 
     return split_curves(loss(*args))[0]
-
-
-def set_iter(iteration: int, max_iters: int) -> None:
-    """Tell the models where the training stands."""
-    from mmssl.models.base import SemiSegmentor
-
-    SemiSegmentor.step = Step(iteration, max_iters)
-
-
-def set_phase(phase: int) -> None:
-    """Tell the models which optimiser step of the iteration is under way."""
-    from mmssl.models.base import SemiSegmentor
-
-    SemiSegmentor.step = SemiSegmentor.step._replace(phase=phase)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from rank_buffers import Queue, by_hand, trained
-from two_processes import run_two
 
 from mmssl.engine.hooks.sync_buffers_hook import buffer_kinds, differing_buffers
+from mmssl.testing.two_processes import run_two
 
 
 @pytest.fixture(scope='module')

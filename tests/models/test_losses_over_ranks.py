@@ -3,7 +3,8 @@
 import pytest
 import torch
 from rank_cases import CASES, batch, run_rank, value_and_gradient
-from two_processes import run_two
+
+from mmssl.testing.two_processes import run_two
 
 
 @pytest.fixture(scope='module')

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-from two_processes import run_two
 
+from mmssl.testing.two_processes import run_two
 from tests.tiny import GN, build, raw_batch, segmentor, set_iter, synfoc
 
 CFG = synfoc(students=dict(sam=segmentor(norm=GN), unet=segmentor(norm=GN)))

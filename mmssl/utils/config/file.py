@@ -24,9 +24,11 @@ def read_config(path: Path):
     """
     from mmengine.config import Config
 
-    from mmssl.compat import read_yaml_as_data
+    from mmssl.compat import find_own_bases, read_yaml_as_data
+    from mmssl.utils.packaged import CONFIGS
 
     read_yaml_as_data()
+    find_own_bases(CONFIGS)
     for _ in _files(path, ()):
         pass
     try:
@@ -78,8 +80,8 @@ def _files(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     for base in bases:
         if not isinstance(base, str):
             raise SettingError(f'{named} has {base!r} in _base_; it must be a path')
-        if '::' not in base and '{{' not in base:
-            yield from _files(path.parent / base, (*above, real))
+        if base.startswith('mmssl::') or ('::' not in base and '{{' not in base):
+            yield from _files(Path(Config._get_cfg_path(base, str(path))[0]), (*above, real))
 
 
 def _check_text(path: Path, named: str) -> None:

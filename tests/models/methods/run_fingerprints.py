@@ -16,8 +16,7 @@ import torch
 ROOT = Path(__file__).parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 
-from method_tester import MethodTester, set_iter  # noqa: E402
-
+from mmssl.testing import MethodTester, set_iter  # noqa: E402
 from tests.models.methods import test_all_methods  # noqa: E402
 
 STEPS, MAX_ITERS = 4, 100

@@ -3,7 +3,7 @@ import torch
 
 from mmssl.models.methods.abd.displacement import trouble_sure
 from mmssl.structures import Batch
-from tests.no_host_sync import assert_no_host_sync
+from mmssl.testing.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter
 
 HALF = dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, masked_mean=True)

@@ -1,35 +1,13 @@
-"""Every method passes the checks of `tests/method_tester.py`; one entry for each."""
+"""Every method passes the checks of `mmssl.testing.MethodTester`; one entry for each."""
 
-import pytest
 import torch
-from method_tester import SIDE, MethodTester, run_rank, write_small_phantom
 from sam_parts import ARCH
-from two_processes import run_two
 
+from mmssl.testing.method_tester import SIDE, MethodTester
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
 from tests.tiny import GN, segmentor, set_phase
 
 LOOSE = dict(threshold=dict(value=0.4))  # pixels of untrained networks that count
-
-
-@pytest.fixture(scope='module')
-def phantom(tmp_path_factory):
-    return write_small_phantom(tmp_path_factory.mktemp('phantom'))
-
-
-@pytest.fixture(scope='module')
-def two_ranks(tmp_path_factory, request):
-    """Start two ranks once for the methods under test; return each one's two result files."""
-    names = sorted(
-        {
-            item.cls.__name__
-            for item in request.session.items
-            if getattr(item, 'module', None) is request.module and item.cls
-        }
-    )
-    folder = tmp_path_factory.mktemp('ranks')
-    run_two(run_rank, str(folder), __name__, names)
-    return {name: [folder / f'{name}_{rank}.pth' for rank in range(2)] for name in names}
 
 
 def test_every_method_has_an_entry():

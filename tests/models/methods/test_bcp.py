@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmssl.models.strategies.mixing import halves
-from tests.no_host_sync import assert_no_host_sync
+from mmssl.testing.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, sup_terms, unsup_terms
 
 MASKED = dict(

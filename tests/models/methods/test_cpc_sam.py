@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from no_host_sync import assert_no_host_sync
 
 from mmssl.models.sam import CrossPromptHead
 from mmssl.registry import MODELS
+from mmssl.testing.no_host_sync import assert_no_host_sync
 from tests.tiny import build, segmentor, set_iter, set_phase, sup_terms, unsup_terms
 
 ARCH = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))

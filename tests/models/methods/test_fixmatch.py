@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmssl.models.losses import NegativeLearningLoss
-from tests.no_host_sync import assert_no_host_sync
+from mmssl.testing.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, unsup_terms
 
 SSL4MIS = dict(

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import inspect
 import shutil
 import uuid
 from pathlib import Path
@@ -10,14 +11,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from mmengine import Config
-from no_host_sync import assert_no_host_sync
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.registry import HOOKS, RUNNERS
-from mmssl.utils.setup import register_all_modules
-from tests.tiny import BN, GN, build, segmentor, set_iter
+from mmssl.testing.no_host_sync import assert_no_host_sync
+from mmssl.testing.small import BN, GN, build, segmentor, set_iter
+from mmssl.utils.packaged import CONFIGS, own_or_given
+from mmssl.utils.setup import load_config, register_all_modules
 
-ROOT = Path(__file__).parents[1]
 SIDE = 32
 
 
@@ -31,7 +32,9 @@ def phantom_batch(
     radius = side * (0.25 + 0.1 * torch.rand(n, 1, 1, generator=g))
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
     distance = ((rows - centre[:, :1, None]) ** 2 + (columns - centre[:, 1:, None]) ** 2).sqrt()
-    y = sum((distance < radius * (i + 1) / (classes - 1)).int() for i in range(classes - 1))
+    y = torch.zeros(n, side, side, dtype=torch.int32)
+    for i in range(classes - 1):
+        y += distance < radius * (i + 1) / (classes - 1)
     clean = (40 + 150 * y / (classes - 1))[:, None]
 
     def view(part: slice, gain: float) -> torch.Tensor:
@@ -58,7 +61,8 @@ class MethodTester:
     """Check one method with small networks in the place of its students.
 
     Attributes:
-        config: a config of the method, below `configs/`.
+        config: a config of the method: a file beside the test or in the working directory, or one
+            of the package's, such as `mean_teacher/acdc.py`.
         options: merged into the config's model, e.g. a threshold that untrained networks pass.
         exact: further options without which the method draws random numbers; for the comparison
             of two ranks with one process.
@@ -96,9 +100,15 @@ class MethodTester:
     # How the models and runs of the checks are made.
 
     @classmethod
+    def read(cls) -> Config:
+        """Return the config."""
+        beside = Path(inspect.getfile(cls)).parent / cls.config
+        return load_config(beside if beside.is_file() else own_or_given(cls.config))
+
+    @classmethod
     def model_cfg(cls, classes: int = 2, norm: dict = BN, **options) -> Config:
         """Return the method's config of a model with small students."""
-        cfg = Config.fromfile(ROOT / 'configs' / cls.config)
+        cfg = cls.read()
         model = cfg.model
         overlapping = model.get('label_space', {}).get('type') == 'OverlappingParts'
         channels = classes - 1 if overlapping else classes
@@ -121,10 +131,7 @@ class MethodTester:
     @classmethod
     def hook(cls, model) -> EMATeacherHook:
         """Return the hook of the config that moves the teachers of `model`."""
-        hooks = [
-            HOOKS.build(cfg)
-            for cfg in Config.fromfile(ROOT / 'configs' / cls.config).get('custom_hooks', [])
-        ]
+        hooks = [HOOKS.build(cfg) for cfg in cls.read().get('custom_hooks', [])]
         hook = next(hook for hook in hooks if isinstance(hook, EMATeacherHook))
         hook.pair(model)
         hook.set_mode()
@@ -157,7 +164,7 @@ class MethodTester:
         """Train through the runner on the phantom and return the last checkpoint."""
         register_all_modules()
         method = cls.model_cfg()
-        cfg = Config.fromfile(ROOT / 'configs/sup_only/lite_phantom.py')
+        cfg = Config.fromfile(CONFIGS / 'sup_only' / 'lite_phantom.py')
         cfg.model, cfg.custom_hooks = method.model, method.get('custom_hooks', [])
         cfg.optim_wrapper, cfg.param_scheduler = method.optim_wrapper, []
         for split in ('train', 'val', 'test'):
@@ -218,7 +225,7 @@ class MethodTester:
     def test_teachers_get_no_gradient_and_move_as_the_average_says(self):
         model = self.model()
         if not model.teachers:
-            hooks = Config.fromfile(ROOT / 'configs' / self.config).get('custom_hooks', [])
+            hooks = self.read().get('custom_hooks', [])
             assert not any('EMATeacherHook' in hook.type for hook in hooks)
             return
         self.move_teachers(model)
@@ -276,11 +283,11 @@ class MethodTester:
         assert_no_host_sync(model, model.data_preprocessor(self.batch(), True)['inputs'])
 
     @pytest.mark.slow
-    def test_resume_is_exact_and_unlabelled_masks_do_not_leak(self, phantom, tmp_path):
+    def test_resume_is_exact_and_unlabelled_masks_do_not_leak(self, mmssl_phantom, tmp_path):
         """The second half of a run is repeated from its middle, the unlabelled masks gone."""
-        whole = self.train(phantom, tmp_path / 'whole')
+        whole = self.train(mmssl_phantom, tmp_path / 'whole')
         data = tmp_path / 'data'
-        shutil.copytree(phantom, data)
+        shutil.copytree(mmssl_phantom, data)
         masks = sorted(data.glob('*/train/mask/*.png'))
         assert len(masks) > LABELLED
         for path in masks[LABELLED:]:
@@ -300,9 +307,11 @@ class MethodTester:
         supervised = sum(value for name, value in terms.items() if name.startswith('sup'))
         assert not self.unlabelled or terms['loss'] - supervised > 1e-4, terms
 
-    def test_two_ranks_equal_one_process(self, two_ranks):
+    def test_two_ranks_equal_one_process(self, mmssl_two_ranks):
         one = one_step(type(self))
-        ranks = [torch.load(folder, weights_only=True) for folder in two_ranks[type(self).__name__]]
+        ranks = [
+            torch.load(folder, weights_only=True) for folder in mmssl_two_ranks[type(self).__name__]
+        ]
         for name, value in one.items():
             assert torch.equal(ranks[0][name], ranks[1][name]), name
             torch.testing.assert_close(ranks[0][name], value, atol=1e-6, rtol=1e-5, msg=name)

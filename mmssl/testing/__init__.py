@@ -1,0 +1,25 @@
+"""Test a method of your own: the checks that every method of the package passes.
+
+    from mmssl.testing import MethodTester
+
+    class TestMyMethod(MethodTester):
+        config = 'my_method.py'
+
+pytest finds the fixtures that they need by itself, wherever the package is installed.
+"""
+
+from mmssl.testing.method_tester import MethodTester, phantom_batch
+from mmssl.testing.no_host_sync import assert_no_host_sync
+from mmssl.testing.small import build, segmentor, set_iter, set_phase
+from mmssl.testing.two_processes import run_two
+
+__all__ = [
+    'MethodTester',
+    'assert_no_host_sync',
+    'build',
+    'phantom_batch',
+    'run_two',
+    'segmentor',
+    'set_iter',
+    'set_phase',
+]
