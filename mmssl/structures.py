@@ -66,8 +66,8 @@ def view_name(key: str, labelled: bool) -> str | None:
 
     This is the table of views: `img` is the weak view x_w of a labelled or u_w of an unlabelled
     image, `img_strong`, `img_strong2`, `img_<name>` its views x_s, x_s2 and x_<name> (u_...),
-    `gt` and `gt_<name>` the masks y and y_<name> of a labelled one; boxes, and the grid and the
-    maps of a view, keep their names.
+    `gt` and `gt_<name>` the masks y and y_<name> of a labelled one; the boxes of an unlabelled one
+    keep their names, and so do the grid and the maps of either.
 
     Example:
         >>> [view_name(key, False) for key in ('img', 'img_strong2', 'img_mild', 'box', 'grid')]
@@ -83,7 +83,7 @@ def view_name(key: str, labelled: bool) -> str | None:
     if kind == LABEL:
         return (f'y_{name}' if name else 'y') if labelled else None
     if kind.startswith(BOX) and not key.endswith('_size'):
-        return key
+        return None if labelled else key
     return f'{image}_{key}' if key in ('grid', 'maps') else None
 
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bad_input import call, last_line
 from test_training import config, phantom  # noqa: F401
 
+from mmssl.utils.config.variables import ENTRIES
 from mmssl.utils.setup import register_all_modules
 
 T, D, L = 'train_cfg', 'train_dataloader', 'train_dataloader.dataset.labelled'
@@ -219,19 +220,8 @@ def base(phantom, tmp_path_factory):  # noqa: F811
     register_all_modules()  # its imports count for no case's time
     folder = tmp_path_factory.mktemp('bad')
     cfg = config(phantom, folder / 'run', iters=2)
-    for name in (
-        'experiment_name',
-        'data_root',
-        'dataset_type',
-        'domains',
-        'image_size',
-        'label_map',
-        'metainfo',
-        'strong_view',
-        'weak_view',
-        'vis_backends',
-    ):
-        cfg.pop(name, None)
+    for name in [name for name in cfg if name not in ENTRIES or name == 'experiment_name']:
+        cfg.pop(name)  # variables, which have done their work
     cfg.dump(folder / 'base.py')
     return folder / 'base.py'
 

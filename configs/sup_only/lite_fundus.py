@@ -13,6 +13,6 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
-param_scheduler = []
+param_scheduler = dict(_delete_=True)
 train_cfg = dict(max_iters=2000, val_interval=250)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

@@ -10,7 +10,7 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_sampler=dict(num_unlabelled=0))
-param_scheduler = []
+param_scheduler = dict(_delete_=True)
 optim_wrapper = dict(optimizers=dict(unet=dict(lr=0.01)))
 train_cfg = dict(max_iters=400, val_interval=200)
 val_cfg = dict(fp16=True)  # half precision, on a CPU where it has instructions for it

@@ -104,7 +104,7 @@ def test_slices_of_several_sizes_make_a_batch(load):
     assert inputs['x_w'].shape == (12, 1, SIDE, SIDE) and inputs['y'].shape == (12, SIDE, SIDE)
     for key, box in (('u_w', 'box'), ('u_s', 'box'), ('u_s2', 'box2')):
         assert inputs[key].shape == (24, 1, SIDE, SIDE)
-        assert inputs[box].any() and (inputs[box][:, :2] + inputs[box][:, 2:] <= SIDE).all()
+        assert inputs[box].any() and (inputs[box][:, :2] + inputs[box][:, 2:4] <= SIDE).all()
 
 
 @pytest.mark.parametrize('interpolation', ['zoom', 'bilinear'])

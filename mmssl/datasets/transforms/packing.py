@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 
 from mmssl.compat import import_mmseg
 from mmssl.registry import TRANSFORMS
-from mmssl.structures import LABEL, view_name
+from mmssl.structures import BOX, LABEL, view_name
 
 ABOUT = ('affine', 'spacing', 'ori_shape')
 """Entries of the results that may be arrays and say something of the image."""
@@ -86,7 +86,8 @@ class PackSemiInputs(_Pack):
             if not isinstance(value, np.ndarray) or key in (*ABOUT, *self.meta_keys):
                 continue
             view = view_name(key, labelled)
-            if view is None and (labelled or not key.startswith(LABEL)):
+            other = BOX if labelled else LABEL  # what the other kind of sample has
+            if view is None and not key.startswith(other):
                 raise ValueError(
                     f'Sample "{results.get("name", "?")}" has an array "{key}" that is no view, so '
                     'no method would see it: name it img_<view>, gt_<view> or box<number>, or add '
