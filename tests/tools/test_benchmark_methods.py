@@ -299,9 +299,9 @@ def test_published_numbers_of_the_data_config_go_from_every_evaluator():
 
 def test_schedules_keep_their_share():
     cfg = Config.fromfile(CONFIGS / 'sup_only/prostate.py')
-    cfg.param_scheduler.append(dict(type='ConstantLR', begin=15000, end=30000, by_epoch=False))
+    cfg.param_scheduler.unet.append(dict(type='ConstantLR', begin=15000, end=30000, by_epoch=False))
     scale_lengths(cfg, 600)
-    ends = [(scheduler['begin'], scheduler['end']) for scheduler in cfg.param_scheduler]
+    ends = [(scheduler['begin'], scheduler['end']) for scheduler in cfg.param_scheduler.unet]
     assert ends == [(0, 'max_iters'), (150, 300)] and cfg.train_cfg.max_iters == 600
 
 
