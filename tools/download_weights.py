@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
             print(fetch(entry, args.out_dir))
         except (OSError, ValueError) as error:
             failed += 1
-            print(f'{name}: {error}', file=sys.stderr)
+            print(f'error: {name}: {error}', file=sys.stderr)
     return failed
 
 

@@ -5,6 +5,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from mmssl.experiments.executors import add_executor_arguments, check_executor, make_executor, slots
 from mmssl.experiments.jobs import Job
@@ -60,6 +61,7 @@ class Grid:
 
     Attributes:
         jobs: (labels, seed) to the job of every run.
+        kept: (labels, seed) to the jobs of earlier calls, which are shown and not run.
         names: titles of the labels.
         folder: where table and plot go.
 
@@ -68,6 +70,7 @@ class Grid:
     """
 
     jobs: Mapping[tuple[tuple[str, ...], int], Job]
+    kept: Mapping[tuple[tuple[str, ...], int], Job] = MappingProxyType({})
     names: Sequence[str]
     folder: Path
     bars = False
@@ -88,7 +91,8 @@ class Grid:
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
         """Return the row of a setting, with the scores of the runs that are done."""
-        return Row(labels, runs, len(self.seeds))
+        wanted = len(self.seeds) if (labels, self.seeds[0]) in self.jobs else 0
+        return Row(labels, runs, max(len(runs), wanted))
 
     def scores(self, job: Job) -> dict:
         """Return what a run that is done scored."""
@@ -101,15 +105,14 @@ class Grid:
         Raises:
             ValueError: a file of scores has no such student.
         """
-        rows = []
-        for labels in dict.fromkeys(labels for labels, _ in self.jobs):
-            runs = {
-                f'seed {seed}': self.scores(self.jobs[labels, seed])
-                for seed in self.seeds
-                if self.jobs[labels, seed].state() == 'done'
-            }
-            rows.append(self.row(labels, runs))
-        return rows
+        shown, runs = {**self.kept, **self.jobs}, {}
+        for labels, seed in shown:
+            runs.setdefault(labels, {})
+        for (labels, seed), job in sorted(shown.items(), key=lambda item: item[0][1]):
+            if job.state() == 'done':
+                runs[labels][f'seed {seed}'] = self.scores(job)
+        wanted = {labels for labels, _ in self.jobs}
+        return [self.row(labels, done) for labels, done in runs.items() if done or labels in wanted]
 
     def write(self) -> list[Path]:
         """Write table.md, table.csv and results.json; nothing where no run is done."""

@@ -5,6 +5,7 @@ import dis
 import linecache
 import os
 import re
+import signal
 import sys
 import tempfile
 import traceback
@@ -88,6 +89,9 @@ def _leave(code: int) -> None:
     # A rank that waits for the others at exit would keep the failure from them.
     sys.stdout.flush()
     sys.stderr.flush()
+    # Loading processes that a signal ended are no fault any more: torch would report each.
+    if hasattr(signal, 'SIGCHLD'):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if 'RANK' in os.environ or 'SLURM_PROCID' in os.environ:
         os._exit(code)
     sys.exit(code)

@@ -69,7 +69,9 @@ def check_end(process, code, folder, how):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     assert 'Traceback' not in errors and 'Error' not in errors, errors
-    assert how in errors and 'go on with: python tools/train.py' in errors
+    way_on = errors.partition('go on with: ')[2]
+    assert how in errors and way_on.startswith('python ') and way_on.endswith(' --resume\n')
+    assert 'tools/train.py ' in way_on
     number = int((folder / 'last_checkpoint').read_text().rpartition('_')[2].partition('.')[0])
     saved = torch.load(folder / f'iter_{number}.pth', weights_only=True)
     assert saved['meta']['iter'] == number >= 2 and 'optimizer' in saved

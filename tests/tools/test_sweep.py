@@ -85,6 +85,20 @@ def test_a_larger_grid_keeps_what_is_done(sweep, capsys):
     assert (out / '_fake.x=1/seed0/calls.txt').read_text().count('train') == 1
 
 
+def test_values_and_seeds_of_earlier_calls_stay_in_the_table(sweep, capsys):
+    sweep('--vary', '_fake.x=1,3', '--seeds', '0,2')
+    capsys.readouterr()
+    out = sweep('--vary', '_fake.x=2', '--seeds', '0')
+    assert '1 run: 0 done before' in capsys.readouterr().out, 'no other is run'
+    table = table_of(out)
+    assert '| 1 | 2 |' in table and '| 3 | 2 |' in table and '| 2 | 1 |' in table
+    assert 'seeds 0, 2' in table
+    assert json.loads((out / 'results.json').read_text())['grid'].keys() == {'_fake.x'}
+    sweep('--vary', '_fake.x=2', '--cfg-options', '_fake.y=5', '--overwrite')
+    table = table_of(out)
+    assert '| 2 | 1 |' in table and '| 3 |' not in table, 'runs of another setting'
+
+
 def test_changed_settings_are_refused_or_thrown_away(sweep):
     out = sweep('--vary', '_fake.x=1')
     with pytest.raises(ValueError, match=r'_fake.y is 0 there and 5 here.*--overwrite') as error:

@@ -89,19 +89,22 @@ class Benchmark(Grid):
             label: path for label, path in self._earlier().items() if label not in self.configs
         }
         folders = folder_names([*earlier, *self.configs])
-        self.shown: dict[str, dict[int, Job]] = {}
+        shown: dict[str, dict[int, Job]] = {}
         for label, path in {**earlier, **self.configs}.items():
             try:
-                self.shown[label] = self._jobs(label, path, self.folder / folders[label], tools)
+                shown[label] = self._jobs(label, path, self.folder / folders[label], tools)
             except (ValueError, FileNotFoundError):
                 if label not in earlier:
                     raise
-                self.shown[label] = {}  # its config is another now
+                shown[label] = {}  # its config is another now
         self.configs = {
-            label: path for label, path in {**earlier, **self.configs}.items() if self.shown[label]
+            label: path for label, path in {**earlier, **self.configs}.items() if shown[label]
+        }
+        self.kept = {
+            ((label,), seed): job for label, jobs in shown.items() for seed, job in jobs.items()
         }
         self.jobs = {
-            ((label,), seed): self.shown[label][seed]
+            ((label,), seed): shown[label][seed]
             for seed in self.seeds
             for label in self.configs
             if label not in earlier
@@ -166,19 +169,6 @@ class Benchmark(Grid):
                     changed[0].check()
         return jobs
 
-    def rows(self) -> list[Row]:
-        """Read the scores of all runs that are done, those of earlier calls too."""
-        rows = []
-        for label, jobs in self.shown.items():
-            runs = {
-                f'seed {seed}': self.scores(job)
-                for seed, job in jobs.items()
-                if job.state() == 'done'
-            }
-            if runs or ((label,), self.seeds[0]) in self.jobs:
-                rows.append(self.row((label,), runs))
-        return rows
-
     def scores(self, job: Job) -> dict:
         """Return what a run that is done scored and cost."""
         from mmssl.engine.hooks.cost_hook import read_cost
@@ -190,8 +180,7 @@ class Benchmark(Grid):
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
         """Return the row of a method, with its published number."""
-        wanted = len(self.seeds) if (labels, self.seeds[0]) in self.jobs else 0
-        row = Row(labels, runs, max(len(runs), wanted))
+        row = super().row(labels, runs)
         published = self.published(self.configs[labels[0]])
         row.notes = {'published DSC (%)': '-' if published is None else f'{published:.2f}'}
         return row
@@ -217,14 +206,7 @@ class Benchmark(Grid):
 
     def notes(self) -> str:
         """Return what stands under the table."""
-        seeds = sorted(
-            {
-                seed
-                for jobs in self.shown.values()
-                for seed, job in jobs.items()
-                if job.state() == 'done'
-            }
-        )
+        seeds = sorted({seed for (_, seed), job in self.kept.items() if job.state() == 'done'})
         where = f' on {", ".join(self.devices)}' if self.devices else ''
         return (
             f'Mean ± standard deviation over the seeds {", ".join(map(str, seeds))} after '

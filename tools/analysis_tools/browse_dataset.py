@@ -216,7 +216,7 @@ def main() -> int:
     init_default_scope(cfg.get('default_scope') or 'mmssl')
     loader = cfg.get(f'{args.split}_dataloader')
     if not loader:
-        print(f'{args.config} has no {args.split}_dataloader.', file=sys.stderr)
+        print(f'error: {args.config} has no {args.split}_dataloader.', file=sys.stderr)
         return 1
     out_dir = Path(args.out_dir or default_folder(args.config, 'browse'))
     try:
@@ -224,7 +224,7 @@ def main() -> int:
         faults = [] if args.no_check else check_masks(dataset)
         if faults:
             print('\n'.join(faults[:20]), file=sys.stderr)
-            print(f'{len(faults)} mask(s) cannot be used.', file=sys.stderr)
+            print(f'error: {len(faults)} mask(s) cannot be used.', file=sys.stderr)
             return 1
         out_dir.mkdir(parents=True, exist_ok=True)
         number = min(args.number, len(dataset)) if args.split != 'train' else args.number
@@ -238,7 +238,7 @@ def main() -> int:
             ]
             write_image(out_dir / f'{count:03d}_{name}.png', in_a_row(titled, GAP))
     except (ValueError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 1
     print(f'{number} pictures in {out_dir.resolve()}')
     return 0

@@ -2,10 +2,11 @@
 
 import argparse
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmssl.experiments.axes import check_keys, folder_names, parse_axes, parse_options
+from mmssl.experiments.axes import Axis, check_keys, folder_names, parse_axes, parse_options
 from mmssl.experiments.jobs import TOOLS, Job
 from mmssl.experiments.report import Grid, add_arguments, best_key
 from mmssl.experiments.runs import run_jobs
@@ -69,15 +70,33 @@ class Sweep(Grid):
             '_'.join([*config.parts[-2:-1], config.stem]),
             '+'.join(axis.name for axis in self.axes) or 'seeds',
         )
-        self.jobs = dict(self._jobs(checkpoint, tools))
+        grid, seeds = self._earlier()
+        self.kept = dict(self._jobs(grid, seeds, checkpoint, tools))
+        wanted = set(itertools.product(*(axis.values for axis in self.axes)))
+        self.jobs = {
+            key: job for key, job in self.kept.items() if key[0] in wanted and key[1] in self.seeds
+        }
 
-    def _jobs(self, checkpoint: str, tools: Path) -> Iterator[tuple[tuple, Job]]:
+    def _earlier(self) -> tuple[list[Axis], list[int]]:
+        """Return the axes and seeds with those that earlier calls tried in this folder."""
+        try:
+            before = json.loads((self.folder / 'results.json').read_text())
+            if [*before['grid']] != [axis.name for axis in self.axes]:
+                return self.axes, self.seeds
+            grid = [Axis(a.name, {**before['grid'][a.name], **a.values}) for a in self.axes]
+            return grid, sorted({*self.seeds, *before['seeds']})
+        except (OSError, ValueError, KeyError, TypeError):
+            return self.axes, self.seeds
+
+    def _jobs(
+        self, axes: list[Axis], seeds: list[int], checkpoint: str, tools: Path
+    ) -> Iterator[tuple[tuple, Job]]:
         """Give (labels, seed) and the job of every run, all combinations of a seed together."""
-        folders = [folder_names(list(axis.values)) for axis in self.axes]
-        combinations = list(itertools.product(*(axis.values for axis in self.axes)))
-        for seed, labels in itertools.product(self.seeds, combinations):
+        folders = [folder_names(list(axis.values)) for axis in axes]
+        combinations = list(itertools.product(*(axis.values for axis in axes)))
+        for seed, labels in itertools.product(seeds, combinations):
             options, titles, folder = dict(self.base), [], []
-            for axis, label, names in zip(self.axes, labels, folders, strict=True):
+            for axis, label, names in zip(axes, labels, folders, strict=True):
                 options.update(axis.values[label])
                 titles.append(f'{axis.name}={label}')
                 folder.append(f'{axis.name}={names[label]}')
@@ -102,8 +121,9 @@ class Sweep(Grid):
 
     def notes(self) -> str:
         """Return what stands under the table."""
+        seeds = sorted({seed for (_, seed), job in self.kept.items() if job.state() == 'done'})
         return (
-            f'Mean ± standard deviation over the seeds {", ".join(map(str, self.seeds))} of '
+            f'Mean ± standard deviation over the seeds {", ".join(map(str, seeds))} of '
             f'`{self.args.config}`; student: {self.student}; checkpoint: '
             f'{self.args.checkpoint}. {self.protocol}.'
         )
@@ -114,7 +134,7 @@ class Sweep(Grid):
             'config': self.args.config,
             'cfg_options': self.base,
             'amp': self.args.amp,
-            'grid': {axis.name: axis.values for axis in self.axes},
+            'grid': {axis.name: axis.values for axis in self._earlier()[0]},
         }
 
 

@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = make_settings(**args)
         written = write(root, settings, overwrite)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 1
     state = 'written' if written else 'there already, nothing to do'
     print(f'{root}: {describe(settings)}, {state}')

@@ -262,7 +262,7 @@ def main(argv: list[str] | None = None) -> int:
             ),
         )
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 1
     total = sum(p.numel() for p in unet.parameters())
     print(f'{args.out}: {len(state)} tensors read, {total:,} parameters written')

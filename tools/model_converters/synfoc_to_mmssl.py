@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             trunk = fingerprint(FILE, file_sha256(find_weights(args.trunk)))
         state = convert(load_tensors(args.unet), load_tensors(args.lora), trunk)
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 1
     file = io.BytesIO()
     torch.save({'meta': {'converted_from': 'SynFoC'}, 'state_dict': state}, file)

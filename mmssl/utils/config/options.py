@@ -5,6 +5,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mmssl.utils.config.merge import WHOLE
 from mmssl.utils.errors import SettingError, shown
 
 PAIRS = {'[': ']', '(': ')', '{': '}'}
@@ -171,8 +172,10 @@ def merge_options(cfg: Any, options: Mapping[str, Any]) -> None:
 
 
 def _by_number(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Give an option if it holds a dict by number, a label map: such a one is never merged."""
-    if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
+    """Give an option if it holds a label map, or another dict by number: it is never merged."""
+    if isinstance(value, Mapping) and (
+        key.rpartition('.')[2] in WHOLE or not all(isinstance(name, str) for name in value)
+    ):
         yield key, value
     elif isinstance(value, Mapping):
         if any(True for name, item in value.items() for _ in _by_number(name, item)):

@@ -43,6 +43,8 @@ def test_options_go_where_they_are_sent():
     cfg = Config(dict(a=dict(label_map={0: 0, 9: 1}, b=[dict(x=1), dict(x=2)]), d=dict(e=1)))
     merge_options(cfg, {'a.label_map': {0: 0, 255: 2}, 'a.b.1.x': 5, 'n.m': {1: 2}, 'd': {'f': 3}})
     assert cfg.a.label_map == {0: 0, 255: 2}  # by number: never merged
+    merge_options(cfg, {'a.label_map': {'tumour': 1}})
+    assert cfg.a.label_map == {'tumour': 1}, 'no label map is merged'
     assert cfg.a.b == [{'x': 1}, {'x': 5}] and cfg.d == {'e': 1, 'f': 3} and cfg.n.m == {1: 2}
 
 
