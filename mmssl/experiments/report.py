@@ -105,9 +105,8 @@ class Grid:
         Raises:
             ValueError: a file of scores has no such student.
         """
-        shown, runs = {**self.kept, **self.jobs}, {}
-        for labels, seed in shown:
-            runs.setdefault(labels, {})
+        shown = {**self.kept, **self.jobs}
+        runs: dict[tuple[str, ...], dict[str, dict]] = {labels: {} for labels, _ in shown}
         for (labels, seed), job in sorted(shown.items(), key=lambda item: item[0][1]):
             if job.state() == 'done':
                 runs[labels][f'seed {seed}'] = self.scores(job)
