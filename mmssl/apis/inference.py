@@ -148,9 +148,8 @@ class _TestPipeline:
             FileNotFoundError: there is no such file.
             ValueError: the file or array cannot be used.
         """
-        from mmssl.datasets.reading.containers import holds_volumes
+        from mmssl.datasets.reading import holds_volumes, open_image
         from mmssl.datasets.reading.errors import check_file
-        from mmssl.datasets.reading.volumes import file_spacing, volume_affine, volume_shape
 
         layout = self.layout
         results = dict.fromkeys(('domain', 'case', 'slice', 'img_path', 'index', 'affine'))
@@ -163,17 +162,15 @@ class _TestPipeline:
             array = self._check(image)
             return [dict(results, img=array, ori_shape=array.shape[:2], name='array')]
         path = str(image)
-        check_file(path)
         results.update(img_path=path, name=Path(path).name)
         if not holds_volumes(path):
+            check_file(path)
             return [results]
-        where = (path, layout.image_key, layout.axes)
-        shape = volume_shape(*where)
-        results['spacing'] = file_spacing(*where) or layout.spacing
-        results['affine'] = volume_affine(*where)
-        if len(shape) == 2:
+        file = open_image(path, layout.image_key, layout.axes)
+        results.update(affine=file.affine, spacing=file.spacing or layout.spacing)
+        if len(file.shape) == 2:
             return [results]
-        return [dict(results, index=index, slice=str(index + 1)) for index in range(shape[0])]
+        return [dict(results, index=index, slice=str(index + 1)) for index in range(file.shape[0])]
 
     def __call__(self, results: dict) -> dict:
         """Return one image or slice as the test pipeline packs it."""

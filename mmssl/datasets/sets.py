@@ -6,7 +6,7 @@ Counts: code and text of MiDSS (CVPR 2024) and SynFoC (CVPR 2025).
 """
 
 from mmssl.datasets.mixed_domain import MixedDomainDataset
-from mmssl.datasets.reading.containers import HDF5_SUFFIXES
+from mmssl.datasets.reading.formats import FORMATS
 from mmssl.registry import DATASETS
 
 
@@ -135,8 +135,8 @@ class ACDC(MixedDomainDataset):
     LAYOUT = dict(
         image_dir=('data', 'data/slices'),
         mask_dir=('data', 'data/slices'),
-        image_suffixes=HDF5_SUFFIXES,
-        mask_suffixes=HDF5_SUFFIXES,
+        image_suffixes=FORMATS['hdf5'].suffixes,
+        mask_suffixes=FORMATS['hdf5'].suffixes,
         split=dict(type='list', train='train_slices.list', val='val.list', test='test.list'),
         case_pattern=r'(?P<volume>(?P<case>patient\d+)_frame\d+)(_slice_(?P<slice>\d+))?',
         label_map={0: 0, 1: 1, 2: 2, 3: 3},
@@ -162,8 +162,8 @@ class MNMsVolumes(MixedDomainDataset):
     LAYOUT = dict(
         image_dir=('data', 'data/slices'),
         mask_dir=('data', 'data/slices'),
-        image_suffixes=HDF5_SUFFIXES,
-        mask_suffixes=HDF5_SUFFIXES,
+        image_suffixes=FORMATS['hdf5'].suffixes,
+        mask_suffixes=FORMATS['hdf5'].suffixes,
         split=dict(type='case', val=0.2, test=0.1, seed=0),
         case_pattern=r'(?P<volume>(?P<case>[^_]+)_[^_]+)(_slice_(?P<slice>\d+))?',
         label_map={0: 0, 1: 3, 2: 2, 3: 1},

@@ -9,8 +9,8 @@ from mmssl.datasets.files.labelled import choose_labelled
 from mmssl.datasets.files.layout import DomainLayout, Place, Sample, as_tuple
 from mmssl.datasets.files.listing import check_link, find_images, find_masks, in_words
 from mmssl.datasets.files.splits import PARTS, hold_out, keep_patients_apart, split_names
-from mmssl.datasets.reading.containers import holds_volumes
 from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.formats import holds_volumes
 from mmssl.datasets.reading.volumes import Source, volume_shape, volume_turn
 
 

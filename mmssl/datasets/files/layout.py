@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from mmssl.datasets.reading.containers import HDF5_SUFFIXES
 from mmssl.datasets.reading.decode import LabelMap, known_suffixes
+from mmssl.datasets.reading.formats import FORMATS
 from mmssl.datasets.reading.geometry import PLANES, Axes
 from mmssl.utils.config.components import check_types
 
@@ -55,8 +55,8 @@ class Place(NamedTuple):
 class DomainLayout:
     """How the files of a domain are laid out and what they mean; the options of a data config.
 
-    Images are pictures, or HDF5 and NIfTI files with a slice (2-D) or a volume (3-D) each; every
-    slice of a volume is an image.
+    Images are pictures, or files (of DICOM: folders) with a slice (2-D) or a volume (3-D) each;
+    every slice of a volume is an image.
 
     Attributes:
         image_dir: folder of the images below the data root, or several, of which those that are
@@ -79,13 +79,16 @@ class DomainLayout:
         value_range: intensities that become 0 and 255, `(low, high)` or 'volume' for the smallest
             and largest of each file; needed where images are not pictures of 8 bit.
         channels: 1 or 3.
-        geometry: 'canonical' turns NIfTI volumes to right, anterior, superior by their affine and
+        geometry: 'canonical' turns volumes to right, anterior, superior by their affine and
             asks image and mask to lie on one grid; 'stored' takes the voxels in the order of the
             files and compares shapes alone.
         plane: 'axial', 'coronal' or 'sagittal'; None cuts a volume as it was acquired, across
             clearly thicker voxels, else into axial slices.
-        spacing: pixel size (row, column) or (slice, row, column) in mm, or None; what a NIfTI
-            or HDF5 file says of itself goes before.
+        frame: which volume is read of files that hold several frames (4-D), from 0.
+        series: which series is read of DICOM folders that hold several: its UID, number or
+            description.
+        spacing: pixel size (row, column) or (slice, row, column) in mm, or None; what a file says
+            of itself goes before.
     """
 
     image_dir: str | tuple[str, ...] = '{domain}/{split}/image'
@@ -103,6 +106,8 @@ class DomainLayout:
     channels: int = 1
     geometry: str = 'canonical'
     plane: str | None = None
+    frame: int | None = None
+    series: str | int | None = None
     spacing: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -127,21 +132,21 @@ class DomainLayout:
         for option in ('image_suffixes', 'mask_suffixes'):
             dotted = (f'.{s.lower().lstrip(".")}' for s in as_tuple(getattr(self, option)))
             object.__setattr__(self, option, tuple(dotted))
-        common = set(self.mask_suffixes) & set(self.image_suffixes) - set(HDF5_SUFFIXES)
+        common = set(self.mask_suffixes) & set(self.image_suffixes) - set(FORMATS['hdf5'].suffixes)
         if self.shared_folder and self.mask_name == '{name}' and common:
             raise ValueError(
                 f'Images and masks share "{self.image_dir}": tell them apart with mask_name '
                 '(such as "{name}_mask*") or with image_suffixes and mask_suffixes.'
             )
-        self._check_numbers()
+        self._check_values()
         object.__setattr__(self, 'label_map', LabelMap.build(self.label_map))
 
     @property
     def axes(self) -> Axes:
         """Return how volumes are cut."""
-        return Axes(self.geometry, self.plane)
+        return Axes(self.geometry, self.plane, self.frame, self.series)
 
-    def _check_numbers(self) -> None:
+    def _check_values(self) -> None:
         for option, known in (
             ('geometry', ('canonical', 'stored')),
             ('plane', (None, *PLANES)),

@@ -1,7 +1,7 @@
 """From files to arrays: images as uint8 HWC, masks as uint8 HW of class ids.
 
 A reader of pictures is chosen by the file's suffix, so that another format is one entry in
-`READERS`; HDF5 and NIfTI, whose files can hold many slices, are read by `volumes`. Training and
+`READERS`; files that can hold many slices are read by `volumes`. Training and
 prediction read images with `read_image`.
 """
 
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mmssl.datasets.reading.containers import NIFTI_SUFFIXES, VOLUME_SUFFIXES, holds_volumes
 from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.formats import VOLUME_SUFFIXES, holds_volumes
 from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
 from mmssl.datasets.reading.label_map import LabelMap
 from mmssl.datasets.reading.masks import what_counts, whole_numbers
@@ -85,7 +85,7 @@ def open_picture(path: str) -> Picture:
 
 
 def read_array(path: str, key: str, index: int | None = None, axes: Axes = CANONICAL) -> np.ndarray:
-    """Read a picture, (H, W) or (H, W, 3), or a slice (H, W) of an HDF5 or NIfTI file.
+    """Read a picture, (H, W) or (H, W, 3), or a slice (H, W) of a volume.
 
     Args:
         path: the file.
@@ -137,7 +137,7 @@ def decode_image(
     image = read_array(path, key, index, axes)
     limits = None
     if value_range == 'volume' and holds_volumes(path):
-        limits = volume_limits(path, key)
+        limits = volume_limits(path, key, axes)
     always = value_range is not None and holds_volumes(path)
     return to_channels(to_uint8(image, limits or value_range, path, always), channels)
 
@@ -247,14 +247,16 @@ def _mask_values(
     axes: Axes,
 ) -> Picture:  # fmt: skip
     """Return the values of a mask as whole numbers, (H, W) or (H, W, 3)."""
+    step = 0.0
     if holds_volumes(path):
         stored = Picture(read_slice(*source, index, axes, like))
+        if stored.pixels.dtype.kind == 'f':
+            step = value_step(*source, axes, like)
     else:
         stored = open_picture(path)
         stored = stored._replace(pixels=what_counts(stored, label_map, path))
-        if like is not None and like.path.lower().endswith(NIFTI_SUFFIXES):
+        if like is not None and holds_volumes(like.path):
             _check_plain(path, like, axes)
-    step = 0.0 if stored.pixels.dtype.kind in 'biu' else value_step(path)
     return stored._replace(pixels=whole_numbers(stored.pixels, path, label_map, step))
 
 

@@ -5,30 +5,38 @@ row, column); an affine maps (column, row, slice) to the world, so that `Nifti1I
 affine)` lies where the file lay.
 """
 
-from itertools import product
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
 
 from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.formats.stored import Shape, Stored
 
 PLANES = {'sagittal': 0, 'coronal': 1, 'axial': 2}
 THICK = 1.5
 TOLERANCE = 0.1
+SKEW = 1.0
+"""Degrees by which the angle between two axes of a volume may miss a right one."""
 
 
 class Axes(NamedTuple):
-    """How a volume is cut into slices; options of a data config.
+    """Which volume of a file is cut into slices, and how; options of a data config.
 
     Attributes:
         geometry: 'canonical' turns volumes to RAS by their affine and asks image and mask to lie
             on one grid; 'stored' takes the voxels in the order of the file and compares shapes.
         plane: 'axial', 'coronal' or 'sagittal'; None takes the plane of acquisition, across an
             axis whose voxels are at least 1.5 times as thick as along the others, else axial.
+        frame: number of the volume in files of several frames (4-D), from 0.
+        series: UID, number or description of the series in DICOM folders of several.
     """
 
     geometry: str = 'canonical'
     plane: str | None = None
+    frame: int | None = None
+    series: str | int | None = None
 
 
 CANONICAL = Axes()
@@ -42,11 +50,18 @@ class Geometry(NamedTuple):
         shape: number of voxels along the three stored axes.
         affines: stored index -> world, by name ('sform', 'qform'), the better one first; none
             where the file does not say how it lies.
+        fault: why the grid cannot be used, a sentence that names the file.
     """
 
     path: str
-    shape: tuple[int, int, int]
-    affines: dict[str, np.ndarray]
+    shape: Shape
+    affines: Mapping[str, np.ndarray]
+    fault: str = ''
+
+    @classmethod
+    def of(cls, stored: Stored) -> 'Geometry':
+        """Return what a file says of its grid."""
+        return cls(stored.path, stored.shape, stored.affines, stored.fault)
 
 
 class Turn(NamedTuple):
@@ -60,7 +75,12 @@ class Turn(NamedTuple):
         steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
         return stored.transpose(self.axes)[steps]
 
-    def affine(self, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    def undo(self, turned: np.ndarray) -> np.ndarray:
+        """Return an array (slice, row, column) in stored order, without a copy."""
+        steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
+        return turned[steps].transpose(np.argsort(self.axes))
+
+    def affine(self, affine: np.ndarray, shape: Shape) -> np.ndarray:
         """Return the affine of the turned array, for indices (column, row, slice)."""
         back = np.zeros((4, 4))
         back[3, 3] = 1
@@ -79,10 +99,12 @@ def canonical_turn(geometry: Geometry, plane: str | None, flat: bool = False) ->
         flat: the file has two axes, so that the third is across its slice.
 
     Raises:
-        DataError: the file's affines contradict each other or map the volume onto nothing.
+        DataError: the file's affines contradict each other, are not at right angles, or map the
+            volume onto nothing.
     """
     from nibabel.orientations import io_orientation
 
+    _check_fault(geometry)
     if not geometry.affines:
         return Turn()
     _check_affines(geometry)
@@ -91,8 +113,20 @@ def canonical_turn(geometry: Geometry, plane: str | None, flat: bool = False) ->
     stored_of = [int(np.flatnonzero(orientation[:, 0] == world)[0]) for world in range(3)]
     across = _slice_axis(geometry.shape, affine, stored_of, plane, flat)
     worlds = (across, *(world for world in (2, 1, 0) if world != across))
-    axes = tuple(stored_of[world] for world in worlds)
-    return Turn(axes, tuple(bool(orientation[axis, 1] < 0) for axis in axes))
+    axes = [stored_of[world] for world in worlds]
+    return _as_turn(axes, [bool(orientation[axis, 1] < 0) for axis in axes])
+
+
+def _as_turn(axes: Sequence[int], flips: Sequence[bool]) -> Turn:
+    (z, y, x), (back_z, back_y, back_x) = axes, flips
+    return Turn((z, y, x), (back_z, back_y, back_x))
+
+
+def _check_fault(geometry: Geometry) -> None:
+    if geometry.fault:
+        raise DataError(
+            f'{geometry.fault} Or set geometry="stored" to take the slices as they come.'
+        )
 
 
 def _check_affines(geometry: Geometry) -> None:
@@ -107,6 +141,7 @@ def _check_affines(geometry: Geometry) -> None:
                 f'({part.tolist()}). Write a right affine, or set geometry="stored" to take the '
                 'voxels in the order of the file.'
             )
+        _check_skew(geometry, name, part)
         codes[name] = ''.join(aff2axcodes(affine))
     if len(set(codes.values())) > 1:
         said = ' and '.join(f'{name} {code}' for name, code in codes.items())
@@ -117,8 +152,22 @@ def _check_affines(geometry: Geometry) -> None:
         )
 
 
+def _check_skew(geometry: Geometry, name: str, part: np.ndarray) -> None:
+    """Refuse axes that are not at right angles: no other array of voxels is the same volume."""
+    columns = part / np.linalg.norm(part, axis=0)
+    cosines = [float(columns[:, a] @ columns[:, b]) for a, b in combinations(range(3), 2)]
+    skew = np.degrees(np.arcsin(np.clip(np.abs(cosines), 0, 1))).max()
+    if skew > SKEW:
+        raise DataError(
+            f'{geometry.path}: the axes of its {name} miss right angles by {skew:.1f} degrees, as '
+            'with a tilted gantry. Resample it onto a straight grid '
+            '(nibabel.processing.resample_to_output(image)), or set geometry="stored" to take the '
+            'voxels in the order of the file.'
+        )
+
+
 def _slice_axis(
-    shape: tuple[int, int, int],
+    shape: Shape,
     affine: np.ndarray,
     stored_of: list[int],
     plane: str | None,
@@ -148,24 +197,26 @@ def turn_onto(mask: Geometry, image: Geometry, turn: Turn) -> Turn:
     Raises:
         DataError: they lie on different grids, or one of them does not say how it lies.
     """
+    for geometry in (mask, image):
+        _check_fault(geometry)
     if bool(mask.affines) != bool(image.affines):
         silent, other = (mask, image) if image.affines else (image, mask)
         raise DataError(
-            f'{silent.path} does not say how it lies in the patient (qform_code and sform_code '
-            f'are 0, or it is no NIfTI file), {other.path} does. Give both the same affine, or set '
+            f'{silent.path} does not say how it lies in the patient, {other.path} does. Give both '
+            'the same affine (in NIfTI one whose qform_code or sform_code is not 0), or set '
             'geometry="stored" if their voxels are in one order.'
         )
     if not mask.affines:
         return turn
     for geometry in (mask, image):
         _check_affines(geometry)
-    for own, other in product(mask.affines.values(), image.affines.values()):
-        found = _same_grid(own, mask.shape, other, image.shape)
+    for own, theirs in product(mask.affines.values(), image.affines.values()):
+        found = _same_grid(own, mask.shape, theirs, image.shape)
         if found is not None:
             axis_of, reversed_ = found
-            axes = tuple(axis_of[axis] for axis in turn.axes)
             flips = zip(turn.flips, (reversed_[axis] for axis in turn.axes), strict=True)
-            return Turn(axes, tuple(flip != back for flip, back in flips))
+            axes = [axis_of[axis] for axis in turn.axes]
+            return _as_turn(axes, [flip != back for flip, back in flips])
     raise DataError(
         f'Mask {mask.path} lies on another grid than its image {image.path}: '
         f'{_in_words(mask)} against {_in_words(image)}. Resample the mask onto the image '

@@ -39,6 +39,7 @@ class Picture(NamedTuple):
         alpha: opacity (H, W), where it is not the same everywhere.
         tag: orientation tag that was obeyed, 1 without one.
         lossy: whether the format changes values, so that a mask of a few becomes one of many.
+        spacing: height and width of a pixel in mm, where the file says it.
     """
 
     pixels: np.ndarray
@@ -46,6 +47,7 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
     tag: int = 1
     lossy: bool = False
+    spacing: tuple[float, float] | None = None
 
 
 def read_picture(path: str) -> Picture:
@@ -75,7 +77,12 @@ def read_picture(path: str) -> Picture:
             f'{path} is broken or cut off at {len(data)} bytes ({_line(error)}). '
             'Copy the file again.'
         ) from None
-    return Picture(*(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x for x in picture))
+    planes = {
+        name: np.ascontiguousarray(plane)
+        for name, plane in picture._asdict().items()
+        if isinstance(plane, np.ndarray)
+    }
+    return picture._replace(**planes)
 
 
 def _line(error: Exception) -> str:

@@ -19,6 +19,7 @@ from mmssl.datasets.reading.volumes import (
     read_slice,
     read_volume,
     volume_affine,
+    volume_limits,
     volume_shape,
 )
 
@@ -299,13 +300,44 @@ def test_numeric_types_of_masks(tmp_path, values, sentence):
         assert decode_mask(path, LabelMap({0: 0, 1: 1}, nearest=True)).tolist() == [[0, 1], [1, 1]]
 
 
-def test_a_series_of_frames_and_its_way_out(tmp_path):
+@pytest.mark.parametrize('suffix', ['.nii', '.nii.gz'])
+@pytest.mark.parametrize('code', ['RAS', 'PIL'])
+def test_a_frame_of_several_and_the_ways_out(tmp_path, suffix, code):
+    path = str(tmp_path / f'v{suffix}')
     series = nibabel.Nifti1Image(np.stack([IMAGE, IMAGE + 1], -1), AFFINE)
-    nibabel.save(series, tmp_path / 'v.nii.gz')
-    with pytest.raises(DataError, match=r'shape \(7, 6, 3, 2\) .*four_to_three'):
-        volume_shape(str(tmp_path / 'v.nii.gz'), '')
-    nibabel.save(nibabel.four_to_three(series)[1], tmp_path / 'v.nii.gz')
-    assert (read_volume(str(tmp_path / 'v.nii.gz'), '') == IMAGE.T + 1).all()
+    nibabel.save(reoriented(series, code), path)
+    for frame in (None, 2, -1):
+        with pytest.raises(DataError, match=r'holds 2 frames .*option frame .*from 0 to 1'):
+            volume_shape(path, '', Axes(frame=frame))
+    for frame in (0, 1):
+        axes = Axes(frame=frame)
+        assert (read_volume(path, '', axes) == IMAGE.T + frame).all()
+        assert (read_slice(path, '', 2, axes) == IMAGE.T[2] + frame).all()
+        assert np.allclose(volume_affine(path, '', axes), AFFINE)
+        assert volume_limits(path, '', axes) == (IMAGE.min() + frame, IMAGE.max() + frame)
+    nibabel.save(nibabel.four_to_three(series)[1], path)
+    assert (read_volume(path, '') == IMAGE.T + 1).all()
+    assert (read_volume(path, '', Axes(frame=1)) == IMAGE.T + 1).all()  # nothing to choose
+
+
+def test_a_mask_without_frames_on_a_frame(tmp_path):
+    series = nibabel.Nifti1Image(np.stack([IMAGE, IMAGE + 1], -1), AFFINE)
+    mask = nibabel.Nifti1Image(LABELS, AFFINE)
+    image, labels = pair(tmp_path, reoriented(series, 'LPI'), reoriented(mask, 'SAR'))
+    assert (mask_volume(image, labels, Axes(frame=1)) == LABELS.T).all()
+
+
+def test_axes_that_are_not_at_right_angles(tmp_path):
+    for degrees, fine in ((0.5, True), (12, False)):
+        tilted = AFFINE.copy()
+        tilted[1, 2] = 8 * np.tan(np.radians(degrees))
+        path = save(tmp_path / 'i.nii', IMAGE, tilted, qform=0)
+        if fine:
+            assert volume_shape(path, '') == (3, 6, 7)
+            continue
+        with pytest.raises(DataError, match=r'sform miss right angles by 12\.0 degrees.*stored'):
+            volume_shape(path, '')
+        assert (read_volume(path, '', STORED) == IMAGE.T).all()
 
 
 def test_headers_that_announce_more_than_the_file_holds(tmp_path):

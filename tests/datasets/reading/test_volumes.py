@@ -205,11 +205,11 @@ def test_broken_files(tmp_path, name):
             read_slice(str(path), 'image', 7)
 
 
-def test_nifti_of_several_frames(tmp_path):
-    image = nibabel.Nifti1Image(np.zeros((5, 6, 3, 2), np.int16), np.eye(4))
-    nibabel.save(image, tmp_path / 'v.nii.gz')
-    with pytest.raises(DataError, match=r'shape \(5, 6, 3, 2\) .*each frame into a file'):
-        volume_shape(str(tmp_path / 'v.nii.gz'), 'image')
+def test_what_nifti_files_hold_that_is_no_volume(tmp_path):
+    for array in (np.zeros((5, 6, 3, 2, 2), np.int16), np.zeros((5, 6, 3), np.complex64)):
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / 'v.nii.gz')
+        with pytest.raises(DataError, match=r'has shape .* real numbers are needed.*four_to_three'):
+            volume_shape(str(tmp_path / 'v.nii.gz'), 'image')
 
 
 def test_no_code_in_a_file_is_run(tmp_path):
@@ -234,7 +234,7 @@ def test_only_the_header_is_read_for_a_shape(tmp_path, monkeypatch):
         raise AssertionError('pixels are read')
 
     monkeypatch.setattr(h5py.Dataset, '__getitem__', refuse)
-    monkeypatch.setattr(volumes, '_unpacked', refuse)
+    monkeypatch.setattr(volumes, '_whole', refuse)
     monkeypatch.setattr(nibabel.arrayproxy.ArrayProxy, '__array__', refuse)
     assert {volume_shape(path, 'image') for path in paths} == {(3, 6, 5)}
 

@@ -1,0 +1,76 @@
+"""The formats of volumes, and which of them a file is, by its suffix and by what it holds."""
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.formats import hdf5, nifti
+from mmssl.datasets.reading.formats.stored import Choice, Stored
+
+
+class Format(NamedTuple):
+    """A format of volumes.
+
+    Attributes:
+        suffixes: the ends of its files' names, in lower case.
+        open: look at a file.
+        holds: whether a file of one of the suffixes is a volume, by what it holds; None if all are.
+    """
+
+    suffixes: tuple[str, ...]
+    open: Callable[[str, Choice], Stored]
+    holds: Callable[[str], bool] | None = None
+
+
+FORMATS: dict[str, Format] = {
+    'hdf5': Format(hdf5.SUFFIXES, hdf5.open_hdf5),
+    'nifti': Format(nifti.SUFFIXES, nifti.open_nifti),
+}
+
+VOLUME_SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
+
+
+def holds_volumes(path: str) -> bool:
+    """Return whether a file, which need not be there, is of a format of volumes."""
+    return find_format(path) is not None
+
+
+def find_format(path: str) -> Format | None:
+    """Return the format of a file of volumes, None of a picture and of what is unknown."""
+    for format_ in FORMATS.values():
+        if path.lower().endswith(format_.suffixes):
+            return format_ if format_.holds is None or format_.holds(path) else None
+    return None
+
+
+def open_stored(path: str, choice: Choice) -> Stored:
+    """Look at a volume: its header is read, remembered while the file does not change, no voxel.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: the file is broken, of no format of volumes, or does not hold one volume of real
+            numbers.
+    """
+    return _open(path, choice, changed(path))
+
+
+@lru_cache(maxsize=256)
+def _open(path: str, choice: Choice, changed: tuple[int, int]) -> Stored:
+    found = find_format(path)
+    if found is None:
+        raise DataError(
+            f'{path} is of no format of volumes (known: {", ".join(VOLUME_SUFFIXES)}). Save it in '
+            'one of them.'
+        )
+    return found.open(path, choice)
+
+
+def changed(path: str) -> tuple[int, int]:
+    """Return when a file was last written and how large it is, zeros if it is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
