@@ -28,9 +28,10 @@ def meet(model: nn.Module, dataset: Any, role: str) -> None:
             f'{role}_dataloader has a data set of mode="{mode}": set '
             f'{role}_dataloader.dataset.mode="{role}"'
         )
-    if hasattr(model, 'check_data'):
+    check = getattr(model, 'check_data', None)
+    if check is not None:
         try:
-            model.check_data(getattr(dataset, 'metainfo', {}))
+            check(getattr(dataset, 'metainfo', {}))
         except ValueError as error:
             raise ValueError(f'{role}_dataloader.dataset: {error}') from None
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from mmssl.models.base.semi_segmentor import SemiSegmentor
 
 
 @contextmanager
@@ -33,7 +37,7 @@ def untouched(model: nn.Module, training: bool = False) -> Iterator[None]:
                 module.training = mode
 
 
-def prepare_inputs(model: nn.Module, samples: Sequence[dict]) -> dict:
+def prepare_inputs(model: 'SemiSegmentor', samples: Sequence[dict]) -> dict:
     """Return the networks' inputs of test samples `dict(inputs, data_samples)`."""
     batch = dict(
         inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples]
@@ -42,7 +46,7 @@ def prepare_inputs(model: nn.Module, samples: Sequence[dict]) -> dict:
 
 
 def class_maps(
-    model: nn.Module, sample: dict, students: bool = True, teachers: bool = True
+    model: 'SemiSegmentor', sample: dict, students: bool = True, teachers: bool = True
 ) -> dict[str, np.ndarray]:
     """Return title to class map (H, W) of every prediction and teacher for one test sample.
 

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import torch
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from mmengine.runner import TestLoop as MMTestLoop
 from mmengine.runner import ValLoop as MMValLoop
 from mmengine.runner.loops import _update_losses
@@ -135,7 +135,7 @@ class SemiTrainLoop(IterBasedTrainLoop):
         sampler = getattr(self.dataloader, 'batch_sampler', None)
         if not hasattr(sampler, 'start_iter'):
             sampler = getattr(self.dataloader, 'sampler', None)
-        if hasattr(sampler, 'start_iter'):
+        if sampler is not None and hasattr(sampler, 'start_iter'):
             sampler.start_iter = iteration
         elif iteration > 0:
             self.dataloader_iterator.skip_iter(iteration)
@@ -170,7 +170,7 @@ class SemiTrainLoop(IterBasedTrainLoop):
             self._leave()
 
 
-class _EvaluationLoop:
+class _EvaluationLoop(BaseLoop):
     """What validation and test have of their own: the choice of the precision.
 
     Args:

@@ -6,10 +6,9 @@ from contextlib import nullcontext
 import torch
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
-from mmssl.engine.checkpoints.resume import CheckpointMixin
+from mmssl.engine.checkpoints.resume import CheckpointRunner
 from mmssl.engine.checkpoints.setting_rules import check_settings, make_work_dir
 from mmssl.engine.data_facts import with_facts
 from mmssl.engine.data_roles import meet, meet_config
@@ -24,7 +23,7 @@ from mmssl.utils.processes.threads import share_cores
 
 
 @RUNNERS.register_module()
-class SemiRunner(CheckpointMixin, Runner):
+class SemiRunner(CheckpointRunner):
     """Run training, validation and test as mmengine's runner does, with these differences.
 
     * Checkpoints hold tensors and plain values only, load with `weights_only=True`, are written
@@ -165,7 +164,7 @@ class SemiRunner(CheckpointMixin, Runner):
                     dataloader.pop(name, None)
             else:
                 dataloader.setdefault('timeout', TIMEOUT)
-        return prepare_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+        return prepare_workers(CheckpointRunner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     @property
     def bare_model(self) -> torch.nn.Module:

@@ -1,14 +1,13 @@
 """Compare the images of the data with the networks that are built for one size of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch.utils.data import Dataset
 
 PARTS = ('backbone', 'decode_head')
 
 
-def check_sizes(model: torch.nn.Module, datasets: Mapping[str, Dataset]) -> None:
+def check_sizes(model: torch.nn.Module, datasets: Mapping[str, Sequence]) -> None:
     """Make sure that every student gets images of the size that it is built for.
 
     Only models with such a student have an image of each data set made for it.
@@ -26,7 +25,8 @@ def check_sizes(model: torch.nn.Module, datasets: Mapping[str, Dataset]) -> None
         for name, student in getattr(model, 'students', {}).items()
         for part in PARTS
     }
-    built = {key: part.img_size for key, part in parts.items() if hasattr(part, 'img_size')}
+    sides = {key: getattr(part, 'img_size', None) for key, part in parts.items()}
+    built = {key: side for key, side in sides.items() if side is not None}
     for loader, dataset in datasets.items() if built else ():
         own = image_side(dataset)
         for (name, part), side in built.items():
@@ -40,7 +40,7 @@ def check_sizes(model: torch.nn.Module, datasets: Mapping[str, Dataset]) -> None
                 )
 
 
-def image_side(dataset: Dataset) -> int | None:
+def image_side(dataset: Sequence) -> int | None:
     """Return the height of a data set's images, None if its samples are of an unknown kind."""
     inputs = dataset[0]['inputs'] if len(dataset) else None
     if isinstance(inputs, Mapping):

@@ -26,10 +26,13 @@ class StopVote:
     """
 
     def __init__(self, timeout: float = 600) -> None:
-        self._group = self._pending = None
+        self._group: dist.ProcessGroup | None = None
+        self._pending: tuple[torch.Tensor, dist.Work | None] | None = None
         if is_distributed() and dist.get_world_size() > 1:
             limit = datetime.timedelta(seconds=timeout)
-            self._group = dist.new_group(backend='gloo', timeout=limit)
+            group = dist.new_group(backend='gloo', timeout=limit)
+            if isinstance(group, dist.ProcessGroup):  # every rank is in it
+                self._group = group
 
     def ask(self) -> bool:
         """Return whether any rank had been asked to end by its last call (one process: by now)."""
@@ -48,7 +51,8 @@ class StopVote:
             return False
         flag, work = self._pending
         self._pending = None
-        work.wait()
+        if work is not None:
+            work.wait()
         signals.asked = signals.asked or int(flag) or None
         return bool(flag)
 

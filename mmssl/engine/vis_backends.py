@@ -6,13 +6,13 @@ import sys
 import threading
 
 from mmengine.logging import MMLogger, print_log
+from mmengine.visualization import BaseVisBackend, TensorboardVisBackend
 from mmengine.visualization import LocalVisBackend as MMLocalVisBackend
-from mmengine.visualization import TensorboardVisBackend
 
 from mmssl.registry import VISBACKENDS
 
 
-class _Forgiving:
+class _Forgiving(BaseVisBackend):
     """A backend whose files may fail: said once for each failure that begins, then tried again."""
 
     _broken = False
@@ -119,7 +119,7 @@ def forgive_log(logger: MMLogger) -> None:
 
 
 def _say_once(handler: logging.FileHandler):
-    said = []
+    said: list[OSError] = []
 
     def handle(record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]

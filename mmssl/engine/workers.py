@@ -85,7 +85,7 @@ def _start(init: Callable[[int], None] | None, parent: int, forked: bool, worker
             signal.signal(number, signal.SIG_IGN)
         elif forked:
             signal.signal(number, _end_if_meant)
-    Queue._on_queue_feeder_error = staticmethod(_give_up)
+    Queue._on_queue_feeder_error = staticmethod(_give_up)  # type: ignore[attr-defined]  # no stub
     if init is not None:
         init(worker_id)
 

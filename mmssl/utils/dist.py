@@ -1,8 +1,12 @@
 """Several processes: sums that gradients pass through, shared draws, wrappers and the end."""
 
+from typing import Any, TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+Model = TypeVar('Model', bound=nn.Module)
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -51,14 +55,14 @@ def from_first_rank(x: Tensor) -> Tensor:
     return x
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return a model without its distributed wrapper."""
+def unwrapped(model: Model) -> Model:
+    """Return a model without its distributed wrapper, which stands for it everywhere else."""
     from mmengine.model import is_model_wrapper
 
     if not is_model_wrapper(model):
         return model
-    module: nn.Module = model.module  # type: ignore[assignment]  # a submodule, not a tensor
-    return module
+    inner: Any = model.module
+    return inner
 
 
 def leave_group() -> None:

@@ -33,6 +33,8 @@ class DeviceHistory(HistoryBuffer):
 
     def __init__(self, log_history=(), count_history=(), max_length: int = 1000):
         self._pending: list[torch.Tensor] = []
+        self._logs: np.ndarray
+        self._counts: np.ndarray
         super().__init__(list(log_history), list(count_history), max_length)
 
     def push(self, value: torch.Tensor) -> None:

@@ -229,8 +229,8 @@ class CheckpointHook(MMCheckpointHook):
 
     def _best_infos(self, key: str) -> tuple[str, str]:
         """Return where the message hub has a metric's best score and its file."""
-        single = len(self.key_indicators) == 1
-        return tuple(name if single else f'{name}_{key}' for name in ('best_score', 'best_ckpt'))
+        tail = '' if len(self.key_indicators) == 1 else f'_{key}'
+        return f'best_score{tail}', f'best_ckpt{tail}'
 
     def _path(self, number: int) -> Path:
         return Path(self.out_dir) / self.filename_tmpl.format(number)

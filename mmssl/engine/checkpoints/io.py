@@ -190,7 +190,7 @@ def atomic_save(obj: Any, path: str | Path) -> None:
     with whole_file(path) as file:
         recorder = _Recorder(file)
         try:
-            torch.save(obj, recorder)
+            torch.save(obj, recorder)  # type: ignore[arg-type]  # needs `write` and `flush` alone
         except RuntimeError:
             if recorder.error is not None:
                 raise recorder.error from None

@@ -35,8 +35,8 @@ def resume_optimizers(wrapper: Any, saved: Any, name: str) -> tuple[list[str], d
     parts = dict(_parts(wrapper))
     options, changes = {}, []
     for label, part in parts.items():
-        state = saved if label == '' else saved.get(label)
         if label == '' or label in saved:
+            state = saved if label == '' else saved[label]
             _check(part.optimizer, state, f'Checkpoint "{name}"' + f' ({label})' * bool(label))
             changes += _changes(label, part.param_groups, state)
         options[label] = [_options(group) for group in part.param_groups]

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint, weights_to_cpu
 
 import mmssl
@@ -30,7 +31,7 @@ from mmssl.engine.checkpoints.weights import PREFIX, load_weights
 HISTORY = 100
 
 
-class CheckpointMixin:
+class CheckpointRunner(Runner):
     """The part of `SemiRunner` that saves, loads and resumes.
 
     Attributes:
@@ -38,6 +39,8 @@ class CheckpointMixin:
     """
 
     resumed_from: Path | None = None
+    optim_wrapper: Any
+    param_schedulers: Any
 
     @cached_property
     def settings(self) -> dict[str, str]:

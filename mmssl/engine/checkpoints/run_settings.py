@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmengine.config import Config, ConfigDict
+
 from mmssl.utils.config.settings import differing, flatten, in_words, matters
 from mmssl.utils.io import write_atomic
 
@@ -27,7 +29,7 @@ FIXED = (
 MOVABLE = ('data_root', 'cache_dir', 'cache')  # where something lies
 
 
-def run_settings(cfg: Mapping, dataset=None) -> dict[str, str]:
+def run_settings(cfg: Config | ConfigDict, dataset=None) -> dict[str, str]:
     """Return every setting of a training that can change its result, by dotted name.
 
     Args:

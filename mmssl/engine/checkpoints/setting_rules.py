@@ -40,11 +40,12 @@ class Rule:
         """Say whether a value is one of these."""
         if any(value is one or (type(value) is type(one) and value == one) for one in self.also):
             return True
-        if not isinstance(value, self.kinds) or (
+        if not any(isinstance(value, kind) for kind in self.kinds) or (
             isinstance(value, (bool, str)) and type(value) not in self.kinds
         ):
             return False
-        if isinstance(value, Real) and not isinstance(value, bool):
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if is_number:
             return self.low <= value <= self.high and not (self.above and value == self.low)
         return not (self.choices and isinstance(value, str)) or value in self.choices
 
@@ -253,7 +254,7 @@ def _find(node: Any, parts: list[str], name: str = '') -> Iterator[tuple[str, An
     if not parts:
         yield name, node
         return
-    items: dict = {}
+    items: Mapping = {}
     if isinstance(node, Mapping):
         items = node
     elif isinstance(node, Sequence) and not isinstance(node, str):
@@ -265,8 +266,8 @@ def _find(node: Any, parts: list[str], name: str = '') -> Iterator[tuple[str, An
 def _loader_entries() -> dict[str, tuple[str, ...]]:
     from torch.utils.data import DataLoader
 
-    known = [*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch']
-    known = tuple(name for name in known if name != 'self')
+    names = (*inspect.signature(DataLoader.__init__).parameters, 'num_batch_per_epoch')
+    known = tuple(name for name in names if name != 'self')
     return {f'{split}_dataloader': known for split in ('train', 'val', 'test')}
 
 

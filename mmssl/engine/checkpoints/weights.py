@@ -12,6 +12,12 @@ PREFIX = ((r'^module\.', ''),)
 HOLDERS = ('state_dict', 'model')
 
 
+class State(OrderedDict[str, Tensor]):
+    """Tensors by name, with what torch notes beside them: the versions of the modules."""
+
+    _metadata: Mapping[str, Any]
+
+
 def load_weights(
     model: nn.Module,
     checkpoint: Any,
@@ -62,8 +68,8 @@ def load_weights(
             f'{_some(state)}, the model {_some(own)}. Name the checkpoint of such a model, or '
             'leave load_from out'
         )
-    rest = OrderedDict((key, value) for key, value in state.items() if key not in sizes)
-    rest._metadata = getattr(state, '_metadata', {})
+    rest = State((key, value) for key, value in state.items() if key not in sizes)
+    rest._metadata = state._metadata
     try:
         missing, unexpected = model.load_state_dict(rest, strict=False)
     except RuntimeError as error:
@@ -79,7 +85,7 @@ def load_weights(
 
 def parameters_by_name(
     checkpoint: Any, name: str, revise_keys: Sequence[tuple[str, str]] = PREFIX
-) -> OrderedDict[str, Tensor]:
+) -> State:
     """Return the tensors of a checkpoint under their revised names.
 
     Raises:
@@ -91,7 +97,7 @@ def parameters_by_name(
     state = next(
         (checkpoint[key] for key in HOLDERS if isinstance(checkpoint.get(key), Mapping)), checkpoint
     )
-    found = OrderedDict()
+    found = State()
     for key, value in state.items():
         if isinstance(key, str) and isinstance(value, Tensor):
             for pattern, other in revise_keys:

@@ -33,6 +33,7 @@ class CostHook(Hook):
 
     def __init__(self, warm_up: int = 5) -> None:
         self.warm_up = warm_up
+        self.times: list[float] = []
 
     def before_train(self, runner) -> None:
         """Start counting."""

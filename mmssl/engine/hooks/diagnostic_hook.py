@@ -1,6 +1,7 @@
 """Who leads early, who late: teachers and pseudo-labels against the truth over the training."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from mmssl.structures import Labelling
 from mmssl.utils.dist import unwrapped
 from mmssl.utils.resize import resize_nearest
 from mmssl.visualization.curves import plot_panels
+
+if TYPE_CHECKING:
+    from mmssl.models.base.semi_segmentor import SemiSegmentor
 
 HISTORY = 'diagnostic_history'
 
@@ -59,7 +63,7 @@ class DiagnosticHook(Hook):
         self.dataset_cfg = dataset
         self.interval, self.num_images, self.batch_size = interval, num_images, batch_size
         self.training, self.max_history = training, max_history
-        self.dataset = None
+        self.dataset: Any = None
         self._samples: list[dict] = []
 
     def before_train(self, runner) -> None:
@@ -101,7 +105,7 @@ class DiagnosticHook(Hook):
             runner.logger.info(f'Pseudo-labels at iteration {record["iter"]}: {text}')
             self._report(Path(runner.work_dir) / 'diagnostic', history)
 
-    def measure(self, model: torch.nn.Module) -> dict:
+    def measure(self, model: 'SemiSegmentor') -> dict:
         """Return `mean` (name to Dice), `domains` (domain to name to Dice) and other `values`."""
         rows: list[tuple[str, dict[str, float]]] = []
         others: dict[str, list[float]] = {}

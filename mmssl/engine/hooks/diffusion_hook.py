@@ -2,14 +2,20 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmssl.registry import HOOKS
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    from mmssl.models.methods.ddpm import DDPM
 
 
 @HOOKS.register_module()
@@ -74,7 +80,7 @@ class DiffusionHook(Hook):
                 raise
             runner.logger.warning(f'The diffusion model or its samples were not written: {error}')
 
-    def _save(self, runner, model: nn.Module, unet: nn.Module) -> None:
+    def _save(self, runner, model: 'DDPM', unet: 'UNet2DModel') -> None:
         from mmssl.models.diffusion.unet import save_unet
 
         save_unet(
@@ -82,14 +88,14 @@ class DiffusionHook(Hook):
             Path(runner.work_dir) / self.folder,
             dict(
                 input_range=list(model.input_range),
-                image_size=unet.config.sample_size,
+                image_size=unet.config['sample_size'],
                 num_train_timesteps=model.num_train_timesteps,
                 prediction_type='epsilon',
                 iterations=runner.iter + 1,
             ),
         )
 
-    def _draw(self, runner, model: nn.Module, unet: nn.Module) -> None:
+    def _draw(self, runner, model: 'DDPM', unet: 'UNet2DModel') -> None:
         from mmssl.engine.looking import untouched
         from mmssl.visualization.overlay import write_image
 
@@ -100,11 +106,11 @@ class DiffusionHook(Hook):
         path = Path(runner.work_dir) / 'samples' / f'iter_{runner.iter + 1:06d}.png'
         write_image(path, image_grid(images, model.input_range))
 
-    def sample(self, unet: nn.Module, schedule) -> Tensor:
+    def sample(self, unet: 'UNet2DModel', schedule) -> Tensor:
         """Return `num` images (N, C, S, S), on the CPU."""
         from mmssl.models.diffusion.sampling import ddim_sample
 
-        side, channels = unet.config.sample_size, unet.config.in_channels
+        side, channels = unet.config['sample_size'], unet.config['in_channels']
         noise = torch.randn(
             self.num, channels, side, side, generator=torch.Generator().manual_seed(self.seed)
         )

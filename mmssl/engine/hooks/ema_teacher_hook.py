@@ -58,19 +58,20 @@ class EMATeacherHook(Hook):
     def pair(self, model: nn.Module) -> None:
         """Collect the tensors that move; every teacher needs a student of the same name."""
         model = unwrapped(model)
-        if not len(getattr(model, 'teachers', ())):
+        self.teachers = getattr(model, 'teachers', nn.ModuleDict())
+        if not len(self.teachers):
             raise ValueError(
                 'EMATeacherHook found no teacher in the model: name the students that have one '
                 "in `model.teachers`, e.g. teachers=['unet'], or remove the hook"
             )
-        self.model = model
         self.moving: tuple[list[Tensor], list[Tensor]] = ([], [])
         self.copied: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for name, teacher in model.teachers.items():
-            self._pair_one(name, model.students[name], teacher)
+        students = model.get_submodule('students')
+        for name, teacher in self.teachers.items():
+            self._pair_one(name, students.get_submodule(name), teacher)
 
     def _pair_one(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
-        theirs = dict(teacher.named_parameters())
+        theirs: dict[str, Tensor] = dict(teacher.named_parameters())
         for key, value in student.named_parameters():
             if key not in theirs:
                 raise KeyError(f'teacher "{name}" has no parameter "{key}" of its student')
@@ -79,10 +80,10 @@ class EMATeacherHook(Hook):
         if self.buffers == 'keep':
             return
         theirs = dict(teacher.named_buffers())
-        for key, value in student.named_buffers():
-            if theirs[key] is not value:
-                ema = self.buffers == 'ema' and value.is_floating_point()
-                _append(self.moving if ema else self.copied, theirs[key], value)
+        for key, buffer in student.named_buffers():
+            if theirs[key] is not buffer:
+                ema = self.buffers == 'ema' and buffer.is_floating_point()
+                _append(self.moving if ema else self.copied, theirs[key], buffer)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Put the teachers into their mode, whatever the training loop called before."""
@@ -90,7 +91,7 @@ class EMATeacherHook(Hook):
 
     def set_mode(self) -> None:
         """Put the teachers into `mode`."""
-        self.model.teachers.train(self.mode == 'train')
+        self.teachers.train(self.mode == 'train')
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Move the teachers; iteration t is the one just done."""

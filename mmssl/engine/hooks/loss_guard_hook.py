@@ -52,7 +52,7 @@ class LossGuardHook(Hook):
         Raises:
             FloatingPointError: a term was NaN or infinite.
         """
-        found = {}
+        found: dict[str, int] = {}
         for names, marks in self.marks.items():
             for name, first in zip(names, marks.tolist(), strict=True):
                 if first != float('inf'):

@@ -67,10 +67,11 @@ class PretrainHook(Hook):
         if runner.iter > model.pretrain_iters or not model.pretrain_iters:
             return
         key = self.monitor or f'{model.primary}/DSC'
-        if key not in (metrics or {}):
+        metrics = metrics or {}
+        if key not in metrics:
             raise KeyError(
                 f'PretrainHook.monitor is "{key}", which the validation does not give; '
-                f'it gives {sorted(metrics or {})}'
+                f'it gives {sorted(metrics)}'
             )
         if not metrics[key] > runner.message_hub.get_info(BEST, float('-inf')):
             return

@@ -1,16 +1,23 @@
 """Fit what a neck takes from the training data before it is trained."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from mmengine.dist import broadcast, is_main_process
 from mmengine.hooks import Hook
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmssl.datasets.prepared import PreparedSlices, image_batch
 from mmssl.registry import HOOKS
 from mmssl.utils.dist import unwrapped
+
+if TYPE_CHECKING:
+    from mmssl.models.diffusion.diffusion_feature_neck import DiffusionFeatureNeck
+    from mmssl.models.diffusion.features import FeatureSpec
 
 
 @HOOKS.register_module()
@@ -53,18 +60,14 @@ class FitProjectionHook(Hook):
         """
         neck = getattr(unwrapped(runner.model), self.neck, None)
         projection = getattr(neck, 'projection', None)
-        if projection is None:
+        if neck is None or projection is None:
             raise ValueError(
                 f'FitProjectionHook finds no DiffusionFeatureNeck at model.'
                 f'{self.neck}: leave the hook out, or set its option neck.'
             )
         if projection.kind != 'pca' or projection.is_ready:
             return
-        if neck.spec is None:
-            raise ValueError(
-                f'There is nothing to fit the principal components on: neither the '
-                f'diffusion model {neck.model} nor a feature cache is there.'
-            )
+        spec_of(neck)
         if is_main_process():
             samples = self.samples(neck, PreparedSlices(runner.train_dataloader.dataset))
             projection.fit(samples)
@@ -75,7 +78,7 @@ class FitProjectionHook(Hook):
         share_projection(neck)
 
     @torch.no_grad()
-    def samples(self, neck: nn.Module, slices: PreparedSlices) -> Tensor:
+    def samples(self, neck: DiffusionFeatureNeck, slices: PreparedSlices) -> Tensor:
         """Return features (P, C) of randomly drawn pixels of randomly drawn slices."""
         from mmssl.models.diffusion.projection import sample_pixels
 
@@ -86,25 +89,39 @@ class FitProjectionHook(Hook):
         found = []
         for start in range(0, count, self.batch_size):
             maps = slice_maps(neck, [slices[i] for i in chosen[start : start + self.batch_size]])
-            size = neck.spec.image_size
+            size = spec_of(neck).image_size
             pixels = torch.from_numpy(rng.integers(size * size, size=(len(maps[0]), each)))
             found.append(sample_pixels(maps, pixels.to(maps[0].device), size))
         return torch.cat(found)[: self.num_pixels]
 
 
-def slice_maps(neck: nn.Module, slices: Sequence[dict]) -> list[Tensor]:
+def spec_of(neck: DiffusionFeatureNeck) -> FeatureSpec:
+    """Return what the features of a neck are.
+
+    Raises:
+        ValueError: it has neither a model nor a cache to take them from.
+    """
+    if neck.spec is None:
+        raise ValueError(
+            f'There is nothing to fit the principal components on: neither the '
+            f'diffusion model {neck.model} nor a feature cache is there.'
+        )
+    return neck.spec
+
+
+def slice_maps(neck: DiffusionFeatureNeck, slices: Sequence[dict]) -> list[Tensor]:
     """Return the block maps of prepared slices, from the cache or from the model."""
     device = neck.feature_key.device
     if neck.cache is None:
         return neck.block_maps(image_batch(slices).to(device))
     flat = [neck.cache.read(s['domain'], s['name'], s['img']) for s in slices]
-    return neck.spec.split(torch.from_numpy(np.stack(flat)).to(device))
+    return spec_of(neck).split(torch.from_numpy(np.stack(flat)).to(device))
 
 
-def share_projection(neck: nn.Module) -> None:
+def share_projection(neck: DiffusionFeatureNeck) -> None:
     """Give every rank the projection that rank 0 has fitted."""
     projection = neck.projection
-    projection.materialise(sum(neck.spec.channels))
+    projection.materialise(sum(spec_of(neck).channels))
     for value in (projection.weight, projection.bias):
         broadcast(value, src=0)
     projection.set_ready()

@@ -104,8 +104,8 @@ class SMCEnsembleHook(Hook):
         self._write()
         from mmssl.visualization.curves import plot_panels
 
-        curves = {
-            key: {point['iter']: point[key] for point in self.history if key in point}
+        curves: dict[str, dict[int, float]] = {
+            key: {int(point['iter']): point[key] for point in self.history if key in point}
             for key in CURVES
         }
         title = f'Mean weight and confidences, rule {self.rule}'

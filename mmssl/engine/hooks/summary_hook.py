@@ -200,7 +200,7 @@ class SummaryHook(Hook):
                 rows.append([student, 'published', '', *cells])
         lines = [
             tables.text(rows, left=2),
-            f'Chosen: {SELECTIONS[self.selection]}, each student by itself.',
+            f'Chosen: {SELECTIONS[summary["selection"]]}, each student by itself.',
         ]
         if any(e['published'] for e in students.values()):
             lines.append('Published: same labelled domain, chosen on the test set, one run.')
