@@ -5,6 +5,7 @@ import sys
 import types
 import warnings
 from pathlib import Path
+from typing import Any
 
 
 class _MissingOps(types.ModuleType):
@@ -53,14 +54,13 @@ def read_yaml_as_data() -> None:
     import yaml
     from mmengine.fileio.handlers import yaml_handler
 
-    class DataLoader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-        """The safe loader, with tuples."""
-
-    DataLoader.add_constructor(
+    # A class of its own: a constructor added to the safe loader would be there for all.
+    loader: Any = type('DataLoader', (getattr(yaml, 'CSafeLoader', yaml.SafeLoader),), {})
+    loader.add_constructor(
         'tag:yaml.org,2002:python/tuple',
         lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
     )
-    yaml_handler.Loader = DataLoader
+    yaml_handler.Loader = loader
 
 
 def find_own_bases(configs: Path) -> None:

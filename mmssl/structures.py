@@ -1,9 +1,12 @@
 """What the parts of a training hand to each other: draws, views, batches, steps."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from mmengine.structures import BaseDataElement
 
 
 class Draw(NamedTuple):
@@ -126,7 +129,7 @@ class Batch(dict[str, Any]):
     def __init__(
         self,
         views: Mapping[str, Any],
-        samples: Mapping[str, Sequence] | None = None,
+        samples: Mapping[str, Sequence['BaseDataElement']] | None = None,
     ) -> None:
         super().__init__(views)
         self.samples = dict(samples if samples is not None else getattr(views, 'samples', {}))
@@ -138,7 +141,7 @@ class Batch(dict[str, Any]):
             raise KeyError(key)
         raise ValueError(f'The batch has no view "{key}": add {maker}.')
 
-    def about(self, key: str, labelled: bool = False) -> list:
+    def about(self, key: str, labelled: bool = False) -> list[Any]:
         """Return what is known of the unlabelled (labelled) images, one entry for each.
 
         Args:
@@ -149,7 +152,7 @@ class Batch(dict[str, Any]):
             ValueError: the batch came without data samples, or they say nothing of that kind.
         """
         kind = 'labelled' if labelled else 'unlabelled'
-        samples = self.samples.get(kind) or ()
+        samples = self.samples.get(kind) or []
         images = self['x_w' if labelled else 'u_w']
         count = len(next(iter(images.values())))
         if len(samples) != count:
@@ -185,7 +188,7 @@ class Trainable(Protocol):
     def outputs(self) -> list[str]:
         """Names of the predictions, the one that counts first; scores have them."""
 
-    def check_data(self, metainfo: Mapping) -> None:
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
         """Compare the classes with those of a data set."""
 
 

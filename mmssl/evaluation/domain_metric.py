@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
@@ -27,6 +27,14 @@ from mmssl.evaluation.surface import binary_metrics, check_conventions, smoothed
 from mmssl.registry import METRICS
 
 KEYS = {'DSC': 'dsc', 'Jaccard': 'jaccard', 'HD95': 'hd95', 'ASD': 'asd'}
+
+
+class Conventions(TypedDict):
+    """What counts where a mask is empty, see `binary_metrics`."""
+
+    empty: str
+    both_empty: str
+    worst: float
 
 
 @METRICS.register_module()
@@ -87,11 +95,12 @@ class DomainMetric(BaseMetric):
                 raise ValueError(f'{name}={value!r} is unknown; choose one of {known}.')
         check_conventions(empty, both_empty)
         self.per, self.unit, self.selection = per, unit, selection
-        self.conventions = dict(empty=empty, both_empty=both_empty, worst=worst)
+        self.conventions = Conventions(empty=empty, both_empty=both_empty, worst=worst)
         self.metrics = (*KEYS, 'SmoothedDSC') if smoothed else tuple(KEYS)
         self.published = published
         self.out_file = out_file
         self.num_workers = num_workers
+        self.results: list[dict] = []
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: list[Future] = []
 
@@ -196,7 +205,7 @@ class DomainMetric(BaseMetric):
             self._pool.shutdown()
             self._pool = None
         gathered = all_gather_object(own)
-        metrics = [None]
+        metrics: list[dict[str, float]] = [{}]
         if is_main_process():
             items = {item['key']: item for part in gathered for item in part}
             if not items:
@@ -229,7 +238,7 @@ class DomainMetric(BaseMetric):
         for line in empty:
             print_log(line, 'current', logging.WARNING)
         if self.out_file:
-            self._write(averages, results, published, protocol)
+            self._write(self.out_file, averages, results, published, protocol)
         return flat_metrics(averages)
 
     def _score_stacks(self, slices: list[dict]) -> list[dict]:
@@ -264,7 +273,9 @@ class DomainMetric(BaseMetric):
         )
         return f'{text}; checkpoint: {SELECTIONS[self.selection]}' if self.selection else text
 
-    def _write(self, averages: dict, results: list, published: dict, protocol: str) -> None:
+    def _write(
+        self, file: str, averages: dict, results: list, published: dict, protocol: str
+    ) -> None:
         kept = ('key', 'name', 'domain', 'case', 'volume', 'slice', 'index')
         images = [
             {**{k: item[k] for k in kept if k in item}, 'scores': item['scores']}
@@ -286,8 +297,8 @@ class DomainMetric(BaseMetric):
             'config_sha256': config_hash(hub.get_info('cfg')),
             'images': images,
         }
-        write_json(self.out_file, content)
-        print_log(f'Wrote the scores of {len(images)} {self.per}s to {self.out_file}', 'current')
+        write_json(file, content)
+        print_log(f'Wrote the scores of {len(images)} {self.per}s to {file}', 'current')
 
 
 def config_hash(text: str | None) -> str | None:

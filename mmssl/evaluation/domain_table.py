@@ -1,6 +1,7 @@
 """Averages over images, domains and parts, and the table that papers print."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def average(
     order = [d for d in domains if d in found] + [d for d in found if d not in domains]
     result = {}
     for student in items[0]['scores']:
-        table = {}
+        table: dict[str, dict[str, Any]] = {}
         for domain in order:
             rows = [item['scores'][student] for item in items if item['domain'] == domain]
             parts = {

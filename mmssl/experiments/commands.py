@@ -43,7 +43,7 @@ class Command:
             self.process = subprocess.Popen(
                 self.words,
                 cwd=cwd,
-                env=for_child(MMSSL_PROGRESS=progress, PYTHONUNBUFFERED='1', **environment),
+                env=for_child(None, MMSSL_PROGRESS=progress, PYTHONUNBUFFERED='1', **environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=None if show else file,

@@ -122,7 +122,7 @@ def compose(
         cfg.default_hooks[hook][option] = data.default_hooks[hook][option]
     facts = describe_data(data)
     if not same_recipe:
-        fit_network(cfg.model, data.model, facts and facts.metainfo.get('parts'))
+        fit_network(cfg.model, data.model, facts.metainfo.get('parts') if facts else None)
     compare_with_data(cfg.model, facts)
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CostHook')]
     return cfg
@@ -263,8 +263,8 @@ def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> No
 
 def _parts(node: Any) -> Iterator[dict]:
     """Give every dict in a config."""
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         yield node
-    for child in node.values() if isinstance(node, Mapping) else node:
-        if isinstance(child, (Mapping, list, tuple)):
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, (dict, list, tuple)):
             yield from _parts(child)

@@ -53,7 +53,8 @@ class LocalRun:
     ) -> None:
         self.job, self.gpu, self.overwrite, self.limit = job, gpu, overwrite, limit
         self.screen, self.error, self.again = screen, '', ''
-        self.step, self.command, self.stopped = '', None, False
+        self.step, self.stopped = '', False
+        self.command: Command | None = None
         self.begin = time.monotonic()
         self.steps: Iterator[tuple[str, list[str]]] = job.steps()
         self.kept: ExitStack | None = None
@@ -116,7 +117,7 @@ class LocalRun:
             env.update(OMP_NUM_THREADS='1', MMSSL_THREADS='auto')  # they share the cores
         if self.screen is not None:
             env.update(self.screen.started(f'{step} {self.job.name}', words, log))
-        self.command = Command(words, log, show=self.screen is not None, **env)
+        self.command = Command(words, log, None, self.screen is not None, **env)
 
     def note_time(self) -> None:
         """Add the time of the present step to the job's."""

@@ -109,7 +109,8 @@ def mark(column: Sequence[Spread], metric: str) -> list[str]:
     order = sorted({v for v in shown if v is not None}, reverse=metric not in LOWER_IS_BETTER)
     styles = dict(zip(order, ('**{}**', '<u>{}</u>'), strict=False))
     return [
-        styles.get(value, '{}').format(spread) for value, spread in zip(shown, column, strict=True)
+        ('{}' if value is None else styles.get(value, '{}')).format(spread)
+        for value, spread in zip(shown, column, strict=True)
     ]
 
 

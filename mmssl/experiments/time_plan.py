@@ -70,7 +70,7 @@ class Plan:
 
     def announce(self) -> str:
         """Say how long the job takes, and why."""
-        if self.whole is None:
+        if self.whole is None or self.seconds is None:
             return ''
         speed = ', '.join(f'{name} {seconds:.2f} s' for name, seconds in self.seconds.items())
         lines = [

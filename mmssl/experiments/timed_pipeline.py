@@ -2,8 +2,9 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ class Timed:
         depth: how deep it is nested.
     """
 
-    def __init__(self, transform: Callable, depth: int = 0) -> None:
+    def __init__(self, transform: Any, depth: int = 0) -> None:
         self.transform = transform
         self.name = '  ' * depth + type(transform).__name__
         self.times: list[float] = []
@@ -68,7 +69,7 @@ def training_dataset(cfg: Config) -> ConfigDict:
 def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[bool, list[dict]]:
     """Return results as if images (side, side) had been read: smooth noise around an ellipse."""
     layout = getattr(DATASETS.get(dataset_cfg.type), 'LAYOUT', {})
-    load = next((step for step in dataset_cfg.prepare if step.type == 'LoadImage'), {})
+    load: dict = next((step for step in dataset_cfg.prepare if step.type == 'LoadImage'), {})
     channels = load.get('channels') or dataset_cfg.get('channels') or layout.get('channels', 1)
     sizes = {of: dataset_cfg.get(f'{of}_size') for of in ('image', 'box', 'score')}
     sizes['box'] = sizes['box'] or sizes['image']

@@ -32,9 +32,9 @@ def check_components() -> None:
     @functools.wraps(build)
     def checked(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
         kind = 'runner_type' if self.name == 'runner' else 'type'
-        options = {**(kwargs.get('default_args') or {}), **cfg} if _is_config(cfg) else None
+        options = {**(kwargs.get('default_args') or {}), **cfg} if _is_config(cfg) else {}
         component = None
-        if options is not None:
+        if _is_config(cfg):
             component = _look_up(self, options, kind)
             if kind == 'type':
                 check_types(component, options)
@@ -147,7 +147,7 @@ def fits(value: Any, hint: Any) -> bool:
         return True
     if isinstance(value, bool) and bool not in known and (origin or hint) is not bool:
         return False
-    if not isinstance(value, known):
+    if not any(isinstance(value, kind) for kind in known):
         return False
     if origin in (list, Sequence) and args:
         return all(fits(item, args[0]) for item in value)

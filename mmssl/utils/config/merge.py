@@ -5,7 +5,6 @@ a data set the halves make no sense together: the label map of a new data set an
 one, `num` and `cases`, a list of files that the new split does not know.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 DELETE = '_delete_'
@@ -15,7 +14,7 @@ ONE_OF = {'labelled': ('num', 'ratio', 'cases'), 'holdout': ('fraction', 'cases'
 """Keys of which a dictionary has one."""
 
 
-def drop_contradicted(base: Mapping, new: Mapping, by_parts: bool = False) -> dict:
+def drop_contradicted(base: dict, new: dict, by_parts: bool = False) -> dict:
     """Return a dictionary without what one that is merged into it makes meaningless.
 
     * `label_map` and `parts`: replaced as a whole;
@@ -40,9 +39,9 @@ def drop_contradicted(base: Mapping, new: Mapping, by_parts: bool = False) -> di
     kept = dict(base)
     for key, value in new.items():
         old = kept.get(key)
-        if isinstance(value, Mapping) and key in kept and old is None:
+        if isinstance(value, dict) and key in kept and old is None:
             del kept[key]  # there is nothing to merge it with
-        if not isinstance(value, Mapping) or not isinstance(old, Mapping) or value.get(DELETE):
+        if not isinstance(value, dict) or not isinstance(old, dict) or value.get(DELETE):
             continue
         if _replaces(key, value, by_parts):
             kept[key] = type(old)()
@@ -53,7 +52,7 @@ def drop_contradicted(base: Mapping, new: Mapping, by_parts: bool = False) -> di
     return type(base)(kept)
 
 
-def without_idle_delete(new: Mapping, base: Mapping) -> dict:
+def without_idle_delete(new: dict, base: dict) -> dict:
     """Return a copy of what is merged into a base, with `_delete_` only where it does something.
 
     mmengine leaves it in a dictionary that has nothing to replace, and takes it out of the
@@ -65,7 +64,7 @@ def without_idle_delete(new: Mapping, base: Mapping) -> dict:
     """
     copied = {}
     for key, value in new.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             merged = key in base and not value.get(DELETE)
             value = type(value)(value) if merged else _stripped(value)
             if key in base and not merged:
@@ -75,47 +74,47 @@ def without_idle_delete(new: Mapping, base: Mapping) -> dict:
 
 
 def _stripped(value: Any) -> Any:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
     return type(value)({key: _stripped(one) for key, one in value.items() if key != DELETE})
 
 
-def _replaces(key: str, value: Mapping, by_parts: bool) -> bool:
+def _replaces(key: str, value: dict, by_parts: bool) -> bool:
     if key in WHOLE:
         return not by_parts
     return (key == 'metainfo' and 'classes' in value) or (key == 'split' and 'type' in value)
 
 
-def _chooses(key: str, value: Mapping, by_parts: bool) -> bool:
+def _chooses(key: str, value: dict, by_parts: bool) -> bool:
     given = any(value.get(one) is not None for one in ONE_OF[key])
     return given or (not by_parts and value.get('list') is not None)
 
 
-def _drop_strange_list(kept: dict, new: Mapping) -> None:
+def _drop_strange_list(kept: dict, new: dict) -> None:
     """Drop the list of labelled images of another split or of another data set."""
     labelled = kept.get('labelled')
-    if not isinstance(labelled, Mapping) or not isinstance(labelled.get('list'), str):
+    if not isinstance(labelled, dict) or not isinstance(labelled.get('list'), str):
         return
     split = new.get('split')
     other_split = (
-        isinstance(split, Mapping) and 'type' in split and (labelled['list'] not in split.values())
+        isinstance(split, dict) and 'type' in split and (labelled['list'] not in split.values())
     )
     other_type = 'type' in new and new['type'] != kept.get('type')
     if other_split or other_type:
         kept['labelled'] = _without(labelled, ['list'])
 
 
-def _drop_strange_domains(kept: dict, new: Mapping) -> None:
+def _drop_strange_domains(kept: dict, new: dict) -> None:
     """Drop what is said of domains that the data set no longer has."""
     domains = new.get('domains')
     if not isinstance(domains, list | tuple):
         return
     labelled, overrides = kept.get('labelled'), kept.get('overrides')
-    if isinstance(labelled, Mapping) and labelled.get('domain') not in (*domains, 'all', None):
+    if isinstance(labelled, dict) and labelled.get('domain') not in (*domains, 'all', None):
         kept['labelled'] = _without(labelled, ['domain'])
-    if isinstance(overrides, Mapping):
+    if isinstance(overrides, dict):
         kept['overrides'] = _without(overrides, [name for name in overrides if name not in domains])
 
 
-def _without(old: Mapping, names: list) -> Any:
+def _without(old: dict, names: list) -> Any:
     return type(old)({key: value for key, value in old.items() if key not in names})

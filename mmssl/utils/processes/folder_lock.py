@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from mmssl.utils.io import is_alive
 
 NAME = '.run.lock'
+CLOSED = -1  # instead of the number of an open file
 SIZE = 1024  # bytes of a record, so that it is written anew in place
 BEAT, WATCH = 10.0, 30.0  # seconds between two signs of life, and of looking for one
 
@@ -104,10 +106,10 @@ class _Lock:
 
     def __init__(self, file: Path, what: str, else_use: str) -> None:
         self.file, self.what, self.else_use = file, what, else_use
-        self.handle: int | None = None
+        self.handle = CLOSED
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
-        self.record = {
+        self.record: dict[str, Any] = {
             **_here(),
             'pid': os.getpid(),
             'beat': 0,
@@ -140,7 +142,7 @@ class _Lock:
 
     def _refuse(self, other: dict) -> None:
         os.close(self.handle)
-        self.handle = None
+        self.handle = CLOSED
         who = (
             f'process {other["pid"]} on {other["host"]}, started {other["started"]},'
             if other
@@ -191,7 +193,7 @@ class _Lock:
             return False
 
     def release(self) -> None:
-        if self.handle is None or self.record['pid'] != os.getpid():
+        if self.handle == CLOSED or self.record['pid'] != os.getpid():
             return
         self._done.set()
         if self._thread is not None:
@@ -200,7 +202,7 @@ class _Lock:
                 if self.in_place():
                     os.unlink(self.file)
         os.close(self.handle)
-        self.handle = None
+        self.handle = CLOSED
 
 
 def _here() -> dict[str, str]:
