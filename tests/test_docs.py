@@ -1,8 +1,9 @@
 """The docs are true: what they name exists, their options exist, marked blocks run.
 
 `<!-- run -->` before a bash block runs it as typed in a scratch folder that has the repository's
-`tools` and `configs`; `<!-- config NAME -->` before a python block writes it there as NAME, builds
-its data sets on a small phantom and its model.
+`tools` and `configs`, `<!-- run on NAME -->` in one that has a small download of that data set,
+too; `<!-- config NAME -->` before a python block writes it there as NAME, builds its data sets on a
+small phantom and its model.
 """
 
 import doctest
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from fake_files import ACDC_PATIENTS, write_acdc, write_nifti
 from mmengine.config import Config, DictAction
+from raw_downloads import DOWNLOADS
 
 from mmssl.engine.data_facts import build_model
 from mmssl.utils.packaged import COMMANDS
@@ -29,7 +31,7 @@ PAGES = ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')
 DOCS = sorted(
     [
         *(ROOT / name for name in PAGES),
-        *ROOT.glob('docs/en/*.md'),
+        *ROOT.glob('docs/en/**/*.md'),
         *ROOT.glob('configs/*/README.md'),
     ]
 )
@@ -167,11 +169,14 @@ def scratch(tmp_path):
     return tmp_path
 
 
-RUN = [(doc, text) for doc, marker, text in blocks('bash') if marker == 'run']
+RUN = [(doc, text, m[7:]) for doc, m, text in blocks('bash') if (m or '').startswith('run')]
 
 
 @pytest.mark.parametrize('item', RUN, ids=ids(RUN))
 def test_marked_commands_run(item, scratch):
+    if item[2]:
+        folder, write = DOWNLOADS[item[2]]
+        write(scratch / 'downloads' / folder)
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
     env['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{env["PATH"]}'
     done = subprocess.run(

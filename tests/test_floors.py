@@ -13,7 +13,7 @@ FLOORS = (
     ('compat', 'utils'),
     ('registry', 'structures'),
     ('datasets', 'evaluation', 'models', 'visualization'),
-    ('engine',),
+    ('converters', 'engine'),
     ('apis',),
     ('experiments',),
     ('__main__', 'testing'),

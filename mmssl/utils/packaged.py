@@ -24,6 +24,7 @@ COMMANDS = {
     'slurm-test': 'slurm_test.sh',
     'quickstart': 'quickstart.py',
     'download': 'download_weights.py',
+    'convert': 'dataset_converters/convert.py',
     'phantom': 'dataset_converters/make_phantom.py',
     'browse': 'analysis_tools/browse_dataset.py',
     'orders': 'analysis_tools/compare_orders.py',
