@@ -9,6 +9,7 @@ from mmssl.datasets.files.layout import DomainLayout
 from mmssl.datasets.files.naming import normal
 from mmssl.datasets.reading.decode import split_suffix
 from mmssl.datasets.reading.errors import DataError
+from mmssl.datasets.reading.formats import FORMATS, holds_volumes
 
 
 def find_images(folders: Sequence[str], layout: DomainLayout, domain: str) -> dict[str, str]:
@@ -133,16 +134,23 @@ def _names(
 ) -> Iterator[tuple[str, str]]:
     """Yield (name, path) of the files in those folders that are there, sorted by file name.
 
+    A folder with DICOM files is one image or mask of its name where DICOM suffixes are asked for.
     Regular files alone (or links to them) count: reading a pipe or a device would wait for ever.
     A link to what is not there counts, too, so that nothing is missing without a word.
     """
     listed = {folder: _list(folder, domain, what) for folder in dict.fromkeys(folders)}
     if all(files is None for files in listed.values()):
         raise FileNotFoundError(f'Domain "{domain}": there is no {what} {in_words(folders)}.')
+    series_too = bool({*suffixes} & {*FORMATS['dicom'].suffixes})
     for file in (file for files in listed.values() for file in files or ()):
+        if file.name.startswith('.'):
+            continue
+        if file.is_dir():
+            if series_too and holds_volumes(file.path):
+                yield normal(file.name), file.path
+            continue
         name, suffix = split_suffix(file.name)
-        fits = suffix.lower() in suffixes and not file.name.startswith('.')
-        if fits and (file.is_file() or not os.path.exists(file.path)):
+        if suffix.lower() in suffixes and (file.is_file() or not os.path.exists(file.path)):
             yield normal(name), file.path
 
 

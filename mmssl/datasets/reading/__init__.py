@@ -13,6 +13,8 @@ of volumes behind one interface, `formats.Stored`; what is above it asks for sli
   one mask as class ids (H, W), laid on its image `like=Source(path, key)`.
 - `read_volume(path, key, axes=CANONICAL)`: (Z, H, W), the values as stored.
 - `volume_limits(path, key, axes=CANONICAL)`: smallest and largest value.
+- `list_series(folder, nested=True) -> list[Series]`: the DICOM series below a folder; each is read
+  as `series.folder` with `Axes(series=series.uid)`.
 - `known_suffixes()`, `split_suffix(file)`, `holds_volumes(path)`.
 
 A fault of a file is a `DataError` of one sentence, a missing file a `FileNotFoundError`.
@@ -28,6 +30,7 @@ from mmssl.datasets.reading.decode import (
 )
 from mmssl.datasets.reading.errors import DataError
 from mmssl.datasets.reading.formats import holds_volumes
+from mmssl.datasets.reading.formats.dicom_files import Series, list_series
 from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
 from mmssl.datasets.reading.image_file import ImageFile, open_image
 from mmssl.datasets.reading.label_map import LabelMap
@@ -47,6 +50,7 @@ __all__ = [
     'ImageFile',
     'LabelMap',
     'Scan',
+    'Series',
     'Source',
     'Turn',
     'decode_image',
@@ -54,6 +58,7 @@ __all__ = [
     'file_spacing',
     'holds_volumes',
     'known_suffixes',
+    'list_series',
     'open_image',
     'read_image',
     'read_volume',

@@ -17,10 +17,11 @@ from mmssl.datasets.reading.formats import VOLUME_SUFFIXES, holds_volumes
 from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
 from mmssl.datasets.reading.label_map import LabelMap
 from mmssl.datasets.reading.masks import what_counts, whole_numbers
-from mmssl.datasets.reading.pictures import Picture, read_picture
+from mmssl.datasets.reading.pictures import SUFFIXES, Picture, read_picture
 from mmssl.datasets.reading.volumes import (
     Source,
     file_spacing,
+    look_at,
     read_slice,
     value_step,
     volume_affine,
@@ -31,8 +32,7 @@ from mmssl.datasets.reading.volumes import (
 __all__ = ['DataError', 'LabelMap', 'READERS', 'Scan', 'decode_image', 'decode_mask', 'read_image']
 
 READERS: dict[str, Callable[[str], Picture | np.ndarray]] = {
-    suffix: read_picture
-    for suffix in ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif', '.webp')
+    suffix: read_picture for suffix in SUFFIXES
 }
 
 
@@ -128,18 +128,24 @@ def decode_image(
         key: name of the dataset in an HDF5 file.
         index: number of the slice where the file is a volume.
         value_range: the intensities that become 0 and 255, see `scale_to_uint8`; pictures of
-            8 bit are taken as they are.
-        axes: how a volume is cut.
+            8 bit are taken as they are. They are those that are seen: a DICOM picture whose small
+            values are bright (MONOCHROME1) is inverted before.
+        axes: which volume of a file is read, and how it is cut.
 
     Raises:
         DataError: the file is broken, or not of 8 bit and no range is given.
     """
     image = read_array(path, key, index, axes)
-    limits = None
-    if value_range == 'volume' and holds_volumes(path):
-        limits = volume_limits(path, key, axes)
-    always = value_range is not None and holds_volumes(path)
-    return to_channels(to_uint8(image, limits or value_range, path, always), channels)
+    if not holds_volumes(path):
+        return to_channels(to_uint8(image, value_range, path), channels)
+    top = look_at(path, key, axes).top
+    if top is not None:
+        image = (top - image).astype(image.dtype)
+    limits = value_range
+    if value_range == 'volume':
+        low, high = volume_limits(path, key, axes)
+        limits = (low, high) if top is None else (top - high, top - low)
+    return to_channels(to_uint8(image, limits, path, value_range is not None), channels)
 
 
 def read_image(

@@ -119,7 +119,7 @@ LINES = {
     'mask': ('siteA/all/mask/04.png', 'There is .*siteA/all/image/04.png'),
     'zeros': ('4', 'Did you mean "04"'),
     'capitals': ('BENIGN (1).png', r'Did you mean "benign \(1\)"'),
-    'unknown suffix': ('04.dcm', 'no image "04.dcm"'),
+    'unknown suffix': ('04.raw', 'no image "04.raw"'),
     'heading': ('image,mask', 'begins with # is a comment'),
     'two images in a line': ('04 05', '"04 05", line 2 .*ambiguous: it names "04" and "05"'),
     'image and mask of another': ('04.png,all/mask/05.png', 'ambiguous: it names "04.png" and'),

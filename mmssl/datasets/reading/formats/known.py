@@ -1,13 +1,15 @@
 """The formats of volumes, and which of them a file is, by its suffix and by what it holds."""
 
 import os
+import stat
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 from mmssl.datasets.reading.errors import DataError
-from mmssl.datasets.reading.formats import hdf5, nifti
+from mmssl.datasets.reading.formats import dicom, hdf5, nifti
 from mmssl.datasets.reading.formats.stored import Choice, Stored
+from mmssl.datasets.reading.pictures import SUFFIXES as PICTURES
 
 
 class Format(NamedTuple):
@@ -27,6 +29,7 @@ class Format(NamedTuple):
 FORMATS: dict[str, Format] = {
     'hdf5': Format(hdf5.SUFFIXES, hdf5.open_hdf5),
     'nifti': Format(nifti.SUFFIXES, nifti.open_nifti),
+    'dicom': Format(dicom.SUFFIXES, dicom.open_dicom),
 }
 
 VOLUME_SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
@@ -38,11 +41,18 @@ def holds_volumes(path: str) -> bool:
 
 
 def find_format(path: str) -> Format | None:
-    """Return the format of a file of volumes, None of a picture and of what is unknown."""
-    for format_ in FORMATS.values():
-        if path.lower().endswith(format_.suffixes):
-            return format_ if format_.holds is None or format_.holds(path) else None
-    return None
+    """Return the format of a file of volumes, None of a picture and of what is unknown.
+
+    A folder counts as DICOM where DICOM files lie in it, as does such a file of any other name.
+    """
+    name = path.lower()
+    if not os.path.isdir(path):
+        for format_ in FORMATS.values():
+            if name.endswith(format_.suffixes):
+                return format_ if format_.holds is None or format_.holds(path) else None
+        if name.endswith(PICTURES):
+            return None
+    return FORMATS['dicom'] if dicom.holds_dicom(path) else None
 
 
 def open_stored(path: str, choice: Choice) -> Stored:
@@ -68,9 +78,16 @@ def _open(path: str, choice: Choice, changed: tuple[int, int]) -> Stored:
 
 
 def changed(path: str) -> tuple[int, int]:
-    """Return when a file was last written and how large it is, zeros if it is not there."""
+    """Return when a file, or the last one of a folder, was written, and how much there is.
+
+    Both are 0 if it is not there.
+    """
     try:
         found = os.stat(path)
+        if not stat.S_ISDIR(found.st_mode):
+            return found.st_mtime_ns, found.st_size
+        with os.scandir(path) as entries:
+            times = [entry.stat().st_mtime_ns for entry in entries]
     except OSError:
         return 0, 0
-    return found.st_mtime_ns, found.st_size
+    return max(times, default=0), len(times)
