@@ -174,15 +174,17 @@ class Trainable(Protocol):
 
     Attributes:
         step: where the training stands; the loop sets it before each optimiser step.
-        phases: optimiser steps of the iteration under way.
         students: networks that learn, by name.
         teachers: those that `EMATeacherHook` moves, by the name of their student.
     """
 
     step: Step
-    phases: int
     students: nn.ModuleDict
     teachers: nn.ModuleDict
+
+    @property
+    def phases(self) -> int:
+        """Optimiser steps of the iteration under way."""
 
     @property
     def outputs(self) -> list[str]:

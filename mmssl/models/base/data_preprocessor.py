@@ -70,7 +70,7 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
             for name in self.students
         }
 
-    def forward(self, data: dict, training: bool = False) -> dict:
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Return `data` with `inputs` replaced by the views of each student.
 
         In training `inputs` becomes a dict of view name to (student name to tensor): images

@@ -1,6 +1,7 @@
 """What a network's channels mean: exclusive classes, or parts that may overlap."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,28 @@ class LabelSpace(nn.Module):
         ValueError: there is no part, or parts and channels do not go together.
     """
 
+    table: Tensor
+    of_parts: bool
+    """Whether the channels are parts, and not classes."""
+
+    @staticmethod
+    def usual_parts(num_channels: int) -> list[list[int]]:
+        """Return the parts where neither the model nor the data names any."""
+        raise NotImplementedError
+
+    @staticmethod
+    def count_classes(parts: Sequence[Sequence[int]], num_channels: int) -> int:
+        """Return the number of classes with background."""
+        raise NotImplementedError
+
+    def prob(self, logits: Tensor) -> Tensor:
+        """Return probabilities (N, C, H, W)."""
+        raise NotImplementedError
+
+    def decide(self, prob: Tensor) -> tuple[Tensor, Tensor]:
+        """Return confidence and label."""
+        raise NotImplementedError
+
     def __init__(self, parts: Sequence[Sequence[int]] | None, num_channels: int) -> None:
         super().__init__()
         self.given = parts is not None
@@ -61,7 +84,7 @@ class LabelSpace(nn.Module):
         table = part_table(parts, self.count_classes(parts, num_channels))
         self.register_buffer('table', table, persistent=False)
 
-    def meet(self, metainfo: Mapping, compare_parts: bool = True) -> None:
+    def meet(self, metainfo: Mapping[str, Any], compare_parts: bool = True) -> None:
         """Compare the classes and the parts with those of a data set; take over parts not given.
 
         Args:

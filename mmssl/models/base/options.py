@@ -7,7 +7,7 @@ from typing import Any, Required, TypedDict
 class Options(TypedDict, total=False):
     """What `SemiSegmentor` takes; a method takes it as `**options: Unpack[Options]`."""
 
-    students: Required[Mapping[str, dict | None]]
+    students: Required[Mapping[str, dict[str, Any] | None]]
     teachers: Sequence[str]
     sup_loss: dict[str, Any] | None
     ramp: dict[str, Any] | None

@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel
@@ -11,8 +11,9 @@ from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmssl.models.base.label_space import ExclusiveClasses, OverlappingParts
 from mmssl.models.base.normalisation import own_normalisation
-from mmssl.models.base.terms import Losses, check_terms, split_curves
+from mmssl.models.base.terms import Logits, Losses, Views, check_terms, split_curves
 from mmssl.models.strategies.mixing import box_mask
 from mmssl.registry import MODELS, RAMPS
 from mmssl.structures import Batch, Step
@@ -62,24 +63,23 @@ class SemiSegmentor(BaseModel):
     scores_parts: bool = True
     """Whether `parts` are those that the data set scores, and not those that a method asks for."""
 
-    phases: int = 1
-    """Optimiser steps that `SemiTrainLoop` makes in the iteration under way, one loss for each."""
-
     step: Step = Step()
     """Where the training stands; the training loop sets it before each optimiser step."""
+
+    label_space: ExclusiveClasses | OverlappingParts
 
     def __init__(
         self,
         *,
-        students: Mapping[str, dict | None],
+        students: Mapping[str, dict[str, Any] | None],
         teachers: Sequence[str] = (),
-        sup_loss: dict | None = None,
-        ramp: dict | None = None,
+        sup_loss: dict[str, Any] | None = None,
+        ramp: dict[str, Any] | None = None,
         primary: str | None = None,
         parts: Sequence[Sequence[int]] | None = None,
-        label_space: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        label_space: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         students = {name: cfg for name, cfg in students.items() if cfg is not None}
         with warnings.catch_warnings():  # about the losses of the heads, which nobody asks
@@ -109,13 +109,14 @@ class SemiSegmentor(BaseModel):
             )
 
     def _check_students(self) -> int:
-        channels = {name: student.out_channels for name, student in self.students.items()}
+        students: dict[str, Any] = dict(self.students.items())
+        channels: dict[str, int] = {name: s.out_channels for name, s in students.items()}
         if len(set(channels.values())) > 1:
             raise ValueError(
                 f'The students have logits of different channels, {channels}: set '
                 'num_classes in the heads of all to one number'
             )
-        idle = [name for name, s in self.students.items() if s.with_auxiliary_head]
+        idle = [name for name, s in students.items() if s.with_auxiliary_head]
         if idle and not self.several_heads:
             raise ValueError(
                 f'{type(self).__name__} trains the decode head of a student alone, '
@@ -123,7 +124,7 @@ class SemiSegmentor(BaseModel):
             )
         return channels[self.primary]
 
-    def check_data(self, metainfo: Mapping) -> None:
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
         """Compare classes and parts with those of a data set, see `LabelSpace.meet`.
 
         Raises:
@@ -133,12 +134,18 @@ class SemiSegmentor(BaseModel):
 
     def init_weights(self) -> None:
         """Initialise the students and give every teacher its student's weights."""
+        student: Any
         for student in self.students.values():
             student._dump_init_info = _say_nothing  # a list of all parameters helps nobody
             student.init_weights()
         for name, teacher in self.teachers.items():
             teacher.load_state_dict(self.students[name].state_dict())
         self._is_init = True
+
+    @property
+    def phases(self) -> int:
+        """Optimiser steps of the iteration under way in `SemiTrainLoop`, one loss for each."""
+        return 1
 
     @property
     def image_students(self) -> list[str]:
@@ -154,7 +161,9 @@ class SemiSegmentor(BaseModel):
         """
         return [self.primary, *(name for name in self.image_students if name != self.primary)]
 
-    def forward(self, inputs: dict, data_samples=None, mode: str = 'tensor'):
+    def forward(
+        self, inputs: dict[str, Any], data_samples: Any = None, mode: str = 'tensor'
+    ) -> Any:
         """Return losses (`loss`), predictions (`predict`) or the students' logits (`tensor`)."""
         if mode == 'loss':
             return self.loss(inputs, data_samples)
@@ -167,7 +176,9 @@ class SemiSegmentor(BaseModel):
             }
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', found {mode!r}")
 
-    def loss(self, inputs: Mapping, data_samples: Mapping | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: Mapping[str, Any], data_samples: Mapping[str, Sequence[Any]] | None = None
+    ) -> dict[str, Tensor]:
         """Return the total under `loss` and every term and curve under its own name.
 
         Args:
@@ -186,13 +197,13 @@ class SemiSegmentor(BaseModel):
         curves = {**of_sup, **curves}
         check_terms(type(self).__name__, sup, unsup, curves)
         weight = self.ramp(step.iter, step.max_iters)
-        total = sum(sup.values())
+        total = cast(Tensor, sum(sup.values()))
         if unsup:
             total = total + weight * sum(unsup.values())
         logged = {name: value.detach() for name, value in {**sup, **unsup, **curves}.items()}
         return {'loss': total, **logged, 'weight': total.detach().new_full((), weight)}
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict[str, dict[str, Tensor]], Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Return what the students see next to `x_w`, and what they are taught.
 
         Args:
@@ -217,7 +228,7 @@ class SemiSegmentor(BaseModel):
             for name in self.students
         }
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the supervised term of every student that sees `x_w`, `sup_<name>`.
 
         Args:
@@ -232,7 +243,7 @@ class SemiSegmentor(BaseModel):
             if 'x_w' in z
         }
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the unsupervised terms, and behind them curves to be logged if there are any.
 
         Args:
@@ -250,20 +261,21 @@ class SemiSegmentor(BaseModel):
         with batch statistics sees one view after the other, or those of a group in `together`
         at once, as the published code of the method does.
         """
-        student, logits = self.students[name], {}
+        student = self.students[name]
+        logits: dict[str, Tensor] = {}
         same_size = len({x.shape[1:] for x in views.values()}) == 1
         if same_size and not has_batch_statistics(student):
-            groups = [tuple(views)]
+            groups: list[tuple[str, ...]] = [tuple(views)]
         else:
             joined = {view for group in self.together for view in group}
             groups = [*self.together, *((view,) for view in views if view not in joined)]
         for group in groups:
-            group = [view for view in group if view in views]
-            if group:
-                x = torch.cat([views[view] for view in group])
+            seen = [view for view in group if view in views]
+            if seen:
+                x = torch.cat([views[view] for view in seen])
                 joint = self.to_label_size(name, student(x, mode='tensor'), x)
-                parts = joint.split([len(views[v]) for v in group])
-                logits.update(zip(group, parts, strict=True))
+                parts = torch.split(joint, [len(views[view]) for view in seen])
+                logits.update(zip(seen, parts, strict=True))
         return logits
 
     def inside(self, batch: Batch, key: str, size: Sequence[int]) -> Tensor:
@@ -292,7 +304,7 @@ class SemiSegmentor(BaseModel):
         return self.label_space.prob(logits)
 
     @torch.no_grad()
-    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
+    def predict_logits(self, inputs: dict[str, Tensor], name: str, teacher: bool = False) -> Tensor:
         """Return scores of the classes (N, C, H, W) at the size of the network's input.
 
         Args:
@@ -301,10 +313,10 @@ class SemiSegmentor(BaseModel):
             teacher: ask the teacher instead.
         """
         network = (self.teachers if teacher else self.students)[name]
-        logits = network(inputs[name], mode='tensor').float()
+        logits: Tensor = network(inputs[name], mode='tensor').float()
         return self.label_space.class_scores(resize_bilinear(logits, inputs[name].shape[-2:]))
 
-    def predict(self, inputs: dict, data_samples: list) -> list:
+    def predict(self, inputs: dict[str, Tensor], data_samples: list[Any]) -> list[Any]:
         """Add all predictions, those of the students as a rule, to the data samples.
 
         A prediction is the most probable class at the network's input size, brought to the size
@@ -322,7 +334,7 @@ class SemiSegmentor(BaseModel):
             sample.set_metainfo({'students': names})
         return data_samples
 
-    def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
+    def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of every teacher, for diagnosis."""
         return {
             name: self.predict_logits(inputs, name, teacher=True).argmax(1)
@@ -330,7 +342,9 @@ class SemiSegmentor(BaseModel):
         }
 
 
-def _preprocessor(given: Mapping[str, Any] | None, students: Mapping[str, nn.Module]) -> dict:
+def _preprocessor(
+    given: Mapping[str, Any] | None, students: Mapping[str, nn.Module]
+) -> dict[str, Any]:
     """Return the config of the preprocessor, with what the students' own ones ask for."""
     cfg = {'type': 'SemiDataPreprocessor', **(given or {}), 'students': list(students)}
     sizes = {name: dict(size) for name, size in (cfg.get('sizes') or {}).items()}
@@ -340,7 +354,9 @@ def _preprocessor(given: Mapping[str, Any] | None, students: Mapping[str, nn.Mod
     return {**cfg, 'sizes': sizes} if sizes else cfg
 
 
-def _teachers_from_students(model: SemiSegmentor, state_dict: dict, prefix: str, *args) -> None:
+def _teachers_from_students(
+    model: SemiSegmentor, state_dict: dict[str, Any], prefix: str, *_: Any
+) -> None:
     """Let weights without teachers (converted or published ones) be the teachers' too."""
     if any(key.startswith(f'{prefix}teachers.') for key in state_dict):
         return

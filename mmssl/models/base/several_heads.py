@@ -1,18 +1,18 @@
 """The base of methods whose student predicts several times from one encoder."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.structures import Batch, Step
 
 
-def all_logits(student: nn.Module, x: Tensor) -> list[Tensor]:
+def all_logits(student: Any, x: Tensor) -> list[Tensor]:
     """Return the logits of all heads of a segmentor, the predicting one's first, at its size.
 
     The heads are those of a decode head with `forward_all` (`MultiDecoderHead`,
@@ -36,12 +36,13 @@ def mutual_distance(p: list[Tensor], sharp: list[Tensor]) -> Tensor:
         >>> round(mutual_distance(p, s).item(), 4)  # (0.5 - 1)^2 + 0.7^2
         0.74
     """
-    return sum(
+    distances = (
         ((p_i - s_j) ** 2).mean()
         for i, p_i in enumerate(p)
         for j, s_j in enumerate(sharp)
         if i != j
     )
+    return cast(Tensor, sum(distances))
 
 
 class SeveralHeads(SemiSegmentor):
@@ -57,7 +58,7 @@ class SeveralHeads(SemiSegmentor):
     average = True
     """Whether the supervised term is the mean over the heads, and not their sum."""
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled images too."""
         return {'u_w': batch['u_w']}, None
 
@@ -71,10 +72,10 @@ class SeveralHeads(SemiSegmentor):
                 'give it MultiDecoderHead, UNetPyramidHead, or an auxiliary_head'
             )
         counts = [len(x) for x in views.values()]
-        parts = [self.to_label_size(name, logits, x).split(counts) for logits in heads]
+        parts = [torch.split(self.to_label_size(name, logits, x), counts) for logits in heads]
         return dict(zip(views, map(list, zip(*parts, strict=True)), strict=True))
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the supervised term of every student, over all its heads."""
         terms = {}
         for name, z in logits.items():

@@ -5,6 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
+Views = dict[str, dict[str, Tensor]]
+"""View to student to images (N, C, H, W)."""
+
+Logits = Mapping[str, Mapping[str, Any]]
+"""Student to view to logits (N, C, H, W), or to what the student's `forward_views` returns."""
+
 Terms = dict[str, Tensor]
 """Summands of the loss by name, scalars with a gradient."""
 

@@ -156,7 +156,7 @@ def image_crc32(image: np.ndarray) -> str:
     if image.dtype != np.uint8:
         raise TypeError(f'Features belong to 8-bit images, not to {image.dtype}.')
     start = zlib.crc32(repr(image.shape).encode())
-    return f'{zlib.crc32(np.ascontiguousarray(image), start):08x}'
+    return f'{zlib.crc32(np.ascontiguousarray(image).data, start):08x}'
 
 
 def _file_name(name: str) -> str:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -56,6 +57,8 @@ class DiffusionFeatureNeck(BaseModule):
             not divide, or a cache of other features.
     """
 
+    feature_key: Tensor
+
     def __init__(
         self,
         model: str | None = None,
@@ -72,7 +75,7 @@ class DiffusionFeatureNeck(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.model, self.cache_dir = model, cache_dir
-        self.options = dict(
+        self.options: dict[str, Any] = dict(
             steps=tuple(steps),
             blocks=tuple(blocks),
             noise_seed=noise_seed,
@@ -117,6 +120,7 @@ class DiffusionFeatureNeck(BaseModule):
             )  # fmt: skip
 
     def _model_spec(self) -> FeatureSpec:
+        assert self.model is not None
         return FeatureSpec.of_model(self.model, **self.options)
 
     def _take(self, spec: FeatureSpec, model: str | None = None) -> None:
@@ -193,7 +197,8 @@ class DiffusionFeatureNeck(BaseModule):
             ValueError: other images than the model takes, or another model than before.
             RuntimeError: the projection has no weights yet.
         """
-        maps = self.block_maps(images)
+        maps = self.block_maps(images)  # opens the model, which says what the features are
+        assert self.spec is not None
         return self.projection(maps, self.spec.image_size)
 
     def from_maps(self, maps: Tensor, grid: Tensor | None = None) -> Tensor:

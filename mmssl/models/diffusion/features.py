@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmssl.models.diffusion.unet import (
     _read_config,
@@ -184,7 +185,7 @@ class FrozenDenoiser:
         self.path = path
         self.spec = spec
         self._sha256: str | None = None
-        self._unet: nn.Module | None = None
+        self._unet: Any = None
         self._constants: tuple[Tensor, ...] = ()
 
     @property

@@ -12,7 +12,7 @@ VARIANTS = {
     'effective': dict(attention=(16, 8), num_heads=4, resblock_updown=False, dropout=0.0),
     'yaml': dict(attention=(32, 16, 8), head_channels=64, resblock_updown=True, dropout=0.1),
 }
-COMMON = dict(
+COMMON: dict[str, Any] = dict(
     num_heads=None, head_channels=None, scale_shift=True, num_res_blocks=2, norm_groups=32
 )
 
@@ -100,7 +100,8 @@ def build_unet(cfg: Mapping[str, Any]) -> nn.Module:
     """Return a `diffusers.UNet2DModel` with random weights from its arguments."""
     from diffusers import UNet2DModel
 
-    return UNet2DModel(**{k: v for k, v in cfg.items() if not k.startswith('_')})
+    unet: Any = UNet2DModel(**{k: v for k, v in cfg.items() if not k.startswith('_')})
+    return unet
 
 
 @MODELS.register_module(name='GuidedDiffusionUNet')

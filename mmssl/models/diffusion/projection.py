@@ -27,6 +27,8 @@ class Projection(nn.Module):
             1 / sqrt(channels).
     """
 
+    ready: Tensor
+
     def __init__(self, out_dim: int = 30, kind: str = 'learned', seed: int = 0) -> None:
         super().__init__()
         if kind not in KINDS:

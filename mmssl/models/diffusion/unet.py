@@ -37,7 +37,7 @@ __all__ = [
 CONFIG, WEIGHTS, EXTRA = 'config.json', 'diffusion_pytorch_model.safetensors', 'mmssl.json'
 
 
-def noise_schedule(num_train_timesteps: int = 1000):
+def noise_schedule(num_train_timesteps: int = 1000) -> Any:
     """Return the linear schedule of Ho et al. (2020), betas from 1e-4 to 0.02 (DDPMScheduler)."""
     from diffusers import DDPMScheduler
 
@@ -140,7 +140,7 @@ def read_extra(path: str | Path) -> dict:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def save_unet(unet: nn.Module, path: str | Path, extra: Mapping[str, Any]) -> None:
+def save_unet(unet: Any, path: str | Path, extra: Mapping[str, Any]) -> None:
     """Write a model as a folder of diffusers, with `extra` as its `mmssl.json`.
 
     All files are written and flushed in a folder next to it and then moved in one by one, the
@@ -175,12 +175,12 @@ def unet_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def num_blocks(unet: nn.Module) -> int:
+def num_blocks(unet: Any) -> int:
     """Return the number of output blocks in guided-diffusion's numbering."""
     return sum(len(block.resnets) for block in unet.up_blocks)
 
 
-def block_module(unet: nn.Module, index: int) -> nn.Module:
+def block_module(unet: Any, index: int) -> nn.Module:
     """Return the module whose output is that of output block `index` of guided-diffusion.
 
     There an output block is a residual block with the attention and the up-sampler after it, if
@@ -212,9 +212,7 @@ class _Enough(Exception):
 
 
 @torch.no_grad()
-def block_outputs(
-    unet: nn.Module, x_t: Tensor, t: Tensor | int, blocks: Sequence[int]
-) -> list[Tensor]:
+def block_outputs(unet: Any, x_t: Tensor, t: Tensor | int, blocks: Sequence[int]) -> list[Tensor]:
     """Return the activations of output blocks, in the order of `blocks`.
 
     The pass ends with the highest of them.
@@ -248,7 +246,7 @@ def block_outputs(
 
 
 def block_shapes(
-    unet: nn.Module | Mapping[str, Any], image_size: int, blocks: Sequence[int] | None = None
+    unet: Any, image_size: int, blocks: Sequence[int] | None = None
 ) -> dict[int, tuple[int, int, int]]:
     """Return (channels, height, width) of output blocks without computing or allocating anything.
 
@@ -259,9 +257,13 @@ def block_shapes(
     """
     config = dict(unet if isinstance(unet, Mapping) else unet.config)
     with torch.device('meta'):
-        model = build_unet(config).eval()
+        model: Any = build_unet(config).eval()
         image = torch.empty(1, model.config.in_channels, image_size, image_size)
         step = torch.zeros(1)
     blocks = list(range(num_blocks(model))) if blocks is None else list(blocks)
     outputs = block_outputs(model, image, step, blocks)
-    return {i: tuple(x.shape[1:]) for i, x in zip(blocks, outputs, strict=True)}
+    shapes = {}
+    for i, x in zip(blocks, outputs, strict=True):
+        channels, height, width = x.shape[1:]
+        shapes[i] = channels, height, width
+    return shapes

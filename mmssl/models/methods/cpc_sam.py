@@ -9,7 +9,7 @@ from torch import Tensor
 from mmssl.models.base.label_space import ExclusiveClasses
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 
@@ -56,7 +56,7 @@ class CPCSAM(SemiSegmentor):
         three_steps: bool = True,
         cross_weight: float = 0.4,
         prompt_weight: float = 0.05,
-        unsup_criterion: dict | None = None,
+        unsup_criterion: dict[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> None:
         options.setdefault(
@@ -96,7 +96,7 @@ class CPCSAM(SemiSegmentor):
         """Return the pairs (i, j) of a loss."""
         return [pair for number, pair in ROUNDS.items() if number in self.rounds(step)]
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled images too."""
         return {'u_w': batch['u_w']}, None
 
@@ -105,7 +105,8 @@ class CPCSAM(SemiSegmentor):
 
         They are named `coarse_<i>`, `optimal_<i>` and `random_<i>` for z_i, o_i and o'_i.
         """
-        student, found, x = self.students[name], {}, torch.cat(list(views.values()))
+        student: Any = self.students[name]
+        found, x = {}, torch.cat(list(views.values()))
         head, features = student.decode_head, student.extract_feat(x)
         if 0 in self.rounds(self.step):
             found['coarse_1'], found['coarse_2'] = head.forward_all(features)
@@ -115,10 +116,11 @@ class CPCSAM(SemiSegmentor):
             both = head.prompted(features, found[f'coarse_{j}'], i - 1)
             found[f'optimal_{i}'], found[f'random_{i}'] = both
         counts = [len(x) for x in views.values()]
-        parts = {key: self.to_label_size(name, z, x).split(counts) for key, z in found.items()}
+        sized = {key: self.to_label_size(name, z, x) for key, z in found.items()}
+        parts = {key: torch.split(z, counts) for key, z in sized.items()}
         return {view: {key: part[n] for key, part in parts.items()} for n, view in enumerate(views)}
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `sup_<student>` without prompts and `prompted_<i>_<student>` with them."""
         terms = {}
         for name, z in logits.items():
@@ -135,7 +137,7 @@ class CPCSAM(SemiSegmentor):
             )
         return terms
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `cross_<j>_<student>` of z_j, and `consistent_<i>_<student>` of o'_i."""
         terms = {}
         for name, z in logits.items():
@@ -153,12 +155,13 @@ class CPCSAM(SemiSegmentor):
     def pseudo_label(self, optimal: Tensor, random: Tensor) -> Tensor:
         """Return q (N, H, W), the class with the highest mean probability."""
         prob = [self.label_space.prob(logits.float()) for logits in (optimal, random)]
-        return self.label_space.decide(sum(prob) / 2)[1]
+        return self.label_space.decide((prob[0] + prob[1]) / 2)[1]
 
     @torch.no_grad()
-    def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
+    def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return q_1 and q_2 (N, H, W) of every student, for diagnosis."""
         maps = {}
+        student: Any
         for name, student in self.students.items():
             head, features = student.decode_head, student.extract_feat(inputs[name])
             for i, j in ROUNDS.values():

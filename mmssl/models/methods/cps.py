@@ -7,7 +7,7 @@ import torch
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.models.strategies.mixing import pairs, paste
 from mmssl.models.strategies.pseudo_label import learn_from_others
 from mmssl.registry import MODELS
@@ -53,13 +53,13 @@ class CPS(SemiSegmentor):
     """
 
     together = (('x_w', 'u_w'),)
-    cross_criterion: Mapping = dict(type='DiceCELoss', dice_weight=0)
+    cross_criterion: Mapping[str, Any] = dict(type='DiceCELoss', dice_weight=0)
 
     def __init__(
         self,
         *,
         cps_weight: float = 1.0,
-        unsup_criterion: dict | None = None,
+        unsup_criterion: dict[str, Any] | None = None,
         on_labelled: bool = False,
         cutmix: bool = False,
         **options: Unpack[Options],
@@ -74,7 +74,7 @@ class CPS(SemiSegmentor):
         self.unsup_criterion = MODELS.build(dict(unsup_criterion or self.cross_criterion))
         self.on_labelled, self.cutmix = on_labelled, cutmix
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled view, or where asked for its mixed pairs with their labels."""
         if not self.cutmix:
             return {'u_w': batch['u_w']}, {}
@@ -89,7 +89,7 @@ class CPS(SemiSegmentor):
             mixed[name] = paste(u, partner, self.inside(boxes, 'box', u.shape[-2:]))
         return {'u_m': mixed}, targets
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `cps_<student>`: the student on the labels of every other one."""
         view, harden = 'u_m' if self.cutmix else 'u_w', self.label_space.harden
         own, labels = {}, {}

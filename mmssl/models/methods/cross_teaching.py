@@ -1,6 +1,7 @@
 """Cross teaching: a convolutional network and a transformer teach each other."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from mmssl.models.methods.cps import CPS
 from mmssl.registry import MODELS
@@ -23,4 +24,4 @@ class CrossTeaching(CPS):
     `data_preprocessor.sizes` brings logits of another size to the label's.
     """
 
-    cross_criterion: Mapping = dict(type='DiceCELoss', ce_weight=0, eps=1e-5)
+    cross_criterion: Mapping[str, Any] = dict(type='DiceCELoss', ce_weight=0, eps=1e-5)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel
@@ -40,12 +41,12 @@ class DDPM(BaseModel):
 
     def __init__(
         self,
-        unet: dict,
+        unet: dict[str, Any],
         num_train_timesteps: int = 1000,
         input_range: Sequence[float] = (-1.0, 1.0),
         zero_init: bool = True,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         low, high = input_range
         if not low < high:
@@ -68,7 +69,7 @@ class DDPM(BaseModel):
         self.zero_init = zero_init
         self.schedule = noise_schedule(num_train_timesteps)
 
-    def check_data(self, metainfo: Mapping) -> None:
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
         """Accept any data set: masks are not looked at."""
 
     @torch.no_grad()
@@ -82,7 +83,9 @@ class DDPM(BaseModel):
         self.teachers['denoiser'].load_state_dict(denoiser.state_dict())
         self._is_init = True
 
-    def forward(self, inputs: dict, data_samples=None, mode: str = 'loss') -> dict[str, Tensor]:
+    def forward(
+        self, inputs: Mapping[str, Any], data_samples: Any = None, mode: str = 'loss'
+    ) -> dict[str, Tensor]:
         """Return the loss; a diffusion model has nothing to predict.
 
         Raises:
@@ -109,7 +112,7 @@ class DDPM(BaseModel):
         return dict(loss=nn.functional.mse_loss(eps_theta.float(), eps))
 
 
-def _last_layers(unet: nn.Module) -> list[nn.Module]:
+def _last_layers(unet: Any) -> list[Any]:
     """Return the layers that guided-diffusion starts at zero."""
     resnets = [m.conv2 for m in unet.modules() if hasattr(m, 'conv2')]
     attentions = [m.to_out[0] for m in unet.modules() if hasattr(m, 'to_out')]

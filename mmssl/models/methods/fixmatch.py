@@ -9,7 +9,7 @@ from torch import Tensor
 from mmssl.models.base.label_space import ExclusiveClasses
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.models.strategies.mixers import View
 from mmssl.registry import MIXERS, MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
@@ -51,8 +51,8 @@ class FixMatch(SemiSegmentor):
     def __init__(
         self,
         *,
-        threshold: dict | None = None,
-        mixer: dict | None = None,
+        threshold: dict[str, Any] | None = None,
+        mixer: dict[str, Any] | None = None,
         copy_paste: bool = False,
         **options: Unpack[Options],
     ) -> None:
@@ -68,9 +68,9 @@ class FixMatch(SemiSegmentor):
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
         self.mixer = MIXERS.build(mixer) if mixer else None
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, dict[str, tuple[Tensor, Tensor]]]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, dict[str, tuple[Tensor, Tensor]]]:
         """Show the strong view, mixed where asked for; without a teacher the weak one too."""
-        views: dict[str, dict[str, Tensor]] = {'x_w': {}, 'u_w': {}, 'u_s': {}}
+        views: Views = {'x_w': {}, 'u_w': {}, 'u_s': {}}
         targets = {}
         for name in self.students:
             views['x_w'][name], views['u_s'][name] = batch['x_w'][name], batch['u_s'][name]
@@ -87,7 +87,7 @@ class FixMatch(SemiSegmentor):
         return label, self.threshold(confidence).float()
 
     def mix(
-        self, name: str, batch: Batch, target: tuple[Tensor, Tensor], views: dict
+        self, name: str, batch: Batch, target: tuple[Tensor, Tensor], views: Views
     ) -> tuple[Tensor, Tensor]:
         """Put the mixed images of a student into `views` and return the mixed target."""
         if self.mixer is None:
@@ -100,7 +100,7 @@ class FixMatch(SemiSegmentor):
         views['x_w'][name], views['u_s'][name] = x.image, u.image
         return u.label, u.mask
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `unsup_<student>` on the strong view."""
         terms = {}
         for name, z in logits.items():
@@ -135,8 +135,8 @@ class FixMatchSSL4MIS(SemiSegmentor):
     def __init__(
         self,
         *,
-        threshold: dict | None = None,
-        negative: dict | None = None,
+        threshold: dict[str, Any] | None = None,
+        negative: dict[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
@@ -152,9 +152,9 @@ class FixMatchSSL4MIS(SemiSegmentor):
                 "exclusive classes: use label_space=dict(type='ExclusiveClasses')."
             )
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
-        self.negative = MODELS.build(negative) if negative else None
+        self.negative: Any = MODELS.build(negative) if negative else None
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, None]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, None]:
         """Show weak and strong views; those of the labelled images are for the negative term."""
         views = {'u_w': batch['u_w'], 'u_s': batch['u_s']}
         if self.negative is not None and 'x_s' in batch:  # nothing else looks at x_s
@@ -164,9 +164,10 @@ class FixMatchSSL4MIS(SemiSegmentor):
     def target(self, q: Tensor) -> Tensor:
         """Return the pseudo-label (N, H, W) of probabilities q, background where unsure."""
         confidence, label = self.label_space.decide(q)
-        return label * self.threshold(1 - q.amin(1) / confidence)
+        sure: Tensor = self.threshold(1 - q.amin(1) / confidence)
+        return label * sure
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `unsup_<student>` on the strong view, and `negative_<student>` where asked for."""
         terms = {}
         for name, z in logits.items():
@@ -185,4 +186,5 @@ class FixMatchSSL4MIS(SemiSegmentor):
             torch.cat([self.label_space.prob(logits[v]) for v in views])
             for views in zip(*pairs, strict=True)
         )
-        return self.negative(weak, strong)
+        term: Tensor = self.negative(weak, strong)
+        return term

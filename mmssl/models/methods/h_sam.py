@@ -8,7 +8,7 @@ from torch import Tensor
 from mmssl.models.base.label_space import ExclusiveClasses
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_nearest
@@ -50,12 +50,12 @@ class HSAM(SemiSegmentor):
         start: float = 0.6,
         decay: float = 0.99,
         epochs: int = 300,
-        sup_loss: dict | None = None,
         **options: Unpack[Options],
     ) -> None:
         weights = dict(ce_weight=1 - dice_weight, dice_weight=dice_weight)
-        sup_loss = sup_loss or dict(type='DiceCELoss', eps=1e-5, **weights)
-        super().__init__(sup_loss=sup_loss, **options)
+        if options.get('sup_loss') is None:
+            options['sup_loss'] = dict(type='DiceCELoss', eps=1e-5, **weights)
+        super().__init__(**options)
         self.start, self.decay, self.epochs = start, decay, epochs
         for name, student in self.students.items():
             if not hasattr(student.decode_head, 'forward_stages'):
@@ -73,20 +73,22 @@ class HSAM(SemiSegmentor):
     def fine_weight(self, step: Step) -> float:
         """Return the weight w of the second decoder's term."""
         epoch = step.iter // (step.max_iters / self.epochs)
-        return self.start ** (self.decay**epoch)
+        weight: float = self.start ** (self.decay**epoch)
+        return weight
 
     def forward_students(
         self, batch: Batch, views: Mapping[str, Mapping[str, Tensor]], step: Step
     ) -> dict[str, dict[str, Tensor]]:
         """Return the logits of both decoders on x_w; `ClassNoise` may ask for its classes."""
         logits = {}
+        student: Any
         for name, student in self.students.items():
             features = student.extract_feat(views['x_w'][name])
             coarse, fine = student.decode_head.forward_stages(features, batch['y'][name])
             logits[name] = {'coarse': coarse.float(), 'fine': fine.float()}
         return logits
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the weighted terms of both decoders, and `fine_weight`."""
         weight, terms, curves = self.fine_weight(step), {}, {}
         for name, z in logits.items():

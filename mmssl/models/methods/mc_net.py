@@ -1,13 +1,12 @@
 """MC-Net and MC-Net+: decoders that upsample differently follow each other, sharpened."""
 
-from collections.abc import Mapping
 from typing import Any, Unpack
 
 import torch
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.several_heads import SeveralHeads, mutual_distance
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses
 from mmssl.models.strategies.pseudo_label import sharpen_each
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
@@ -40,7 +39,7 @@ class MCNet(SeveralHeads):
         super().__init__(**options)
         self.temperature = temperature
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `mutual_<student>`, over labelled and unlabelled images."""
         terms = {}
         for name, views in logits.items():

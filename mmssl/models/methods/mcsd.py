@@ -1,12 +1,11 @@
 """MCSD: diffusion features and two strong views guide a U-Net."""
 
-from collections.abc import Mapping
 from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from mmssl.models.base.terms import Terms
+from mmssl.models.base.terms import Logits, Terms, Views
 from mmssl.models.methods.unimatch import UniMatch, UniMatchOptions
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
@@ -50,7 +49,7 @@ class MCSD(UniMatch):
     def __init__(
         self,
         *,
-        neck: dict | None = None,
+        neck: dict[str, Any] | None = None,
         image_level: bool = True,
         feature_student: str = 'feature_unet',
         label_features: bool = False,
@@ -68,7 +67,7 @@ class MCSD(UniMatch):
             )
         if not image_level:
             self.weights['image'] = 0.0
-        self.neck = MODELS.build(neck) if neck else None
+        self.neck: Any = MODELS.build(neck) if neck else None
         self.feature_student = feature_student
         if self.primary == feature_student:  # a written config has its keys in another order
             self.primary = self.image_students[0]
@@ -86,7 +85,7 @@ class MCSD(UniMatch):
         """Names of the students that see images: all but network B."""
         return [name for name in self.students if name != self.feature_student]
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the views of UniMatch to A, and the features to B."""
         views, partners = super().prepare(batch, step)
         views['x_w'] = {name: batch['x_w'][name] for name in self.image_students}
@@ -100,10 +99,12 @@ class MCSD(UniMatch):
         """Return the features of labelled (`x`) or unlabelled (`u`) weak views, (N, D, H, W)."""
         maps = batch.get(f'{kind}_maps')
         if maps is not None:
-            return self.neck.from_maps(maps[which], batch[f'{kind}_grid'][which])
-        return self.neck(batch[f'{kind}_w'][self.primary][which])
+            phi: Tensor = self.neck.from_maps(maps[which], batch[f'{kind}_grid'][which])
+        else:
+            phi = self.neck(batch[f'{kind}_w'][self.primary][which])
+        return phi
 
-    def feature_loss(self, name: str, logits: Mapping, target: tuple[Tensor, Tensor]) -> Terms:
+    def feature_loss(self, name: str, logits: Logits, target: tuple[Tensor, Tensor]) -> Terms:
         """Return B's term, which follows the primary network A, and A's with dropped channels."""
         terms = super().feature_loss(name, logits, target)
         if self.neck is not None and name == self.primary:
@@ -118,7 +119,7 @@ class MCSD(UniMatch):
         return [*asked, *super().outputs]
 
     @torch.no_grad()
-    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
+    def predict_logits(self, inputs: dict[str, Tensor], name: str, teacher: bool = False) -> Tensor:
         """Return scores of the classes (N, C, H, W), see `SemiSegmentor.predict_logits`."""
         if name not in (self.feature_student, 'mean'):
             return super().predict_logits(inputs, name, teacher)

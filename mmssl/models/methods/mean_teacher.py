@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses, split_curves
+from mmssl.models.base.terms import Logits, Losses, Views, split_curves
 from mmssl.models.strategies.uncertainty import add_noise
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
@@ -52,7 +52,7 @@ class MeanTeacher(SemiSegmentor):
     def __init__(
         self,
         *,
-        consistency: dict | None = None,
+        consistency: dict[str, Any] | None = None,
         noise_std: float = 0.1,
         noise_limit: float = 0.2,
         start: int = 0,
@@ -66,7 +66,7 @@ class MeanTeacher(SemiSegmentor):
         self.noise = dict(std=noise_std, limit=noise_limit)
         self.start = start
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled images too."""
         return {'u_w': batch['u_w']}, None
 
@@ -74,7 +74,7 @@ class MeanTeacher(SemiSegmentor):
         """Return the teacher's probabilities (N, C, H, W) on images with new noise."""
         return self.teacher_prob(name, add_noise(x, **self.noise))
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `consistency_<student>`, 0 before `start`."""
         terms, curves, begun = {}, {}, float(step.iter >= self.start)
         for name, z in logits.items():
@@ -83,7 +83,9 @@ class MeanTeacher(SemiSegmentor):
             terms.update({key: begun * value for key, value in term.items()})
         return terms, curves
 
-    def consistency_terms(self, name: str, logits: Mapping, batch: Batch, step: Step) -> Losses:
+    def consistency_terms(
+        self, name: str, logits: Mapping[str, Any], batch: Batch, step: Step
+    ) -> Losses:
         """Return the distance of a student's probabilities to its teacher's."""
         p = self.label_space.prob(logits['u_w'])
         distance = self.consistency(p, self.noisy_teacher(name, batch['u_w'][name]))

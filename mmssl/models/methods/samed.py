@@ -36,11 +36,11 @@ class SAMed(SemiSegmentor):
         self,
         *,
         dice_weight: float = 0.8,
-        sup_loss: dict | None = None,
         **options: Unpack[Options],
     ) -> None:
         if not 0 <= dice_weight <= 1:
             raise ValueError(f'dice_weight must be between 0 and 1, got {dice_weight}')
         weights = dict(ce_weight=1 - dice_weight, dice_weight=dice_weight)
-        sup_loss = sup_loss or dict(type='DiceCELoss', eps=1e-5, **weights)
-        super().__init__(sup_loss=sup_loss, **options)
+        if options.get('sup_loss') is None:
+            options['sup_loss'] = dict(type='DiceCELoss', eps=1e-5, **weights)
+        super().__init__(**options)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses, split_curves
+from mmssl.models.base.terms import Logits, Losses, Views, split_curves
 from mmssl.models.losses.consistency import edge_distance
 from mmssl.models.strategies.contrastive import (
     class_contrast,
@@ -60,7 +60,7 @@ class SCSSL(SemiSegmentor):
         self,
         *,
         channels: int = 16,
-        norm_cfg: dict | None = None,
+        norm_cfg: dict[str, Any] | None = None,
         structure_weight: float = 1.0,
         contrast_weight: float = 0.1,
         temperature: float = 0.1,
@@ -71,7 +71,8 @@ class SCSSL(SemiSegmentor):
         if len(self.students) != 2:
             raise ValueError(f'SCSSL needs two students, found {list(self.students)}')
         self.order = sorted(self.students)  # a written config has its keys in another order
-        out = self.students[self.primary].out_channels
+        primary: Any = self.students[self.primary]
+        out: int = primary.out_channels
         norm = dict(norm_cfg=norm_cfg or dict(type='BN'))
         self.corrector = nn.Sequential(
             ConvModule(2 * out, channels, 3, padding=1, **norm),
@@ -89,7 +90,7 @@ class SCSSL(SemiSegmentor):
         self.structure_weight, self.contrast_weight = structure_weight, contrast_weight
         self.temperature = temperature
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled images too."""
         return {'u_w': batch['u_w']}, None
 
@@ -103,16 +104,17 @@ class SCSSL(SemiSegmentor):
         """Return the logits of g on those of the students in `order`, which get no gradient."""
         size = logits[0].shape[-2:]
         probs = [resize_bilinear(self.label_space.prob(z.detach()), size) for z in logits]
-        return self.corrector(torch.cat(probs, 1)).float()
+        z: Tensor = self.corrector(torch.cat(probs, 1))
+        return z.float()
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the supervised terms of both students and of g."""
         z = self.correct([logits[name]['x_w'] for name in self.order])
         y = self.label_space.encode(batch['y'][self.order[0]])
         terms, curves = split_curves(super().sup_loss(batch, logits, targets, step))
         return {**terms, 'sup_corrector': self.criterion(z, y)}, curves
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `cross_`, `structure_` and `contrast_<student>`."""
         with torch.no_grad():
             z = self.correct([logits[name]['u_w'] for name in self.order])
@@ -138,7 +140,7 @@ class SCSSL(SemiSegmentor):
         return ['corrected', *super().outputs]
 
     @torch.no_grad()
-    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> Tensor:
+    def predict_logits(self, inputs: dict[str, Tensor], name: str, teacher: bool = False) -> Tensor:
         """Return scores of the classes (N, C, H, W); `corrected` are those of g."""
         if name != 'corrected':
             return super().predict_logits(inputs, name, teacher)

@@ -1,6 +1,5 @@
 """SymGD: copy-paste both ways, and two pseudo-labels that must agree."""
 
-from collections.abc import Mapping
 from typing import Any, Unpack
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.models.strategies.frequency import mix_amplitude
 from mmssl.models.strategies.mixing import paste, repeat_to
 from mmssl.registry import MODELS, THRESHOLDS
@@ -47,7 +46,7 @@ class SymGD(SemiSegmentor):
     def __init__(
         self,
         *,
-        threshold: dict | None = None,
+        threshold: dict[str, Any] | None = None,
         amplitude: float | None = 0.01,
         **options: Unpack[Options],
     ) -> None:
@@ -57,7 +56,7 @@ class SymGD(SemiSegmentor):
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
         self.amplitude = amplitude
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the intermediate images ul and lu, and the strong view."""
         views = {'ul': {}, 'lu': {}, 'u_s': batch['u_s']}
         taught, curves = {}, {}
@@ -123,9 +122,10 @@ class SymGD(SemiSegmentor):
         of = self.data_preprocessor
         grey, style = (of.grey(name, z.float()) for z in (x, u_w))
         mixed = mix_amplitude(grey, style, self.amplitude, degree)
-        return of.scaled(name, mixed.clamp(0, 255))
+        changed: Tensor = of.scaled(name, mixed.clamp(0, 255))
+        return changed
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `ul_<student>`, `lu_<student>` and `direct_<student>`, the latter with lambda."""
         taught, curves = targets
         weights = {'ul': 1.0, 'lu': 1.0, 'u_s': self.ramp(step.iter, step.max_iters)}

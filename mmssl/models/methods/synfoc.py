@@ -1,6 +1,6 @@
 """SynFoC: a foundation model and a conventional one teach each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from mmssl.models.base.label_space import OverlappingParts
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Curves, Losses
+from mmssl.models.base.terms import Curves, Logits, Losses, Views
 from mmssl.models.strategies.mixing import box_mask, paste
 from mmssl.models.strategies.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
@@ -53,9 +53,9 @@ class SynFoC(SemiSegmentor):
         *,
         foundation: str = 'sam',
         conventional: str = 'unet',
-        threshold: dict | None = None,
-        ensemble: dict | None = None,
-        consistency: dict | None = None,
+        threshold: dict[str, Any] | None = None,
+        ensemble: dict[str, Any] | None = None,
+        consistency: dict[str, Any] | None = None,
         smooth: float = 1.0,
         **options: Unpack[Options],
     ) -> None:
@@ -75,7 +75,7 @@ class SynFoC(SemiSegmentor):
                 f"dict(type='CDCRLoss', activation='{fitting}')"
             )
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show u_c, and teach each student its label and mask (N, H, W) there."""
         lessons, curves = self.lessons(batch['u_w'])
         taught, u_c = {}, {}
@@ -110,7 +110,7 @@ class SynFoC(SemiSegmentor):
         return lessons, {key: value.mean() for key, value in curves.items()}
 
     @torch.no_grad()
-    def teach(self, u_w: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict, dict]:
+    def teach(self, u_w: dict[str, Tensor]) -> tuple[Tensor, Tensor, Curves, Curves]:
         """Return both teachers' probabilities, and for each image alpha and the confidences."""
         q_f = self.teacher_prob(self.foundation, u_w[self.foundation])
         q_c = self.teacher_prob(self.conventional, u_w[self.conventional])
@@ -128,7 +128,7 @@ class SynFoC(SemiSegmentor):
         """Return which pixels belong to each part, boolean (K, N, H, W)."""
         return self.label_space.members(self.label_space.decide(prob)[1])
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `unsup_<student>` of both students, `consistent` and `discrepant`."""
         taught, curves = targets
         u_c = {name: z['u_c'] for name, z in logits.items()}
@@ -139,7 +139,7 @@ class SynFoC(SemiSegmentor):
             terms.update(self.consistency(u_c[self.foundation], u_c[self.conventional]))
         return terms, curves
 
-    def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
+    def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of teachers and ensemble, and the confidences (N,)."""
         q_f, q_c, alphas, confidences = self.teach(inputs)
         q_f, alpha = resize_bilinear(q_f, q_c.shape[-2:]), alphas[self.conventional]

@@ -1,7 +1,7 @@
 """UA-MT: a mean teacher that is followed where it is sure."""
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import Any, Unpack
 
 from mmssl.models.base.label_space import OverlappingParts
 from mmssl.models.base.terms import Losses
@@ -42,7 +42,7 @@ class UAMT(MeanTeacher):
         *,
         samples: int = 8,
         repeat: int = 2,
-        threshold: dict | None = None,
+        threshold: dict[str, Any] | None = None,
         **options: Unpack[MeanTeacherOptions],
     ) -> None:
         options.setdefault('consistency', dict(type='MSEConsistencyLoss', channels=2))
@@ -52,7 +52,9 @@ class UAMT(MeanTeacher):
         parts = isinstance(self.label_space, OverlappingParts)
         self.uncertainty = entropy_of_parts if parts else entropy
 
-    def consistency_terms(self, name: str, logits: Mapping, batch: Batch, step: Step) -> Losses:
+    def consistency_terms(
+        self, name: str, logits: Mapping[str, Any], batch: Batch, step: Step
+    ) -> Losses:
         """Return the distance to the teacher over the pixels of which it is sure."""
         p, u_w = self.label_space.prob(logits['u_w']), batch['u_w'][name]
         target = self.noisy_teacher(name, u_w)

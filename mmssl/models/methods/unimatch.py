@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses, Terms, split_curves
+from mmssl.models.base.terms import Logits, Losses, Terms, Views, split_curves
 from mmssl.models.strategies.mixing import pairs, paste
 from mmssl.registry import MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
@@ -59,8 +59,8 @@ class UniMatch(SemiSegmentor):
     def __init__(
         self,
         *,
-        threshold: dict | None = None,
-        unsup_criterion: dict | None = None,
+        threshold: dict[str, Any] | None = None,
+        unsup_criterion: dict[str, Any] | None = None,
         weights: Mapping[str, float] | None = None,
         feature_dropout: float | None = 0.5,
         **options: Unpack[Options],
@@ -77,7 +77,7 @@ class UniMatch(SemiSegmentor):
         self.weights.update(weights or {})
         self.feature_dropout = feature_dropout
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, dict[str, tuple[Tensor, Tensor]]]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, dict[str, tuple[Tensor, Tensor]]]:
         """Show the weak view of u and its strong views with boxes of u' in them.
 
         The targets are confidence and label of u', from which a box of both is cut later.
@@ -114,20 +114,21 @@ class UniMatch(SemiSegmentor):
         weak = {view: views[view] for view in ('x_w', 'u_w')}
         strong = {view: x for view, x in views.items() if view not in weak}
         x = torch.cat(list(weak.values()))
-        features = self.students[name].extract_feat(x)
+        student: Any = self.students[name]
+        features = student.extract_feat(x)
         dropped = [torch.cat([f, F.dropout2d(f, self.feature_dropout)]) for f in features]
-        joint = self.to_label_size(name, self.students[name].decode_head(dropped), x)
+        joint = self.to_label_size(name, student.decode_head(dropped), x)
         n_x, n_u = len(weak['x_w']), len(weak['u_w'])
-        x_w, u_w, _, u_f = joint.split([n_x, n_u, n_x, n_u])
+        x_w, u_w, _, u_f = torch.split(joint, [n_x, n_u, n_x, n_u])
         logits = super().forward_views(name, strong) if strong else {}
         return {'x_w': x_w, 'u_w': u_w, 'u_f': u_f, **logits}
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the weighted supervised terms."""
         terms, curves = split_curves(super().sup_loss(batch, logits, targets, step))
         return {key: self.weights['sup'] * term for key, term in terms.items()}, curves
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the weighted terms of the strong views and of the feature stream."""
         terms, curves = {}, {}
         for name in self.image_students:
@@ -146,13 +147,13 @@ class UniMatch(SemiSegmentor):
             terms.update(self.feature_loss(name, logits, own))
         return terms, curves
 
-    def feature_loss(self, name: str, logits: Mapping, target: tuple[Tensor, Tensor]) -> Terms:
+    def feature_loss(self, name: str, logits: Logits, target: tuple[Tensor, Tensor]) -> Terms:
         """Return the term of the feature stream that follows the weak view's label and mask."""
         if 'u_f' not in logits[name]:
             return {}
         term = self.unsup_criterion(logits[name]['u_f'], *target)
         return {f'feature_{name}': self.weights['feature'] * term}
 
-    def pseudo_labels(self, inputs: dict) -> dict[str, Tensor]:
+    def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of every student, for diagnosis."""
         return {name: self.predict_logits(inputs, name).argmax(1) for name in self.image_students}

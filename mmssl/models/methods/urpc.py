@@ -1,14 +1,13 @@
 """URPC: predictions at several scales follow their mean where they agree with it."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmssl.models.base.several_heads import SeveralHeads
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 from mmssl.utils.dist import sum_over_ranks
@@ -33,7 +32,7 @@ class URPC(SeveralHeads):
     or a segmentor's auxiliary heads. The first head predicts. No teacher.
     """
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `pyramid_<student>`."""
         return {f'pyramid_{name}': self.consistency(z['u_w']) for name, z in logits.items()}
 
@@ -47,5 +46,5 @@ class URPC(SeveralHeads):
         means = [(weight * square).mean((1, 2, 3, 4)), weight.mean((1, 2, 3, 4))]
         means.append(torch.ones_like(means[0]))  # counts the ranks
         error, total, ranks = sum_over_ranks(torch.stack(means))
-        rectified = (error / ranks) / (total / ranks + 1e-8)
+        rectified: Tensor = (error / ranks) / (total / ranks + 1e-8)
         return rectified.mean() + distance.mean()

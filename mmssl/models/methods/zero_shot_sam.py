@@ -2,11 +2,12 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmssl.models.base.label_space import OverlappingParts
 from mmssl.models.sam.connected import largest_component_masks
@@ -63,23 +64,23 @@ class ZeroShotSAM(BaseModel):
 
     step = Step()
     phases = 1
-    students: Mapping = {}
-    teachers: Mapping = {}
+    students: Mapping[str, nn.Module] = {}
+    teachers: Mapping[str, nn.Module] = {}
     outputs: Sequence[str] = ('sam',)
 
     def __init__(
         self,
-        sam: dict,
+        sam: dict[str, Any],
         parts: Sequence[Sequence[int]] = ((1,),),
         prompt: str = 'box',
         margin: int = 0,
         num_points: int = 1,
-        source: str | Mapping = 'truth',
+        source: str | Mapping[str, Any] = 'truth',
         largest_component: bool = False,
         keep_ratio: bool = False,
         seed: int = 0,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         if prompt not in ('box', 'point'):
@@ -93,7 +94,8 @@ class ZeroShotSAM(BaseModel):
         self.sam = MODELS.build(sam)
         self.label_space = OverlappingParts(parts, len(parts))
         self.prompt, self.margin, self.num_points = prompt, margin, num_points
-        self.source, self._source_model = source, None
+        self.source: Any = source
+        self._source_model: Any = None
         self.largest_component, self.keep_ratio, self.seed = largest_component, keep_ratio, seed
 
     def init_weights(self) -> None:
@@ -101,11 +103,13 @@ class ZeroShotSAM(BaseModel):
         self.sam.init_weights()
         self._is_init = True
 
-    def check_data(self, metainfo: Mapping) -> None:
+    def check_data(self, metainfo: Mapping[str, Any]) -> None:
         """Compare the classes with those of a data set; the parts are those to ask SAM for."""
         self.label_space.meet(metainfo, compare_parts=False)
 
-    def forward(self, inputs: Sequence[Tensor], data_samples=None, mode: str = 'predict') -> list:
+    def forward(
+        self, inputs: Sequence[Tensor], data_samples: Any = None, mode: str = 'predict'
+    ) -> list[Any]:
         """Return predictions; there is no other mode."""
         if mode != 'predict':
             raise ValueError(
@@ -115,7 +119,7 @@ class ZeroShotSAM(BaseModel):
         return self.predict(inputs, data_samples)
 
     @torch.no_grad()
-    def predict(self, inputs: Sequence[Tensor], data_samples: Sequence) -> list:
+    def predict(self, inputs: Sequence[Tensor], data_samples: Sequence[Any]) -> list[Any]:
         """Add `pred_sam` and `pred_sem_seg`, class ids at the truth's size, to the samples.
 
         Args:
@@ -146,7 +150,7 @@ class ZeroShotSAM(BaseModel):
             sample.set_metainfo({'students': list(self.outputs)})
         return list(data_samples)
 
-    def source_masks(self, inputs: Sequence[Tensor], data_samples: Sequence) -> list[Tensor]:
+    def source_masks(self, inputs: Sequence[Tensor], data_samples: Sequence[Any]) -> list[Tensor]:
         """Return the parts (K, h, w) of each image that prompts are made of."""
         if self.source == 'truth':
             for sample in data_samples:
@@ -165,14 +169,15 @@ class ZeroShotSAM(BaseModel):
         ]
         return [largest_component_masks(m) for m in masks] if self.largest_component else masks
 
-    def ask_source(self, inputs: Sequence[Tensor]) -> list:
+    def ask_source(self, inputs: Sequence[Tensor]) -> list[Any]:
         """Return what the other model predicts for images (C, H, W)."""
         if self._source_model is None:
             device = self.label_space.table.device
             self._source_model = MODELS.build(dict(self.source, type='OtherModel', device=device))
-        return self._source_model(inputs)
+        found: list[Any] = self._source_model(inputs)
+        return found
 
-    def ask(self, masks: Tensor, size: tuple[int, int], sample) -> tuple[Tensor, Tensor]:
+    def ask(self, masks: Tensor, size: tuple[int, int], sample: Any) -> tuple[Tensor, Tensor]:
         """Return what to ask of the parts (K, h, w) of an image, and which parts there are (K,).
 
         It is a box (K, 4) or points (K, P, 2) in pixels of the image of `size` that SAM sees.

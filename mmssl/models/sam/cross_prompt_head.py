@@ -1,6 +1,7 @@
 """Two SAM mask decoders that prompt each other with points, as in CPC-SAM."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -120,10 +121,11 @@ class CrossPromptHead(SAMMaskHead):
         """
         embedding, decoder = self._transform_inputs(inputs), self.decoders[which]
         optimal, random, labels = self.make_points(coarse)
-        return tuple(
+        of_optimal, of_random = (
             self.decode(embedding, self.embed_points(xy, labels), decoder=decoder)
             for xy in (optimal, random)
         )
+        return of_optimal, of_random
 
     @torch.no_grad()
     def make_points(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -174,7 +176,7 @@ class CrossPromptHead(SAMMaskHead):
         return torch.cat([points, pad], 1)
 
 
-def _scale_up(decoder: nn.Module, channels: int, times: int) -> None:
+def _scale_up(decoder: Any, channels: int, times: int) -> None:
     """Let a mask decoder scale the embedding up by a power of two, at least 4 (SAM's own)."""
     from segment_anything.modeling.common import LayerNorm2d
     from segment_anything.modeling.mask_decoder import MLP

@@ -16,7 +16,9 @@ class TrunkIdentity(nn.Module):
     this module as they share the trunk.
     """
 
-    def __init__(self):
+    trunk_fingerprint: Tensor
+
+    def __init__(self) -> None:
         super().__init__()
         self.raw = bytes([UNKNOWN]) * 33  # the buffer's value, so that nobody reads a device
         self.register_buffer('trunk_fingerprint', torch.zeros(33, dtype=torch.uint8))

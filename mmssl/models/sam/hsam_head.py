@@ -1,7 +1,7 @@
 """H-SAM's two decoders: SAM's own, and a second one that its mask guides."""
 
 from collections.abc import Mapping
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -175,9 +175,19 @@ class HSAMHead(SAMMaskHead):
         return logits, tokens, image, features
 
     def decode(
-        self, embedding: Tensor, sparse: Tensor | None = None, dense: Tensor | None = None
+        self,
+        embedding: Tensor,
+        sparse: Tensor | None = None,
+        dense: Tensor | None = None,
+        decoder: Any = None,
     ) -> Tensor:
-        """Return the first decoder's logits with prompts, as `SAMMaskHead.decode`."""
+        """Return the first decoder's logits with prompts, as `SAMMaskHead.decode`.
+
+        Raises:
+            ValueError: another decoder is asked for.
+        """
+        if decoder is not None:
+            raise ValueError('HSAMHead decodes with its own first decoder: leave decoder out')
         return self.decode_coarse(*self.with_position(embedding, dense), sparse)[0]
 
     def noisy(self, embedding: Tensor) -> Tensor:

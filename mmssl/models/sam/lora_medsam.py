@@ -194,6 +194,7 @@ class LoRAMedSAM(BaseModule):
             seed = int.from_bytes(raw[1:], 'little')
             fill(self.trunk, random_tensors(self.trunk, seed), 'the random trunk')
         else:
+            assert self.checkpoint is not None  # or the fingerprint would be a seed's
             path = find_weights(self.checkpoint)
             fill(self.trunk, self._trunk_tensors(load_tensors(path)), Path(path).name)
         self.identity.set(raw)
@@ -277,7 +278,7 @@ def _check_options(img_size, rank, targets, in_channels, attention) -> None:
 def _add_adapters(trunk, rank, targets, lora_blocks) -> None:
     """Put LoRA layers around the chosen projections of the chosen attention blocks."""
     blocks = [name for name, _ in trunk.named_modules() if name.endswith('.attn')]
-    indices = range(len(blocks))
+    indices: Sequence[int] = range(len(blocks))
     if lora_blocks != 'all':
         asked = indices[-lora_blocks:] if isinstance(lora_blocks, int) else lora_blocks
         chosen = [index for index in asked if index in indices]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +93,8 @@ class ClassNoise(nn.Module):
         ValueError: an option has another value, or the table is empty.
     """
 
+    stds: Tensor
+
     def __init__(
         self,
         stds: Sequence[float] = STDS,
@@ -129,7 +132,7 @@ class ClassNoise(nn.Module):
         std = self.std_of(classes, maps.shape[1]).to(maps)
         return maps + total / count + std[:, None] * torch.randn_like(maps)
 
-    def at_grid(self, label: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    def at_grid(self, label: Tensor, shape: Sequence[int]) -> Tensor:
         """Return a label (N, H, W) at the shape (N, h, w)."""
         if self.resize == 'nearest':
             return resize_nearest(label, tuple(shape[1:]))
@@ -222,7 +225,7 @@ def mask_logits(mlps: nn.ModuleList, tokens: Tensor, image: Tensor) -> Tensor:
 
 
 def two_way(
-    transformer: nn.Module,
+    transformer: Any,
     image: Tensor,
     position: Tensor,
     tokens: Tensor,
@@ -258,7 +261,7 @@ def two_way(
 
 
 def two_way_block(
-    layer: nn.Module,
+    layer: Any,
     queries: Tensor,
     keys: Tensor,
     query_pe: Tensor,
@@ -287,7 +290,7 @@ def two_way_block(
 
 
 def attend(
-    attention: nn.Module, q: Tensor, k: Tensor, v: Tensor, factors: Tensor | None = None
+    attention: Any, q: Tensor, k: Tensor, v: Tensor, factors: Tensor | None = None
 ) -> Tensor:
     """Attend with weights `softmax(q k^T / sqrt(c))`, times `factors`, not normalised again.
 

@@ -1,5 +1,7 @@
 """A frozen SAM, MedSAM or LiteMedSAM that answers points and boxes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -64,6 +66,11 @@ class PromptedSAM(LoRAMedSAM):
         head = SAMMaskHead(MASK_TOKENS, arch, img_size, checkpoint=None)
         self.trunk.add_module('head', head.requires_grad_(False).eval())
 
+    @property
+    def head(self) -> Any:
+        """The frozen prompt encoder and decoder, a `SAMMaskHead` inside the trunk."""
+        return self.trunk.head
+
     def _trunk_tensors(self, source: dict[str, Tensor]) -> dict[str, Tensor]:
         head = {
             f'head.{name}': value
@@ -108,21 +115,20 @@ class PromptedSAM(LoRAMedSAM):
         Raises:
             ValueError: there is neither a point nor a box.
         """
-        if points is None and boxes is None:
+        given = boxes if points is None else points[1]
+        if given is None:
             raise ValueError('PromptedSAM.masks needs points or boxes, got neither')
-        n, k = (boxes if points is None else points[1]).shape[:2]
+        n, k = given.shape[:2]
         sparse = self._embed_prompts(points, boxes).flatten(0, 1)
         images = embedding[:, None].expand(n, k, -1, -1, -1).flatten(0, 1)
-        dense = (
-            None
-            if masks is None
-            else self.trunk.head.prompt_encoder.mask_downscaling(masks.flatten(0, 1)[:, None])
-        )
-        return self.trunk.head.decode(images, sparse, dense)[:, 0].unflatten(0, (n, k))
+        dense = None
+        if masks is not None:
+            dense = self.head.prompt_encoder.mask_downscaling(masks.flatten(0, 1)[:, None])
+        return self.head.decode(images, sparse, dense)[:, 0].unflatten(0, (n, k))
 
     def _embed_prompts(self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> Tensor:
         """Return SAM's embeddings of prompts, (N, K, tokens, 256), without a look at a value."""
-        encoder, tokens = self.trunk.head.prompt_encoder, []
+        encoder, tokens = self.head.prompt_encoder, []
         outside, inside, *corners = (e.weight[0] for e in encoder.point_embeddings)
         if points is not None:
             xy, labels = points
@@ -142,7 +148,7 @@ class PromptedSAM(LoRAMedSAM):
 
         It has no matrix product, so that coordinates are never rounded to reduced precision.
         """
-        rows = self.trunk.head.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+        rows = self.head.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
         x, y = ((xy.float() + 0.5) * (2 / self.img_size) - 1).unsqueeze(-2).unbind(-1)
         angle = 2 * torch.pi * (x * rows[0] + y * rows[1])
         return torch.cat([angle.sin(), angle.cos()], -1)
@@ -171,7 +177,8 @@ def fit_image(x: Tensor, side: int, keep_ratio: bool = False) -> tuple[Tensor, t
     height, width = x.shape[-2:]
     size = (side, side)
     if keep_ratio:
-        size = tuple(max(1, round(n * side / max(height, width))) for n in (height, width))
+        longer = max(height, width)
+        size = (max(1, round(height * side / longer)), max(1, round(width * side / longer)))
     x = x[None].float()
     if size != (height, width):
         x = nn.functional.interpolate(x, size, mode='bicubic', antialias=True)

@@ -4,6 +4,8 @@ Nothing here loops over pixels, reads a value back to the host or needs a mask t
 Leading dimensions are free: every picture (H, W) is treated by itself.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -123,7 +125,7 @@ def mask_boxes(masks: Tensor, margin: int | Tensor = 0) -> tuple[Tensor, Tensor]
 
 
 def scale_boxes(
-    boxes: Tensor, size: tuple[int, int], new_size: tuple[int, int], margin: int = 0
+    boxes: Tensor, size: Sequence[int], new_size: Sequence[int], margin: int = 0
 ) -> Tensor:
     """Take boxes from a picture to a larger or smaller form of it.
 
@@ -148,7 +150,7 @@ def scale_boxes(
     return _clip(torch.cat(corners, -1), new_size)
 
 
-def scale_points(xy: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
+def scale_points(xy: Tensor, size: Sequence[int], new_size: Sequence[int]) -> Tensor:
     """Take points (..., 2) to another form of their picture, centres of pixels to centres.
 
     Example:
@@ -158,7 +160,7 @@ def scale_points(xy: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -
     return _stretch(xy + 0.5, size, new_size) - 0.5
 
 
-def _stretch(xy: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Tensor:
+def _stretch(xy: Tensor, size: Sequence[int], new_size: Sequence[int]) -> Tensor:
     """Return x and y (..., 2) times how much wider and higher a picture becomes.
 
     The factors stay numbers: a tensor made of them would have to be copied to the device.
@@ -167,7 +169,7 @@ def _stretch(xy: Tensor, size: tuple[int, int], new_size: tuple[int, int]) -> Te
     return torch.stack([x * (new_size[1] / size[1]), y * (new_size[0] / size[0])], -1)
 
 
-def _clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def _clip(boxes: Tensor, size: Sequence[int]) -> Tensor:
     height, width = size
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
     return torch.stack([x, y], -1).flatten(-2)

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 import torch
 from mmengine.logging import print_log
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmssl.models.sam.adapters import add_adapters
 from mmssl.models.sam.frozen_trunk import is_adapter
@@ -102,17 +102,18 @@ class SAMMaskHead(BaseDecodeHead):
         already = self.is_init
         super().init_weights()
         if self.checkpoint is not None and not already:
-            self._load_published()
+            self._load_published(self.checkpoint)
 
     @torch.no_grad()
-    def _load_published(self) -> None:
-        path = find_weights(self.checkpoint)
+    def _load_published(self, checkpoint: str) -> None:
+        path = find_weights(checkpoint)
         source = load_tensors(path)
         kept = []
         state = self.state_dict(keep_vars=True)
         state = {name: value for name, value in state.items() if not is_adapter(name)}
         for name, value in state.items():
-            found = source.get(self.published_name(name))
+            published = self.published_name(name)
+            found = None if published is None else source.get(published)
             if found is None or found.shape != value.shape:
                 kept.append(name)
             else:
@@ -146,7 +147,7 @@ class SAMMaskHead(BaseDecodeHead):
         embedding: Tensor,
         sparse: Tensor | None = None,
         dense: Tensor | None = None,
-        decoder: nn.Module | None = None,
+        decoder: Any = None,
     ) -> Tensor:
         """Return the logits of all mask tokens, image i with prompts i.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,9 @@ class RelativePosition(nn.Module):
         size: (height, width) of the token grid or window the attention runs over.
         head_dim: channels of one head.
     """
+
+    h_index: Tensor
+    w_index: Tensor
 
     def __init__(self, size: tuple[int, int], head_dim: int):
         super().__init__()
@@ -160,7 +164,7 @@ def build_vit(arch: str | dict, img_size: int, attention: str) -> nn.Module:
     return trunk
 
 
-def vit_forward(trunk: nn.Module, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+def vit_forward(trunk: Any, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
     """Return the embedding (N, 256, S/16, S/16) of images (N, 3, S, S).
 
     Args:
@@ -174,7 +178,7 @@ def vit_forward(trunk: nn.Module, x: Tensor, run: Callable[[nn.Module, Tensor], 
     return trunk.neck(x.permute(0, 3, 1, 2))
 
 
-def vit_tensors(tensors: dict[str, Tensor], trunk: nn.Module) -> dict[str, Tensor]:
+def vit_tensors(tensors: dict[str, Tensor], trunk: Any) -> dict[str, Tensor]:
     """Turn a SAM image encoder's tensors into those of `trunk`.
 
     The fused qkv is cut into thirds; the position table and, in global blocks, the relative

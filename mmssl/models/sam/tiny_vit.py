@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,18 +19,20 @@ class AttentionBias(nn.Module):
     at every size.
     """
 
+    index: Tensor
+
     def __init__(self, num_heads: int, window: int):
         super().__init__()
         points = list(itertools.product(range(window), repeat=2))
-        offsets = {}
+        offsets: dict[tuple[int, int], int] = {}
         index = [
             offsets.setdefault((abs(a[0] - b[0]), abs(a[1] - b[1])), len(offsets))
             for a in points
             for b in points
         ]
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, len(offsets)))
-        index = torch.tensor(index).view(len(points), len(points))
-        self.register_buffer('index', index, persistent=False)
+        square = torch.tensor(index).view(len(points), len(points))
+        self.register_buffer('index', square, persistent=False)
 
     def forward(self) -> Tensor:
         """Return the biases, (heads, window**2, window**2)."""
@@ -106,9 +109,7 @@ def build_tiny_vit(img_size: int, attention: str) -> nn.Module:
     return trunk.to(device)
 
 
-def tiny_vit_forward(
-    trunk: nn.Module, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]
-) -> Tensor:
+def tiny_vit_forward(trunk: Any, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
     """Return the embedding (N, 256, S/4, S/4) of images (N, 3, S, S).
 
     Args:

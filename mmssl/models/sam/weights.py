@@ -208,7 +208,7 @@ def fingerprint(kind: int, value: str | int) -> bytes:
         value: the file's SHA-256 in hexadecimal, or the seed of a random trunk.
     """
     if kind == FILE:
-        return bytes([FILE]) + bytes.fromhex(value)
+        return bytes([FILE]) + bytes.fromhex(str(value))
     return bytes([SEED]) + int(value).to_bytes(32, 'little')
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,7 +23,7 @@ def record_input(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def last_convolution(name: str, student: nn.Module) -> nn.Module:
+def last_convolution(name: str, student: Any) -> nn.Conv2d:
     """Return the last convolution of a segmentor, which sees its features.
 
     Raises:
@@ -34,7 +35,8 @@ def last_convolution(name: str, student: nn.Module) -> nn.Module:
             f'The features are read before conv_seg, but the decode head of student "{name}" '
             f'({type(head).__name__}) has none: choose another head'
         )
-    return head.conv_seg
+    last: nn.Conv2d = head.conv_seg
+    return last
 
 
 def pixel_rows(x: Tensor) -> Tensor:
@@ -72,6 +74,8 @@ class RowNorm(nn.Module):
     """
 
     over_ranks = {'running_mean': 'mean', 'running_var': 'mean'}
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
@@ -122,7 +126,8 @@ class RowMLP(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, running: bool = False) -> Tensor:
         """Return rows (P, out_channels); the arguments are those of `RowNorm`."""
         x = self.norm(self.first(x), mask, running)
-        return self.last(F.leaky_relu(x, self.slope)).float()
+        y: Tensor = self.last(F.leaky_relu(x, self.slope))
+        return y.float()
 
 
 class PixelContrast(nn.Module):
@@ -152,6 +157,8 @@ class PixelContrast(nn.Module):
     """
 
     over_ranks = {'memory': 'equal', 'filled': 'equal'}
+    memory: Tensor
+    filled: Tensor
 
     def __init__(
         self,
@@ -211,7 +218,7 @@ class PixelContrast(nn.Module):
     def forward(self, features: Tensor, label: Tensor) -> Tensor:
         """Return the loss of features (P, in_channels) with these classes (P,), a scalar."""
         q = self.predict(self.project(features))
-        unit, loss = F.normalize(q, dim=1), 0.0
+        unit, loss = F.normalize(q, dim=1), q.new_zeros(())
         for i, score in enumerate(self.scores):
             mine = (label == i + 1)[:, None].float()
             a = (score(q.detach(), mine).sigmoid() * mine)[:, 0]
@@ -220,14 +227,17 @@ class PixelContrast(nn.Module):
             usable = (pixels > 1) & (self.filled[i].sum() > 1)
             term = distance / total.clamp(min=torch.finfo(total.dtype).tiny)
             loss = loss + torch.where(usable, term, 0)
-        return loss / self.num_classes
+        mean: Tensor = loss / self.num_classes
+        return mean
 
     def mean_key(self, i: int) -> Tensor:
         """Return the (weighted) mean of the memory of class i + 1, each of length one, (C,)."""
         keys, weight = F.normalize(self.memory[i], dim=1), self.filled[i][:, None].float()
         if self.memory_scores is not None:
-            weight = self.memory_scores[i](keys, weight).sigmoid() * weight
-        return (weight * keys).sum(0) / weight.sum().clamp(min=1e-8)
+            score: Tensor = self.memory_scores[i](keys, weight)
+            weight = score.sigmoid() * weight
+        total: Tensor = weight.sum()
+        return (weight * keys).sum(0) / total.clamp(min=1e-8)
 
 
 def _from_all_ranks(x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Pseudo-labels: which pixels count, how far two agree, who learns from whom, sharpening."""
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -81,10 +82,11 @@ def learn_from_others(
         >>> {name: loss.item() for name, loss in losses.items()}
         {'a': 5.0, 'b': 1.0}
     """
-    return {
-        i: sum(criterion(z, resize_nearest(labels[j], z.shape[-2:])) for j in labels if j != i)
-        for i, z in logits.items()
-    }
+    losses = {}
+    for i, z in logits.items():
+        of_others = [resize_nearest(y, z.shape[-2:]) for j, y in labels.items() if j != i]
+        losses[i] = cast(Tensor, sum(criterion(z, y) for y in of_others))
+    return losses
 
 
 def sharpen_classes(p: Tensor, temperature: float) -> Tensor:

@@ -47,7 +47,7 @@ def monte_carlo_mean(
         raise ValueError(f'repeat must divide samples, found {repeat} and {samples}')
     total = torch.zeros((), device=x.device)
     for _ in range(samples // repeat):
-        total = total + predict(x.repeat(repeat, 1, 1, 1)).unflatten(0, (repeat, -1)).sum(0)
+        total = total + torch.unflatten(predict(x.repeat(repeat, 1, 1, 1)), 0, (repeat, -1)).sum(0)
     return total / samples
 
 

@@ -1,5 +1,7 @@
 """Noise on feature maps, as cross-consistency training perturbs them."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,5 +33,9 @@ def scale_randomly(x: Tensor, span: float = 0.3) -> Tensor:
     return x + x * torch.empty(x.shape[1:], device=x.device).uniform_(-span, span).to(x.dtype)
 
 
-NOISE = {'dropout': drop_features, 'attention': drop_attended, 'scale': scale_randomly}
+NOISE: dict[str, Callable[[Tensor], Tensor]] = {
+    'dropout': drop_features,
+    'attention': drop_attended,
+    'scale': scale_randomly,
+}
 """Kinds of noise by the names that configs use."""

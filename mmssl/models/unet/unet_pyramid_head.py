@@ -42,7 +42,7 @@ class UNetPyramidHead(UNetDecoderHead):
             )
         if unknown := {kind for kind in noise if kind is not None} - set(NOISE):
             raise ValueError(f'noise has {sorted(unknown)}; known are {list(NOISE)}')
-        self.noise = [NOISE.get(kind) for kind in noise]
+        self.noise = [None if kind is None else NOISE[kind] for kind in noise]
         self.sides = nn.ModuleList(
             nn.Conv2d(width, self.out_channels, 3, padding=1) for width in widths
         )

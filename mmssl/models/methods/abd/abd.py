@@ -1,11 +1,10 @@
 """ABD: parts of two views change places by confidence, on cross teaching and on BCP."""
 
-from collections.abc import Mapping
 from typing import Any, Unpack
 
 import torch
 
-from mmssl.models.base.terms import Losses, split_curves
+from mmssl.models.base.terms import Logits, Losses, Views, split_curves
 from mmssl.models.methods.abd.displacement import (
     Displacement,
     DisplacementOptions,
@@ -67,13 +66,13 @@ class ABDCrossTeaching(Displacement, CrossTeaching):
         self.trouble, self.trouble_prob = trouble, trouble_prob
         self.trouble_until = trouble_until
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show weak views to the first network and strong ones to the second."""
         seen = self.show_strong(batch)
         views, _ = super().prepare(seen.batch, step)
         return {'x_w': seen.batch['x_w'], **views}, seen
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Seen, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Seen, step: Step) -> Losses:
         """Return `sup_<student>`, and `trouble_<student>` on displaced labelled images."""
         terms, curves = split_curves(super().sup_loss(targets.batch, logits, targets, step))
         counts = step.iter <= self.trouble_until * step.max_iters
@@ -98,7 +97,7 @@ class ABDCrossTeaching(Displacement, CrossTeaching):
             )
         return terms, curves
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Seen, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Seen, step: Step) -> Losses:
         """Return the terms of cross teaching, and `displaced_<student>` on displaced images."""
         own = {name: z['u_w'] for name, z in logits.items()}
         moved, _ = self.displaced(self.replace_unsure, own, targets.both['u_w'])
@@ -125,7 +124,9 @@ class ABDBCP(Displacement, BCP):
         **options: of `Displacement` and `BCP`.
     """
 
-    def __init__(self, *, unsup_criterion: dict | None = None, **options: Unpack[OnBCP]) -> None:
+    def __init__(
+        self, *, unsup_criterion: dict[str, Any] | None = None, **options: Unpack[OnBCP]
+    ) -> None:
         options.setdefault('similar', 0.5)
         super().__init__(**options)
         self.unsup_criterion = MODELS.build(
@@ -137,24 +138,24 @@ class ABDBCP(Displacement, BCP):
         """Names of the students that are pre-trained: the first one."""
         return [self.primary]
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the mixed images, to the second network those of the strong views."""
         if step.iter >= self.pretrain_iters:
             batch = self.show_strong(batch).batch
         views, (sup, unsup) = super().prepare(batch, step)
         return views, (sup, unsup, views)
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the terms of BCP, and `cps_<student>` and `displaced_<student>`."""
         terms, curves = split_curves(super().unsup_loss(batch, logits, targets, step))
         if not terms:
             return terms, curves
         own = {name: torch.cat([z['u'], z['x']]) for name, z in logits.items()}
-        mixed = [
+        weak, strong = (
             torch.cat([targets[2][view][name] for view in ('u', 'x')])
             for name in (self.primary, self.second)
-        ]
+        )
         moved, _ = self.displaced(
-            self.replace_unsure, own, dict.fromkeys(self.students, tuple(mixed))
+            self.replace_unsure, own, dict.fromkeys(self.students, (weak, strong))
         )
         return {**terms, **self.follow('cps', own), **self.follow('displaced', moved)}, curves

@@ -37,7 +37,9 @@ def to_patches(x: Tensor, grid: int) -> Tensor:
             f'A grid of {grid} x {grid} patches does not divide a picture of '
             f'{height} x {width} px: give a grid that does, or images of another size'
         )
-    x = x.unflatten(-1, (grid, -1)).unflatten(-3, (grid, -1))  # N [C] rows h columns w
+    x = torch.unflatten(
+        torch.unflatten(x, -1, (grid, -1)), -3, (grid, -1)
+    )  # N [C] rows h columns w
     x = x.movedim((-4, -2), (1, 2)).flatten(1, 2)
     return x.flatten(2)
 
@@ -123,7 +125,8 @@ def replace_unsure(
     """
     sure1, sure2 = patch_confidence(scores1, grid), patch_confidence(scores2, grid)
     mean1, mean2 = (
-        to_patches(x, grid).unflatten(2, (x.shape[1], -1)).mean(3) for x in (scores1, scores2)
+        torch.unflatten(to_patches(x, grid), 2, (x.shape[1], -1)).mean(3)
+        for x in (scores1, scores2)
     )
     b, d = sure1.argmin(1), sure2.argmin(1)
     c, a = nearest(mean1, b, mean2, sure2, top), nearest(mean2, d, mean1, sure1, top)
@@ -231,9 +234,9 @@ class Displacement(SemiSegmentor):
         self,
         move: Callable[..., Move],
         logits: dict[str, Tensor],
-        both: dict[str, tuple],
+        both: dict[str, tuple[Tensor, Tensor]],
         where: Tensor | None = None,
-        y: dict[str, tuple] | None = None,
+        y: dict[str, tuple[Tensor, Tensor]] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return every student's logits on both displaced views, and their labels.
 
@@ -256,9 +259,9 @@ class Displacement(SemiSegmentor):
         found = {name: self.forward_views(name, {'d': joined(both[name])})['d'] for name in both}
         return found, {name: joined(views) for name, views in (y or {}).items()}
 
-    def replace_unsure(self, *args) -> Move:
+    def replace_unsure(self, scores1: Tensor, scores2: Tensor, grid: int) -> Move:
         """Choose patches of unlabelled images (ABD-R)."""
-        return replace_unsure(*args, top=self.top, similar=self.similar)
+        return replace_unsure(scores1, scores2, grid, top=self.top, similar=self.similar)
 
     def follow(self, term: str, logits: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return `<term>_<student>`: each network on the other one's labels."""

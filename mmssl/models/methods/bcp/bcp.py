@@ -1,20 +1,23 @@
 """BCP: labelled and unlabelled images are pasted into each other, both ways."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.models.sam.connected import largest_components
 from mmssl.models.strategies.mixing import box_mask, halves, paste, repeat_to
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 from mmssl.utils.dist import from_first_rank
 from mmssl.utils.resize import fit_mask, resize_mask
+
+Parts = list[tuple[str, Tensor, Tensor]]
+"""View, label (N, H, W) and mask of its pixels, for each term."""
 
 
 class BCPOptions(Options, total=False):
@@ -103,7 +106,7 @@ class BCP(SemiSegmentor):
         for name, teacher in self.teachers.items():
             teacher.load_state_dict(self.students[name].state_dict())
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the mixed images; the targets say which label holds where in them.
 
         They are `(sup, unsup)`, student to a list of (view, label, mask) for either kind of terms.
@@ -111,7 +114,7 @@ class BCP(SemiSegmentor):
         box = self.draw_box(batch['x_w'][self.primary])
         pretraining = step.iter < self.pretrain_iters
         mix = self.mix_labelled if pretraining else self.mix_both
-        views: dict[str, dict[str, Tensor]] = {'x_w': {}}
+        views: Views = {'x_w': {}}
         sup, unsup = {}, {}
         for name in self.pretrained if pretraining else self.names:
             mixed, sup[name], unsup[name] = mix(batch, name, box)
@@ -126,13 +129,17 @@ class BCP(SemiSegmentor):
         corner = from_first_rank(torch.randint(size - side, (2,), device=x.device))
         return box_mask(torch.cat([corner, torch.full_like(corner, side)])[None], size)
 
-    def mix_labelled(self, batch: Batch, name: str, box: Tensor) -> tuple[dict, list, list]:
+    def mix_labelled(
+        self, batch: Batch, name: str, box: Tensor
+    ) -> tuple[dict[str, Tensor], Parts, Parts]:
         """Return the view of the pre-training and (view, label, mask) of its terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
         x = paste(x_a, x_b, resize_mask(box, x_a.shape[-2:]))
         return {'x': x}, [('x', y_a, 1 - box), ('x', repeat_to(y_b, len(y_a)), box)], []
 
-    def mix_both(self, batch: Batch, name: str, box: Tensor) -> tuple[dict, list, list]:
+    def mix_both(
+        self, batch: Batch, name: str, box: Tensor
+    ) -> tuple[dict[str, Tensor], Parts, Parts]:
         """Return the views of the self-training, and (view, label, mask) of both kinds of terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
         u_a, u_b = halves(batch['u_w'][name])
@@ -146,7 +153,9 @@ class BCP(SemiSegmentor):
             [('u', yhat_a, 1 - box), ('x', yhat_b, box)],
         )
 
-    def labelled(self, batch: Batch, name: str) -> tuple[tuple, tuple]:
+    def labelled(
+        self, batch: Batch, name: str
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return the even and odd labelled images, and their labels."""
         y = self.label_space.encode(batch['y'][name])
         return halves(batch['x_w'][name], 'labelled'), halves(y, 'labelled')
@@ -160,14 +169,14 @@ class BCP(SemiSegmentor):
             return label
         return largest_components(label, num_classes=self.label_space.table.shape[1])
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `sup_<student>`, the pixels of labelled images."""
         return {
             f'sup_{name}': self.mixed_loss(logits[name], parts)
             for name, parts in targets[0].items()
         }
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `unsup_<student>`, the pixels of unlabelled images; none in the pre-training."""
         return {
             f'unsup_{name}': self.u_weight * self.mixed_loss(logits[name], parts)
@@ -175,9 +184,10 @@ class BCP(SemiSegmentor):
             if parts
         }
 
-    def mixed_loss(self, logits: dict[str, Tensor], parts: list) -> Tensor:
+    def mixed_loss(self, logits: Mapping[str, Tensor], parts: Parts) -> Tensor:
         """Return the sum of L over (view, label, mask)."""
-        return sum(
+        terms = (
             self.criterion(logits[view], label, fit_mask(mask, label))
             for view, label, mask in parts
         )
+        return cast(Tensor, sum(terms))

@@ -10,7 +10,7 @@ from mmssl.models.base.label_space import ExclusiveClasses
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.several_heads import SeveralHeads, mutual_distance
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses
 from mmssl.models.methods.caussl.kernel_independence import KernelIndependence, common_kernels
 from mmssl.models.methods.cps import CPS, CPSOptions
 from mmssl.models.strategies.pseudo_label import sharpen_classes
@@ -59,7 +59,7 @@ class CauSSL(SemiSegmentor):
         coefficient: float = 3.0,
         start: int = 500,
         every: int = 60,
-        independence: Mapping | None = None,
+        independence: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -72,7 +72,9 @@ class CauSSL(SemiSegmentor):
         """Return the networks that are to be independent; each form of the method says which."""
         raise NotImplementedError(f'{type(self).__name__} must define `rivals`')
 
-    def loss(self, inputs: Mapping, data_samples: Mapping | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: Mapping[str, Any], data_samples: Mapping[str, Any] | None = None
+    ) -> dict[str, Tensor]:
         """Return the method's terms and `independence_<i>` of every network."""
         if self.step.iter > self.start and self.step.iter % self.every == 0:
             self.independence.maximise(common_kernels(self.rivals()))
@@ -109,7 +111,7 @@ class CPSCauSSL(CauSSL, CPS):
         """Return the students, in an order that does not depend on the config's."""
         return [self.students[name] for name in sorted(self.students)]
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the cross terms, none at the beginning."""
         if step.iter <= self.cps_start:
             return {}
@@ -165,7 +167,7 @@ class MCCauSSL(CauSSL, SeveralHeads):
         """Return I of each decoder."""
         return torch.cat([values[:1], values[1:].detach()]) if self.first_only else values
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `mutual_<student>`."""
         terms = {}
         for name, views in logits.items():

@@ -113,6 +113,8 @@ class KernelIndependence(nn.Module):
         True
     """
 
+    count: Tensor
+
     def __init__(
         self,
         rows: Sequence[int],

@@ -2,8 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmssl.models.sam.prompted_sam import PromptedSAM
 from mmssl.models.sam.prompts import distance_transform, random_points, scale_points
 from mmssl.utils.resize import resize_bilinear
 
@@ -37,8 +38,8 @@ def next_click(wanted: Tensor, given: Tensor, inner: bool = False) -> tuple[Tens
     if inner:
         depths = [_depth(mask) for mask in (missing, excess)]
         deepest = [depth.amax((-2, -1), keepdim=True) for depth in depths]
-        depth = torch.where(deepest[0] > deepest[1], *depths)
-        wrong = depth > torch.maximum(*deepest) / 2
+        depth = torch.where(deepest[0] > deepest[1], depths[0], depths[1])
+        wrong = depth > torch.maximum(deepest[0], deepest[1]) / 2
     xy, found = random_points(wrong)
     place = (xy[..., 1] * wanted.shape[-1] + xy[..., 0]).long()
     label = missing.flatten(-2).gather(-1, place[..., None])[..., 0].long()
@@ -51,7 +52,7 @@ def _depth(mask: Tensor) -> Tensor:
 
 
 def click_masks(
-    sam: nn.Module,
+    sam: PromptedSAM,
     embedding: Tensor,
     wanted: Tensor,
     clicks: int = 10,
@@ -75,7 +76,8 @@ def click_masks(
     Returns:
         (N, K, H, W).
     """
-    size, seen = wanted.shape[-2:], []
+    size = wanted.shape[-2:]
+    seen: list[tuple[Tensor, Tensor]] = []
     n, k = wanted.shape[:2]
     low = embedding.new_zeros(n, k, *(4 * side for side in embedding.shape[-2:]))
     given = torch.zeros_like(wanted)
@@ -83,8 +85,8 @@ def click_masks(
         xy, label = next_click(wanted, given, inner=i < 2)
         xy = scale_points(xy, size, (sam.img_size,) * 2)
         seen = [*([] if feedback else seen), (xy, label)]
-        points = tuple(torch.stack(part, 2) for part in zip(*seen, strict=True))
-        found = sam.masks(embedding, points, masks=low if feedback else None)
+        points, labels = (torch.stack(part, 2) for part in zip(*seen, strict=True))
+        found = sam.masks(embedding, (points, labels), masks=low if feedback else None)
         low = torch.where((label < 0)[..., None, None], low, found.to(low.dtype))
         given = resize_bilinear(low.float(), size) > threshold
     return resize_bilinear(low.float(), size)

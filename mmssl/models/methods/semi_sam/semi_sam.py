@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmssl.models.base.label_space import OverlappingParts
-from mmssl.models.base.terms import Curves, Losses, Terms, split_curves
+from mmssl.models.base.terms import Curves, Logits, Losses, Terms, split_curves
 from mmssl.models.methods.mean_teacher import MeanTeacher, MeanTeacherOptions
 from mmssl.models.methods.semi_sam.clicks import click_masks
 from mmssl.models.sam.connected import largest_component_masks
@@ -64,7 +64,7 @@ class SemiSAM(MeanTeacher):
     def __init__(
         self,
         *,
-        sam: dict,
+        sam: dict[str, Any],
         prompt: str = 'point',
         clicks: int = 10,
         feedback: bool = True,
@@ -76,7 +76,7 @@ class SemiSAM(MeanTeacher):
         on_labelled: bool = True,
         consistency_weight: float = 0.5,
         sam_weight: float = 0.5,
-        sam_ramp: dict | None = None,
+        sam_ramp: dict[str, Any] | None = None,
         **options: Unpack[MeanTeacherOptions],
     ) -> None:
         ramp = dict(scale=0.1, stairs=40)
@@ -97,7 +97,9 @@ class SemiSAM(MeanTeacher):
             raise ValueError(f'classes {orphans[1:]} are in no part: name them in `parts`')
         self.sam = MODELS.build(sam)
         self.prompt, self.margin, self.largest_component = prompt, margin, largest_component
-        self.click_options = dict(clicks=clicks, threshold=mask_threshold, feedback=feedback)
+        self.click_options: dict[str, Any] = dict(
+            clicks=clicks, threshold=mask_threshold, feedback=feedback
+        )
         self.mask_threshold, self.background_clicks = mask_threshold, background_clicks
         self.self_ratio, self.on_labelled = self_ratio, on_labelled
         self.consistency_weight, self.sam_weight = consistency_weight, sam_weight
@@ -110,7 +112,7 @@ class SemiSAM(MeanTeacher):
         if not self.sam.identity.known:
             self.sam.load_trunk()
 
-    def sup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return the supervised terms, and `sam_<student>`: w(t) does not weigh it either."""
         terms, curves = split_curves(super().sup_loss(batch, logits, targets, step))
         for name, z in logits.items():
@@ -120,7 +122,9 @@ class SemiSAM(MeanTeacher):
             curves.update(of_sam)
         return terms, curves
 
-    def consistency_terms(self, name: str, logits: Mapping, batch: Batch, step: Step) -> Losses:
+    def consistency_terms(
+        self, name: str, logits: Mapping[str, Any], batch: Batch, step: Step
+    ) -> Losses:
         """Return a times the distance to the teacher."""
         p, x = self.label_space.prob(logits['u_w']), batch['u_w'][name]
         if self.on_labelled:

@@ -1,14 +1,14 @@
 """SS-Net: outputs that withstand adversarial noise, and classes apart in the feature space."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Losses
+from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.models.methods.ss_net.vat import VAT
 from mmssl.models.strategies.contrastive import (
     PixelContrast,
@@ -52,8 +52,8 @@ class SSNet(SemiSegmentor):
     def __init__(
         self,
         *,
-        vat: dict | None = None,
-        contrast: dict | None = None,
+        vat: dict[str, Any] | None = None,
+        contrast: dict[str, Any] | None = None,
         contrast_weight: float = 0.1,
         **options: Unpack[Options],
     ) -> None:
@@ -71,7 +71,7 @@ class SSNet(SemiSegmentor):
             }
         )
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[dict, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled images too."""
         return {'u_w': batch['u_w']}, None
 
@@ -79,10 +79,10 @@ class SSNet(SemiSegmentor):
         """Return the logits of x_w and u_w, and under `x_f` and `u_f` their features."""
         with record_input(last_convolution(name, self.students[name])) as seen:
             logits = super().forward_views(name, views)
-        x_f, u_f = seen[0].float().split([len(views['x_w']), len(views['u_w'])])
+        x_f, u_f = torch.split(seen[0].float(), [len(views['x_w']), len(views['u_w'])])
         return {**logits, 'x_f': x_f, 'u_f': u_f}
 
-    def unsup_loss(self, batch: Batch, logits: Mapping, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `vat_<student>`, and `contrast_<student>_x_w` and `_u_w`, weighted by gamma."""
         terms = {}
         for name, z in logits.items():
@@ -101,9 +101,10 @@ class SSNet(SemiSegmentor):
 
         return self.vat(predict, x, student)
 
-    def separation(self, name: str, logits: dict, y: Tensor) -> dict[str, Tensor]:
+    def separation(self, name: str, logits: Mapping[str, Tensor], y: Tensor) -> dict[str, Tensor]:
         """Return the contrastive terms of x_w with labels y and of u_w with its own prediction."""
-        size, contrast = logits['x_f'].shape[-2:], self.contrast[name]
+        size = logits['x_f'].shape[-2:]
+        contrast = cast(PixelContrast, self.contrast[name])
         x_f, u_f = pixel_rows(logits['x_f']), pixel_rows(logits['u_f'])
         found = {
             view: self.label_space.class_map(self.label_space.prob(logits[view].detach()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,8 @@ def soft_dice(p: Tensor, q: Tensor, eps: float = 1e-10) -> Tensor:
     """
     sums = torch.stack([(p * q).sum((0, 2, 3)), (p**2 + q**2).sum((0, 2, 3))])
     overlap, total = sum_over_ranks(sums)
-    return (1 - (2 * overlap + eps) / (total + eps)).mean()
+    dice: Tensor = (2 * overlap + eps) / (total + eps)
+    return (1 - dice).mean()
 
 
 def unit_length(d: Tensor) -> Tensor:
@@ -33,7 +35,8 @@ def unit_length(d: Tensor) -> Tensor:
         >>> unit_length(torch.tensor([[[[3.0, 4.0]]]])).tolist()
         [[[[0.6000000238418579, 0.800000011920929]]]]
     """
-    return d / (d.flatten(1).norm(dim=1).view(-1, 1, 1, 1) + 1e-8)
+    length: Tensor = d.flatten(1).norm(dim=1)
+    return d / (length.view(-1, 1, 1, 1) + 1e-8)
 
 
 @contextmanager
@@ -49,7 +52,7 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-def single_precision(device: str) -> AbstractContextManager:
+def single_precision(device: str) -> AbstractContextManager[Any]:
     """Switch autocast off on a type of device, where it has it."""
     if torch.amp.is_autocast_available(device):
         return torch.autocast(device, enabled=False)
