@@ -14,6 +14,7 @@ FLOORS = (
     ('registry', 'structures'),
     ('datasets', 'evaluation', 'models', 'visualization'),
     ('converters', 'engine'),
+    ('bundles',),
     ('apis',),
     ('experiments',),
     ('__main__', 'testing'),

@@ -2,5 +2,6 @@
 
 from mmssl.apis.inference import inference_model, init_model
 from mmssl.apis.other_model import OtherModel
+from mmssl.apis.publish import publish
 
-__all__ = ['OtherModel', 'inference_model', 'init_model']
+__all__ = ['OtherModel', 'inference_model', 'init_model', 'publish']

@@ -20,7 +20,8 @@ def init_model(
     """Build a model from a config and load its weights.
 
     Args:
-        config: config file, or a config object.
+        config: config file, or a config object; or a bundle (`NAME.mmssl`, or what `open_bundle`
+            returned), which brings its weights and runs no code.
         checkpoint: file with the weights; None initialises them.
         device: where the model is put.
         cfg_options: values that override the config's, by dotted name.
@@ -28,14 +29,16 @@ def init_model(
     Returns:
         The model in evaluation mode, with the config as `cfg`, what `test_cfg.fp16` asks for and
         the device computes well as `precision` and, from the checkpoint, what is known of the data
-        set as `dataset_meta`.
+        set as `dataset_meta`; the card of a bundle as `bundle`, None without one.
 
     Raises:
         ValueError: the weights are not this model's, or the file is refused.
     """
+    from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmengine.runner.checkpoint import _load_checkpoint
 
+    from mmssl.bundles import Contents, fill_model, is_bundle, open_bundle
     from mmssl.engine.checkpoints.weights import load_weights
     from mmssl.engine.data_facts import with_facts
     from mmssl.engine.precision import choose
@@ -43,10 +46,14 @@ def init_model(
     from mmssl.utils.setup import load_config, register_all_modules
 
     register_all_modules(init_default_scope=False)
-    if isinstance(config, (str, Path)):
+    bundle = open_bundle(config) if is_bundle(config) else config
+    bundle = bundle if isinstance(bundle, Contents) else None
+    if bundle is not None and checkpoint is not None:
+        raise ValueError(f'A bundle has its weights: give no checkpoint ("{checkpoint}") with it')
+    if isinstance(config, (str, Path)) and bundle is None:
         cfg = load_config(config, cfg_options)
     else:
-        cfg = copy.deepcopy(config)
+        cfg = copy.deepcopy(config) if bundle is None else Config(bundle.config)
         cfg.merge_from_dict(cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmssl'))
     cfg = with_facts(cfg)
@@ -54,7 +61,11 @@ def init_model(
     model.cfg, model.dataset_meta = cfg, None
     fp16 = (cfg.get('test_cfg') or {}).get('fp16', False)
     model.precision = choose(fp16, 'prediction', 'test_cfg.fp16', torch.device(device).type)
-    if checkpoint is None:
+    model.bundle = bundle and bundle.card
+    if bundle is not None:
+        fill_model(model, bundle)
+        model.dataset_meta = bundle.card.get('dataset_meta')
+    elif checkpoint is None:
         model.init_weights()
     else:
         loaded = _load_checkpoint(str(checkpoint), map_location='cpu')

@@ -22,6 +22,8 @@ COMMANDS = {
     'dist-test': 'dist_test.sh',
     'slurm-train': 'slurm_train.sh',
     'slurm-test': 'slurm_test.sh',
+    'publish': 'deployment/publish.py',
+    'info': 'deployment/info.py',
     'quickstart': 'quickstart.py',
     'download': 'download_weights.py',
     'convert': 'dataset_converters/convert.py',

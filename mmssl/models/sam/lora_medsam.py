@@ -89,6 +89,9 @@ class LoRAMedSAM(BaseModule):
     any_channels: bool = True
     """Whether the network takes grey images and those in colour alike."""
 
+    without_adapters = {'rank': 0}
+    """The options with which it is built as `merge_adapters` leaves it."""
+
     def __init__(
         self,
         arch: str | dict = 'vit_b',

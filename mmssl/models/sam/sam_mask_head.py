@@ -56,6 +56,9 @@ class SAMMaskHead(BaseDecodeHead):
         ValueError: `init` is unknown or `lora_rank` below 1.
     """
 
+    without_adapters = {'lora_rank': None}
+    """The options with which it is built as `merge_adapters` leaves it."""
+
     def __init__(
         self,
         num_classes: int,

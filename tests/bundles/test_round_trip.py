@@ -1,0 +1,61 @@
+"""A model that was published predicts as before, from one file."""
+
+import numpy as np
+import pytest
+import torch
+from bundle_parts import SIDE, mean_teacher, synfoc
+
+from mmssl.apis import inference_model, init_model, publish
+from mmssl.bundles import Choice
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 1000, (48, 40)).astype(np.float32)
+
+
+def test_teacher_alone_gives_the_masks_of_the_teacher(trained, image, tmp_path):
+    cfg, path = trained(mean_teacher())
+    card = publish(cfg, path, tmp_path / 'x.mmssl', Choice(teacher=True), with_data=False)
+    model = init_model(tmp_path / 'x.mmssl')
+    assert type(model).__name__ == 'SemiSegmentor' and not model.teachers and not model.training
+    assert model.bundle == card and model.dataset_meta['classes'] == ['background', 'o']
+    whole = init_model(cfg, path)
+    assert whole.bundle is None
+    student = inference_model(whole, image, domain='siteA')[0]
+    whole.students['unet'].load_state_dict(whole.teachers['unet'].state_dict())
+    (one,) = inference_model(model, image, domain='siteA')
+    (two,) = inference_model(whole, image, domain='siteA')
+    assert torch.equal(one.pred_unet.data, two.pred_unet.data)
+    assert not torch.equal(one.pred_unet.data, student.pred_unet.data)
+    other = inference_model(model, image, domain='siteB')[0]
+    assert not torch.equal(one.pred_unet.data, other.pred_unet.data)  # is read by another range
+
+
+@pytest.mark.parametrize('lora', ['merged', 'apart'])
+def test_both_students_of_synfoc(lora, trained, image, tmp_path):
+    cfg, path = trained(synfoc())
+    out = tmp_path / 'x.mmssl'
+    publish(cfg, path, out, Choice(everything=True, lora=lora), with_data=False)
+    model, whole = init_model(out), init_model(cfg, path)
+    assert model.outputs == whole.outputs == ['unet', 'sam'] and not model.teachers
+    (one,), (two,) = (inference_model(m, image, domain='siteA') for m in (model, whole))
+    assert one.metainfo['students'] == ['unet', 'sam']
+    for name in ('pred_unet', 'pred_sam', 'pred_sem_seg'):
+        assert torch.equal(one.get(name).data, two.get(name).data)
+    encoder = model.students['sam'].backbone
+    adapters = [name for name, _ in encoder.named_parameters() if 'lora_' in name]
+    assert bool(adapters) == (lora == 'apart')
+
+
+def test_merged_lora_equals_unmerged(trained, tmp_path):
+    cfg, path = trained(synfoc())
+    publish(cfg, path, tmp_path / 'x.mmssl', Choice('sam'), with_data=False)
+    model, whole = init_model(tmp_path / 'x.mmssl'), init_model(cfg, path)
+    inputs = {'sam': torch.rand(2, 1, SIDE, SIDE)}
+    one, two = (m.predict_logits(inputs, 'sam') for m in (model, whole))
+    assert (one - two).abs().max() < 1e-5 * two.abs().max()
+    for layer in whole.students['sam'].modules():
+        if hasattr(layer, 'lora_B'):
+            torch.nn.init.zeros_(layer.lora_B['default'].weight)
+    assert (whole.predict_logits(inputs, 'sam') - two).abs().max() > 1e-2
