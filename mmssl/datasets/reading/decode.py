@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 
 from mmssl.datasets.reading.errors import DataError
-from mmssl.datasets.reading.formats import VOLUME_SUFFIXES, holds_volumes
+from mmssl.datasets.reading.formats import PICTURES, VOLUME_SUFFIXES, holds_volumes
+from mmssl.datasets.reading.formats.tiff_tags import picture_spacing
 from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
 from mmssl.datasets.reading.label_map import LabelMap
 from mmssl.datasets.reading.masks import what_counts, whole_numbers
-from mmssl.datasets.reading.pictures import SUFFIXES, Picture, read_picture
+from mmssl.datasets.reading.pictures import Picture, read_picture
 from mmssl.datasets.reading.volumes import (
     Source,
     file_spacing,
@@ -32,7 +33,7 @@ from mmssl.datasets.reading.volumes import (
 __all__ = ['DataError', 'LabelMap', 'READERS', 'Scan', 'decode_image', 'decode_mask', 'read_image']
 
 READERS: dict[str, Callable[[str], Picture | np.ndarray]] = {
-    suffix: read_picture for suffix in SUFFIXES
+    suffix: read_picture for suffix in PICTURES
 }
 
 
@@ -159,7 +160,7 @@ def read_image(
     """Read an image and where it lies; arguments and errors as of `decode_image`."""
     array = decode_image(path, channels, key, index, value_range, axes)
     if not holds_volumes(path):
-        return Scan(array)
+        return Scan(array, picture_spacing(path))
     return Scan(array, file_spacing(path, key, axes), volume_affine(path, key, axes))
 
 

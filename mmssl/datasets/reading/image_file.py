@@ -7,6 +7,7 @@ import numpy as np
 
 from mmssl.datasets.reading.decode import open_picture
 from mmssl.datasets.reading.formats import Stored, holds_volumes
+from mmssl.datasets.reading.formats.tiff_tags import picture_spacing
 from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
 from mmssl.datasets.reading.volumes import (
     file_spacing,
@@ -88,7 +89,7 @@ def open_image(path: str, key: str = 'image', axes: Axes = CANONICAL) -> ImageFi
         height, width = picture.pixels.shape[:2]
         return ImageFile(
             path, 'picture', (height, width), (width, height), None, Turn(), None,
-            picture.spacing,
+            picture_spacing(path),
         )  # fmt: skip
     stored = look_at(path, key, axes)
     turn = volume_turn(path, key, axes)

@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from mmssl.datasets.reading.errors import DataError, check_file
+from mmssl.datasets.reading.formats.tiff_tags import ORIENTATION, first_directory
 
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif', '.webp')
 FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'GIF', 'WEBP')
-ORIENTATION = 274
 
 # What turns stored pixels upright, by the orientation tag, as Pillow's ImageOps.exif_transpose.
 _UPRIGHT = {
@@ -40,7 +39,6 @@ class Picture(NamedTuple):
         alpha: opacity (H, W), where it is not the same everywhere.
         tag: orientation tag that was obeyed, 1 without one.
         lossy: whether the format changes values, so that a mask of a few becomes one of many.
-        spacing: height and width of a pixel in mm, where the file says it.
     """
 
     pixels: np.ndarray
@@ -48,7 +46,6 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
     tag: int = 1
     lossy: bool = False
-    spacing: tuple[float, float] | None = None
 
 
 def read_picture(path: str) -> Picture:
@@ -175,16 +172,13 @@ def _varying(alpha: np.ndarray) -> np.ndarray | None:
 def _read_tiff(data: bytes, path: str) -> Picture:
     """Read a TIFF by what its first directory says; both decoders obey the orientation tag."""
     file = io.BytesIO(data)
-    large = b'+' in data[2:4]  # BigTIFF
-    facts = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if large else 8))
-    file.seek(facts.next)
-    facts.load(file)
+    facts, further = first_directory(file)
     tag = facts.get(ORIENTATION, 1)
     samples, bits = facts.get(277, 1), max(facts.get(258, (1,)))
     kind = {1: 'unsigned', 2: 'signed', 3: 'float'}.get(max(facts.get(339, (1,))), 'other')
     if facts[256] * facts[257] > 2 * Image.MAX_IMAGE_PIXELS:
         raise _too_large(path, f'{facts[256]} x {facts[257]}')
-    if facts.next:
+    if further:
         _one_page(path, _count_pages(data))
     starts, counts = (facts.get(a, facts.get(b, ())) for a, b in ((273, 324), (279, 325)))
     if any(start + count > len(data) for start, count in zip(starts, counts, strict=False)):

@@ -6,9 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
-
-pytest.importorskip('pydicom')
-
+import SimpleITK as sitk
 from fake_dicom import blank, place, save, write_frames, write_series
 from fake_files import noise
 from pydicom import dcmread
@@ -342,7 +340,6 @@ def test_a_real_oblique_series_and_its_mask():
     root = os.path.join(os.environ.get('MMSSL_DATA', ''), 'dicom')
     if not os.path.isdir(root):
         pytest.skip('MMSSL_DATA names no folder with dicom')
-    sitk = pytest.importorskip('SimpleITK')
     image, mask = (os.path.join(root, name) for name in ('T1post', 'MaskTumor'))
     volumes = []
     for path in (image, mask):

@@ -2,6 +2,7 @@
 
 from mmssl.datasets.reading.formats.known import (
     FORMATS,
+    PICTURES,
     VOLUME_SUFFIXES,
     Format,
     changed,
@@ -13,6 +14,7 @@ from mmssl.datasets.reading.formats.stored import Choice, Stored
 
 __all__ = [
     'FORMATS',
+    'PICTURES',
     'VOLUME_SUFFIXES',
     'Choice',
     'Format',

@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmssl.datasets.reading.errors import DataError
-
-# World axes of DICOM are left, posterior, superior.
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+from mmssl.datasets.reading.formats.stored import LPS_TO_RAS
 
 TURNED = 1e-3
 """Difference of direction cosines above which two frames do not lie in parallel."""

@@ -7,9 +7,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mmssl.datasets.reading.errors import DataError
-from mmssl.datasets.reading.formats import dicom, hdf5, nifti
+from mmssl.datasets.reading.formats import dicom, hdf5, itk, nifti, tiff
 from mmssl.datasets.reading.formats.stored import Choice, Stored
-from mmssl.datasets.reading.pictures import SUFFIXES as PICTURES
+
+PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif', '.webp')
+"""Suffixes of pictures; a TIFF of several pages is a volume."""
 
 
 class Format(NamedTuple):
@@ -29,10 +31,14 @@ class Format(NamedTuple):
 FORMATS: dict[str, Format] = {
     'hdf5': Format(hdf5.SUFFIXES, hdf5.open_hdf5),
     'nifti': Format(nifti.SUFFIXES, nifti.open_nifti),
+    'itk': Format(itk.SUFFIXES, itk.open_itk),
+    'tiff': Format(tiff.SUFFIXES, tiff.open_tiff, tiff.has_pages),
     'dicom': Format(dicom.SUFFIXES, dicom.open_dicom),
 }
 
-VOLUME_SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
+VOLUME_SUFFIXES = tuple(
+    suffix for known in FORMATS.values() for suffix in known.suffixes if suffix not in PICTURES
+)
 
 
 def holds_volumes(path: str) -> bool:

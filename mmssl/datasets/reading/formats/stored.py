@@ -18,6 +18,10 @@ Where = tuple[int | slice, int | slice, int | slice]
 EVERYTHING: Where = (slice(None), slice(None), slice(None))
 
 
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""World axes of DICOM and ITK are left, posterior, superior."""
+
+
 class Choice(NamedTuple):
     """Which volume of a file is meant.
 

@@ -1,0 +1,122 @@
+"""TIFF of several pages, by tifffile; a TIFF of one page is a picture."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmssl.datasets.reading.errors import DataError, check_file
+from mmssl.datasets.reading.formats.stored import (
+    Choice,
+    Stored,
+    Where,
+    check_size,
+    choose_frame,
+    library,
+)
+from mmssl.datasets.reading.formats.tiff_tags import SUFFIXES, has_pages, tiff_sizes
+
+__all__ = ['SUFFIXES', 'StoredTiff', 'has_pages', 'open_tiff']
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredTiff(Stored):
+    """Pages of a TIFF; axes are (column, row, page).
+
+    Attributes:
+        pages: number of the page of each slice.
+    """
+
+    kind = 'tiff'
+
+    pages: tuple[int, ...]
+
+    def part(self, where: Where) -> np.ndarray:
+        """Return the voxels at an index or slice of each axis; only pages in question are read."""
+        page, plane = where[2], self.shape[1::-1]
+        chosen = list(self.pages[page]) if isinstance(page, slice) else [self.pages[page]]
+        with _opened(self.path) as file:
+            series = file.series[0]
+            if len(series.pages) > max(chosen):
+                found = [series.pages[number].asarray().reshape(plane) for number in chosen]
+            else:  # ImageJ describes one page, and the others lie behind it
+                found = list(series.asarray().reshape(-1, *plane)[chosen])
+        cut = np.stack(found)[:, where[1], where[0]]
+        return (cut if isinstance(page, slice) else cut[0]).T
+
+    def header(self) -> dict[str, Any]:
+        """Return the tags of the first page by name."""
+        with _opened(self.path) as file:
+            return _tags(file)
+
+
+def open_tiff(path: str, choice: Choice) -> StoredTiff:
+    """Look at the pages of a TIFF.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: the file is broken or does not hold one volume of real numbers.
+    """
+    with _opened(path) as file:
+        tags, series = _tags(file), file.series[0]
+        alike = sum(not getattr(page, 'is_reduced', False) for page in file.pages) == len(
+            series.pages
+        )
+        names, shape, kind = series.axes, series.shape, np.dtype(series.dtype)
+        packed = file.pages.first.compression != 1
+        grey = int(file.pages.first.photometric) in (0, 1)
+        white_is_0 = int(file.pages.first.photometric) == 0
+        several = len(file.series) > 1
+    if several or not alike or tags.get('Orientation', 1) != 1:
+        raise DataError(
+            f'{path} holds pages that are no volume: their sizes or types differ, or they carry an '
+            'orientation tag. Save each into a file of its own.'
+        )
+    lead = names[:-2].replace('T', '')
+    if names[-2:] != 'YX' or len(lead) > 1 or lead == 'C' or kind.kind not in 'biuf' or not grey:
+        raise DataError(
+            f'{path} has axes {names} of sizes {shape} and type {kind}; pages (Z, Y, X) or frames '
+            '(T, Z, Y, X) of one grey value are needed. Save each channel as a file of its own.'
+        )
+    check_size(path, math.prod(shape) * kind.itemsize, os.path.getsize(path), packed)
+    pages = np.arange(math.prod(shape[:-2])).reshape(shape[:-2])
+    if 'T' in names:
+        axis = names.index('T')
+        pages = pages.take(choose_frame(path, shape[axis], choice.frame), axis)
+    top = None if not white_is_0 else float(np.iinfo(kind).max) if kind.kind == 'u' else 0.0
+    sizes = tiff_sizes(
+        tags.get('ImageDescription'), tags.get('XResolution'), tags.get('YResolution')
+    )
+    return StoredTiff(
+        path=path,
+        shape=(shape[-1], shape[-2], pages.size),
+        dtype=kind,
+        flat=not lead,
+        sizes=sizes if sizes is None or lead else sizes[:2],
+        top=top,
+        quick=(2,),
+        pages=tuple(pages.ravel().tolist()),
+    )
+
+
+def _tags(file: Any) -> dict[str, Any]:
+    return {tag.name: tag.value for tag in file.pages.first.tags}
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """Open a TIFF; other files that it names are not opened."""
+    check_file(path)
+    tifffile = library('tifffile', path)
+    try:
+        with tifffile.TiffFile(path, _multifile=False) as file:
+            yield file
+    except DataError:
+        raise
+    except Exception as error:  # a broken file can raise anything inside a decoder
+        said = ' '.join(str(error).split())
+        raise DataError(f'{path} cannot be read as TIFF ({said}). Copy it again.') from None
