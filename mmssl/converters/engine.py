@@ -76,7 +76,7 @@ def convert(
         lists = converter.lists(items, made)
         output = Output(out, _settings(converter))
         output.begin(
-            {item.key: code_of(item.sources.values(), raw.size) for item in items},
+            {i.key: code_of(i.sources.values(), raw.size, made[i.key].files) for i in items},
             [*lists, *(name for item in items for name in made[item.key].files)],
         )
         written = _write(converter, raw, items, made, output, progress)

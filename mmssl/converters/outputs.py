@@ -116,9 +116,9 @@ class Output:
                 )
         for case, code in record.get('sources', {}).items():
             if sources.get(case) != code:
-                what = 'has changed in' if case in sources else 'is no longer in'
+                what = 'RAW gives otherwise now' if case in sources else 'is no longer in RAW'
                 raise Unfit(
-                    f'{self.root} holds "{case}", which {what} RAW. Choose another folder for OUT.'
+                    f'{self.root} holds "{case}", which {what}. Choose another folder for OUT.'
                 )
 
     def _read(self) -> dict[str, Any] | None:
@@ -136,7 +136,7 @@ class Output:
         write_atomic(self.root / RECORD, json.dumps(content, indent=1) + '\n')
 
 
-def code_of(names: Iterable[str], size: Callable[[str], int]) -> str:
-    """Return a short code of some files of a download: names and sizes, not content."""
-    said = '\n'.join(f'{name} {size(name)}' for name in names)
+def code_of(names: Iterable[str], size: Callable[[str], int], files: Iterable[str]) -> str:
+    """Return a short code of files of a download, by name and size, and of what they become."""
+    said = '\n'.join([*(f'{name} {size(name)}' for name in names), *files])
     return hashlib.sha256(said.encode()).hexdigest()[:16]

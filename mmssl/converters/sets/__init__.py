@@ -5,7 +5,10 @@ For the package itself; nothing is public but the table.
 
 from mmssl.converters.base import Converter
 from mmssl.converters.sets.acdc import ACDC
+from mmssl.converters.sets.busi import BUSI
+from mmssl.converters.sets.mnms import MNMs
+from mmssl.converters.sets.prostate import Prostate
 
-CONVERTERS: dict[str, type[Converter]] = {cls.name: cls for cls in (ACDC,)}
+CONVERTERS: dict[str, type[Converter]] = {cls.name: cls for cls in (ACDC, MNMs, Prostate, BUSI)}
 
 __all__ = ['CONVERTERS']
