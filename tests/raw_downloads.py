@@ -116,10 +116,86 @@ def write_busi_download(root: Path, counts=KINDS) -> Path:
     return root
 
 
+def _eye(seed: int, shape: tuple[int, int], middle: tuple[int, int]) -> tuple:
+    """Return a photograph, a disc of 21 x 25 px around a pixel, and a cup within it."""
+    image = noise(seed, (*shape, 3)) // 2 + 60
+    disc, cup = np.zeros(shape, bool), np.zeros(shape, bool)
+    row, column = middle
+    disc[row - 10 : row + 11, column - 12 : column + 13] = True
+    cup[row - 4 : row + 5, column - 5 : column + 6] = True
+    return image, disc, cup
+
+
+def _save(picture: np.ndarray, path: Path) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, **({'quality': 90} if path.suffix == '.jpg' else {}))
+
+
+def write_fundus_download(root: Path, counts=(101, 159, 400, 400), size: int = 40) -> Path:
+    """Write Drishti-GS, RIM-ONE r3 and REFUGE, of each the first photographs.
+
+    The disc of an even number lies near a corner. RIM-ONE's photographs are 1072 px wide, twice.
+    """
+    from mmssl.converters.sets.fundus import RIM_ONE_TEST
+
+    def eye(number: int, shape=(size, size)) -> tuple:
+        return _eye(number, shape, (12, 14) if number % 2 == 0 else (size // 2, size // 2))
+
+    drishti = root / 'Drishti-GS1_files'
+    for number in range(1, counts[0] + 1):
+        image, disc, cup = eye(number)
+        name = f'drishtiGS_{number:03d}'
+        part, masks = ('Test', 'Test_GT') if number % 2 else ('Training', 'GT')
+        _save(image, drishti / part / 'Images' / f'{name}.png')
+        for mask, called in ((disc, 'OD'), (cup, 'cup')):
+            soft = np.where(mask, 191, 128).astype(np.uint8)  # three experts, two experts
+            path = drishti / part / masks / name / 'SoftMap' / f'{name}_{called}segSoftmap.png'
+            _save(soft, path)
+    known = RIM_ONE_TEST.split()
+    others = [f'G-{n}-L' for n in range(300, 300 + 159 - len(known))]
+    names = sorted([*known, *others], key=lambda name: (name not in known[:2], name in known, name))
+    for number, name in enumerate(names[: counts[1]], 1):
+        image, disc, cup = eye(number, (size, 1072))
+        folder = root / 'RIM-ONE r3' / ('Healthy' if name[0] == 'N' else 'Glaucoma and suspects')
+        _save(np.hstack([image, image[:, ::-1]]), folder / 'Stereo Images' / f'{name}.jpg')
+        for mask, called in ((disc, 'Disc'), (cup, 'Cup')):
+            pixels = (mask * 255).astype(np.uint8)
+            _save(pixels, folder / 'Expert1_masks' / f'{name}-1-{called}-exp1.png')
+    for letters, count, folder in (('gn', counts[2], 'Training400'), ('V', counts[3], 'Valid400')):
+        for number in range(1, count + 1):
+            image, disc, cup = eye(number)
+            name = f'{letters[number % len(letters)]}{number:04d}'
+            _save(image, root / 'REFUGE' / folder / f'{name}.jpg')
+            mask = np.where(cup, 0, np.where(disc, 128, 255)).astype(np.uint8)
+            _save(mask, root / 'REFUGE' / f'Annotation-{folder}' / f'{name}.bmp')
+    return root
+
+
+def write_left_atrium_download(root: Path, codes=None, shape=(60, 150, 160)) -> Path:
+    """Write `<code>/lgemri.nrrd` and `laendo.nrrd` of (z, y, x), the atrium in a corner."""
+    import SimpleITK as sitk
+
+    from mmssl.converters.sets.left_atrium import PART
+
+    for number, code in enumerate(PART if codes is None else codes):
+        labels = np.zeros(shape, np.uint8)
+        labels[1:3, 2:10, 30 : 40 + number % 3] = 255
+        for name, array in (('lgemri', noise(number, shape)), ('laendo', labels)):
+            image = sitk.GetImageFromArray(array)
+            image.SetSpacing((0.625, 0.5, 1.25))
+            (root / code).mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(image, str(root / code / f'{name}.nrrd'), useCompression=True)
+    return root
+
+
 DOWNLOADS = {
     'acdc': ('ACDC', write_acdc_download),
     'prostate': ('Prostate', write_prostate_download),
     'mnms': ('MnMs', write_mnms_download),
     'busi': ('BUSI', write_busi_download),
+    'fundus': ('Fundus', lambda root: write_fundus_download(root, (101, 0, 0, 0))),
+    'left_atrium': ('LeftAtrium', lambda root: write_left_atrium_download(root, shape=(4, 20, 50))),
 }
 """Name of a data set -> folder of its download in the docs, and what writes a small one."""

@@ -167,17 +167,23 @@ def published_of(data_set: str) -> dict[tuple[str, str], int]:
     return found
 
 
-def config_text(base: str, out: Path, *lines: str) -> str:
+def config_text(base: str, out: Path, *lines: str, validation: bool = True) -> str:
     """Return a config that takes a base and reads its data from a folder.
 
     Args:
         base: config of the package.
         out: the folder.
         *lines: further entries of the data set, as they stand in a `dict(...)`.
+        validation: whether there is a part for validation; without, the test part is scored while
+            training, and the last checkpoint counts.
     """
     entries = [f'data_root={str(out)!r}', *lines]
     body = ''.join(f'    {entry},\n' for entry in entries)
-    parts = ''.join(
-        f'{part}_dataloader = dict(dataset=data)\n' for part in ('train', 'val', 'test')
+    text = f"_base_ = ['configs/{base}']\ndata = dict(\n{body})\n"
+    text += 'train_dataloader = dict(dataset=data)\ntest_dataloader = dict(dataset=data)\n'
+    if validation:
+        return f'{text}val_dataloader = dict(dataset=data)\n'
+    return (
+        f"{text}val_dataloader = dict(dataset=dict(data, mode='test'))\n"
+        "val_evaluator = dict(selection='last')\n"
     )
-    return f"_base_ = ['configs/{base}']\ndata = dict(\n{body})\n{parts}"
