@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,16 +107,17 @@ def inference_model(
     from mmengine.dataset import pseudo_collate
     from mmengine.registry import init_default_scope
 
-    init_default_scope(model.cfg.get('default_scope', 'mmssl'))
-    single = isinstance(images, (str, Path, np.ndarray))
-    pipeline = _TestPipeline(model.cfg, domain)
-    parts = [pipeline.parts(image) for image in ([images] if single else images)]
+    trained: Any = model  # with what `init_model` noted on it
+    init_default_scope(trained.cfg.get('default_scope', 'mmssl'))
+    several = [images] if isinstance(images, str | Path | np.ndarray) else images
+    pipeline = _TestPipeline(trained.cfg, domain)
+    parts = [pipeline.parts(image) for image in several]
     flat = [part for slices in parts for part in slices]
     samples = []
     for start in range(0, len(flat), batch_size):
         packed = [pipeline(part) for part in flat[start : start + batch_size]]
-        with model.precision.autocast():
-            samples += model.test_step(pseudo_collate(packed))
+        with trained.precision.autocast():
+            samples += trained.test_step(pseudo_collate(packed))
     rest = iter(samples)
     return [_joined([next(rest) for _ in slices], slices) for slices in parts]
 

@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -135,7 +136,7 @@ class MixedDomainDataset(Dataset):
         }
         self._metainfo = build_metainfo(
             {**self.METAINFO, **(metainfo or {})},
-            max(layout.label_map.num_classes for layout in self.layouts.values()),
+            max(layout.labels.num_classes for layout in self.layouts.values()),
             self.domains,
             type(self).__name__.lower(),
         )
@@ -211,11 +212,12 @@ class MixedDomainDataset(Dataset):
     def _choose_labelled(self, found: list[DomainIndex]) -> dict[str, list[str]]:
         """Return domain -> names of its labelled training images."""
         total = sum(index.total for index in found)
-        domain = self.labelled['domain']
-        if domain == ALL:
+        labelled = self.labelled or {}
+        if labelled['domain'] == ALL:
             skips = [index.held_out for index in found]
-            return choose_in_all([index.pool for index in found], self.labelled, total, skips)
-        return {i.domain: i.choose(self.labelled, total) for i in found if i.domain == domain}
+            return choose_in_all([index.pool for index in found], labelled, total, skips)
+        own = [index for index in found if index.domain == labelled['domain']]
+        return {index.domain: index.choose(labelled, total) for index in own}
 
     def _samples(self, index: DomainIndex, chosen: dict[str, list[str]] | None) -> list[Sample]:
         """Return a domain's samples, masks attached where they may be read."""
@@ -233,7 +235,7 @@ class MixedDomainDataset(Dataset):
         rest = [name for name in self.domains if name != domain]
         if not rest:
             return ''
-        labelled = self.mode == 'train' and self.labelled['domain'] == domain
+        labelled = self.mode == 'train' and (self.labelled or {}).get('domain') == domain
         first = 'choose another labelled.domain (unlabelled images need no mask) or ' * labelled
         return f'Or {first}leave the domain out: domains={rest}.'
 
@@ -251,9 +253,9 @@ class MixedDomainDataset(Dataset):
         sample = self.samples[index]
         layout = self.layouts[sample.domain]
         labelled = sample.labelled if labelled is None else labelled
-        results = dict(
+        results: dict[str, Any] = dict(
             img_path=sample.img_path,
-            label_map=layout.label_map,
+            label_map=layout.labels,
             channels=layout.channels,
             sizes=self.sizes,
             domain=sample.domain,
@@ -269,7 +271,7 @@ class MixedDomainDataset(Dataset):
             spacing=layout.spacing,
             labelled=labelled,
         )
-        if labelled:
+        if labelled and sample.mask_paths is not None:
             results['mask_paths'] = list(sample.mask_paths)
         try:
             for step in self.prepare:
@@ -287,13 +289,13 @@ class MixedDomainDataset(Dataset):
             DataError: a file cannot be used; the message names domain and file.
         """
         sample = self.samples[index]
-        if not sample.labelled:
+        if sample.mask_paths is None:
             raise ValueError(f'Sample {index} ("{sample.name}") has no label.')
         layout = self.layouts[sample.domain]
         try:
             return decode_mask(
                 sample.mask_paths,
-                layout.label_map,
+                layout.labels,
                 None,
                 layout.mask_key,
                 sample.index,

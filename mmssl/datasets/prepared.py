@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +22,15 @@ class PreparedSlices(Dataset):
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        while not hasattr(dataset, 'pipelines'):
-            if not hasattr(dataset, 'dataset'):
+        inner: Any = dataset
+        while not hasattr(inner, 'pipelines'):
+            if not hasattr(inner, 'dataset'):
                 raise ValueError(
-                    f'The images of a {type(dataset).__name__} before its random transforms are '
+                    f'The images of a {type(inner).__name__} before its random transforms are '
                     'not known; use a MixedDomainDataset.'
                 )
-            dataset = dataset.dataset
-        self.dataset = copy.copy(dataset)
+            inner = inner.dataset
+        self.dataset = copy.copy(inner)
         self.dataset.head, self.dataset.pipelines = [], {True: [], False: []}
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -84,13 +85,15 @@ class SemiSampler(Sampler):
         batch_size: int | None = None,
         num_labelled: int = 4,
         num_unlabelled: int = 4,
-        dataset=None,
+        dataset: Any = None,
         seed: int | None = None,
         per_rank: bool = False,
         start_iter: int = 0,
     ) -> None:
         self.sampler = sampler
-        self.dataset = getattr(sampler, 'dataset', None) if dataset is None else dataset
+        if dataset is None:
+            dataset = getattr(sampler, 'dataset', None)
+        self.dataset: Any = dataset
         if not hasattr(self.dataset, 'labelled_indices'):
             raise ValueError(
                 'SemiSampler needs a MixedDomainDataset, found '

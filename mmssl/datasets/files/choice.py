@@ -1,6 +1,7 @@
 """Which domains a data set takes its labels and its held-out images from."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmssl.datasets.files.labelled import KEYS
 from mmssl.datasets.files.layout import DomainLayout
@@ -52,7 +53,7 @@ def check_domains(
         raise ValueError(
             'mode = "train" needs labelled=dict(domain=..., num=...): which images have labels.'
         )
-    named = {'unlabelled_domains': unlabelled or ()}
+    named: dict[str, Sequence[Any]] = {'unlabelled_domains': unlabelled or ()}
     if labelled:
         unknown = set(labelled) - set(KEYS)
         if unknown:

@@ -113,11 +113,13 @@ class DomainNames:
         """
         for listed, columns in readings(text):
             found = self.find(listed)
+            if found is None:
+                return None
             for column in columns if found else ():
                 other = self._called_with_suffix(_parts(normal(column))[1])
                 if other and not set(found) <= set(other):
                     raise ValueError(f'it names "{listed}" and "{column}"')
-            if found or found is None:
+            if found:
                 return found
         return []
 

@@ -142,6 +142,12 @@ class DomainLayout:
         object.__setattr__(self, 'label_map', LabelMap.build(self.label_map))
 
     @property
+    def labels(self) -> LabelMap:
+        """Return what the mask values mean, made from `label_map`."""
+        assert isinstance(self.label_map, LabelMap)
+        return self.label_map
+
+    @property
     def axes(self) -> Axes:
         """Return how volumes are cut."""
         return Axes(self.geometry, self.plane, self.frame, self.series)

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import numpy as np
@@ -44,7 +45,29 @@ class PhantomSettings:
         check_settings(self)
 
 
-def check_settings(settings: object) -> None:
+class Settings(Protocol):
+    """What the settings of every layout have."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Return the scanners."""
+
+    @property
+    def size(self) -> int:
+        """Return the side of a slice in pixels."""
+
+    @property
+    def classes(self) -> int:
+        """Return the number of structures."""
+
+    @property
+    def seed(self) -> int:
+        """Return what the draws start from."""
+
+
+def check_settings(settings: Settings) -> None:
     """Check the settings of a phantom, whatever its layout, and make its domains a tuple.
 
     Raises:
@@ -162,7 +185,7 @@ def _write(root: Path, settings: PhantomSettings, progress: bool) -> None:
                 path.write_bytes(cv2.imencode('.png', plane)[1].tobytes())
 
 
-def record(settings: object, **extra: object) -> dict:
+def record(settings: Settings, **extra: object) -> dict:
     """Return what the settings file says."""
     values = {'generator_version': GENERATOR_VERSION, **extra, **asdict(settings)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -23,7 +23,7 @@ def missing_classes(dataset: 'MixedDomainDataset') -> list[str]:
     samples, classes = dataset.samples, dataset.metainfo['classes']
     warnings = []
     for domain, layout in dataset.layouts.items():
-        label_map = layout.label_map
+        label_map = layout.labels
         numbers = [n for n, s in enumerate(samples) if s.labelled and s.domain == domain]
         step = max(1, -(-len(numbers) // MOST_MASKS))
         order = [n for start in range(step) for n in numbers[start::step]][:MOST_MASKS]

@@ -192,7 +192,7 @@ def to_uint8(
             'Say which intensities become 0 and 255: value_range="volume" (smallest and largest '
             f'of each file) or, the same for all files, value_range=({low:g}, {high:g}).'
         )
-    if value_range == 'volume':
+    if isinstance(value_range, str):  # 'volume'
         value_range = (image.min(), image.max())
     return scale_to_uint8(image, value_range, path)
 
@@ -307,7 +307,7 @@ def decode_mask(
     for path in paths:
         stored = _mask_values(path, label_map, Source(path, key), index, like, axes)
         if shape is not None and stored.pixels.shape[:2] != tuple(shape):
-            _refuse_size(path, stored, tuple(shape), like)
+            _refuse_size(path, stored, shape, like)
         classes = label_map(stored.pixels, path, stored.lossy)
         merged = classes if merged is None else np.maximum(merged, classes)
     if merged is None:

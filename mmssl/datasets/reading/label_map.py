@@ -32,6 +32,17 @@ def _key_values(key: int | str | Sequence[int]) -> tuple[int, ...]:
 LAST_CLASS = 254  # masks hold class ids in 8 bits
 
 
+def _as_mapping(text: str) -> Mapping:
+    """Return the mapping that a text writes."""
+    try:
+        found = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        found = None
+    if not isinstance(found, Mapping):
+        raise ValueError(f'label_map = "{text}" is no mapping such as {{0: 0, 255: 1}}.')
+    return found
+
+
 class LabelMap:
     """What the values of a mask file mean: value, range of values or colour -> class id.
 
@@ -76,7 +87,7 @@ class LabelMap:
         self.nearest = bool(nearest)
         self.counts = counts
         self.num_classes = max(item for _, item in self.entries) + 1
-        self._table = None if self.colour else self._lookup_table()
+        self._table = np.empty(0, np.int16) if self.colour else self._lookup_table()
 
     def __repr__(self) -> str:
         """Show the entries in words."""
@@ -106,15 +117,10 @@ class LabelMap:
         """
         if isinstance(spec, cls):
             return spec
+        if not isinstance(spec, Mapping | str | Sequence):
+            spec = str(spec)
         if not isinstance(spec, Mapping):
-            several = isinstance(spec, Sequence) and not isinstance(spec, str)
-            text = ','.join(map(str, spec)) if several else str(spec)
-            try:
-                spec = ast.literal_eval(text)
-            except (SyntaxError, ValueError):
-                spec = None
-            if not isinstance(spec, Mapping):
-                raise ValueError(f'label_map = "{text}" is no mapping such as {{0: 0, 255: 1}}.')
+            spec = _as_mapping(spec if isinstance(spec, str) else ','.join(map(str, spec)))
         options: dict[str, Any] = {}
         mapping: dict[Any, int] = {}
         for key, item in spec.items():

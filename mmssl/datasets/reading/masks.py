@@ -81,15 +81,17 @@ def what_counts(picture: Picture, label_map: LabelMap, path: str) -> np.ndarray:
     if label_map.counts is not None:
         return picture.pixels
     if picture.indices is not None:
-        return _of_palette(picture, label_map, path)
+        return _of_palette(picture, picture.indices, label_map, path)
     if picture.alpha is not None:
-        _check_hidden(picture, label_map, path)
+        _check_hidden(picture, picture.alpha, label_map, path)
     return picture.pixels
 
 
-def _of_palette(picture: Picture, label_map: LabelMap, path: str) -> np.ndarray:
+def _of_palette(
+    picture: Picture, indices: np.ndarray, label_map: LabelMap, path: str
+) -> np.ndarray:
     """Return indices or colours of a palette picture."""
-    used, first = np.unique(picture.indices, return_index=True)
+    used, first = np.unique(indices, return_index=True)
     colours = picture.pixels.reshape(-1, 3)[first]
     merged = len(np.unique(colours, axis=0)) < len(used)
     choice = (
@@ -106,25 +108,25 @@ def _of_palette(picture: Picture, label_map: LabelMap, path: str) -> np.ndarray:
             )
         return picture.pixels
     if not (colours == colours[:, :1]).all():
-        return picture.indices
+        return indices
     by_index, by_grey = label_map.lists(used), label_map.lists(colours[:, 0])
     if by_grey and not by_index and not merged:
         return picture.pixels
     if by_index and (merged or not by_grey):
-        return picture.indices
+        return indices
     if (used == colours[:, 0]).all():
-        return picture.indices
+        return indices
     if by_index and by_grey and (label_map(used[None]) == label_map(colours[None, :, 0])).all():
-        return picture.indices
+        return indices
     raise DataError(
         f'{choice}the label map ({label_map}) can mean either. Set "counts": "index" in label_map '
         f'if the numbers count, {seen[4:]}.'
     )
 
 
-def _check_hidden(picture: Picture, label_map: LabelMap, path: str) -> None:
+def _check_hidden(picture: Picture, alpha: np.ndarray, label_map: LabelMap, path: str) -> None:
     """Refuse a mask whose shape is drawn by opacity, or hidden by it."""
-    pixels = picture.pixels.reshape(*picture.alpha.shape, -1)
+    pixels = picture.pixels.reshape(*alpha.shape, -1)
     shapes = f'{label_map.written(counts="colour")} to leave it aside'
     if (pixels == pixels[0, 0]).all():
         raise DataError(
@@ -132,7 +134,7 @@ def _check_hidden(picture: Picture, label_map: LabelMap, path: str) -> None:
             'alpha channel. Say what opacity means, label_map={0: 0, 255: 1, "counts": "alpha"}, '
             f'or set {shapes}.'
         )
-    hidden = np.unique(pixels[picture.alpha == 0], axis=0)
+    hidden = np.unique(pixels[alpha == 0], axis=0)
     if not len(hidden):
         return
     classes = label_map(hidden[None, ...] if pixels.shape[2] == 3 else hidden[None, :, 0], path)

@@ -6,6 +6,7 @@ no room for colours of 16 bit and for most types of TIFF; OpenCV reads these.
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,11 @@ from mmssl.datasets.reading.formats.tiff_tags import ORIENTATION, first_director
 
 FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'GIF', 'WEBP')
 
+# Twice Pillow's limit, from which on it raises.
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+
 # What turns stored pixels upright, by the orientation tag, as Pillow's ImageOps.exif_transpose.
-_UPRIGHT = {
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -75,12 +79,7 @@ def read_picture(path: str) -> Picture:
             f'{path} is broken or cut off at {len(data)} bytes ({_line(error)}). '
             'Copy the file again.'
         ) from None
-    planes = {
-        name: np.ascontiguousarray(plane)
-        for name, plane in picture._asdict().items()
-        if isinstance(plane, np.ndarray)
-    }
-    return picture._replace(**planes)
+    return _each_plane(picture, np.ascontiguousarray)
 
 
 def _line(error: Exception) -> str:
@@ -89,7 +88,7 @@ def _line(error: Exception) -> str:
 
 def _too_large(path: str, pixels: int | str) -> DataError:
     return DataError(
-        f'{path} announces {pixels} pixels; at most {2 * Image.MAX_IMAGE_PIXELS} are read at once. '
+        f'{path} announces {pixels} pixels; at most {MOST_PIXELS} are read at once. '
         'Cut it into tiles.'
     )
 
@@ -122,12 +121,17 @@ def _upright(picture: Picture) -> Picture:
     turn = _UPRIGHT.get(picture.tag)
     if turn is None:
         return picture._replace(tag=1)
-    planes = {
-        name: turn(plane)
-        for name, plane in picture._asdict().items()
-        if isinstance(plane, np.ndarray)
-    }
-    return picture._replace(**planes)
+    return _each_plane(picture, turn)
+
+
+def _each_plane(picture: Picture, change: Callable[[np.ndarray], np.ndarray]) -> Picture:
+    """Return a picture with its pixels, indices and opacity changed alike."""
+    indices, alpha = picture.indices, picture.alpha
+    return picture._replace(
+        pixels=change(picture.pixels),
+        indices=None if indices is None else change(indices),
+        alpha=None if alpha is None else change(alpha),
+    )
 
 
 def _split(image: Image.Image, path: str) -> tuple:
@@ -176,7 +180,7 @@ def _read_tiff(data: bytes, path: str) -> Picture:
     tag = facts.get(ORIENTATION, 1)
     samples, bits = facts.get(277, 1), max(facts.get(258, (1,)))
     kind = {1: 'unsigned', 2: 'signed', 3: 'float'}.get(max(facts.get(339, (1,))), 'other')
-    if facts[256] * facts[257] > 2 * Image.MAX_IMAGE_PIXELS:
+    if facts[256] * facts[257] > MOST_PIXELS:
         raise _too_large(path, f'{facts[256]} x {facts[257]}')
     if further:
         _one_page(path, _count_pages(data))
@@ -189,7 +193,8 @@ def _read_tiff(data: bytes, path: str) -> Picture:
         except UnidentifiedImageError:
             raise _odd_tiff(path, samples, bits, kind) from None
         image.load()
-        return Picture(*_split(image, path), tag, facts.get(259) in (6, 7))
+        pixels, indices, alpha = _split(image, path)
+        return Picture(pixels, indices, alpha, tag, facts.get(259) in (6, 7))
     if samples != 1 and (samples not in (3, 4) or bits != 16 or kind != 'unsigned'):
         raise _odd_tiff(path, samples, bits, kind)
     try:

@@ -180,8 +180,8 @@ def elastic_field(
     Returns:
         Two float32 (H, W) maps in pixels, the displacements along columns and along rows.
     """
-    reduction = max(1.0, min(reduction, sigma / 3))
-    rows, columns = max(1, round(height / reduction)), max(1, round(width / reduction))
+    coarser = max(1.0, min(reduction, sigma / 3))
+    rows, columns = max(1, round(height / coarser)), max(1, round(width / coarser))
     ratio_y, ratio_x = height / rows, width / columns
     radius_x, radius_y = int(4 * sigma / ratio_x + 0.5), int(4 * sigma / ratio_y + 0.5)
     noise = rng.random((2, rows, columns), dtype=np.float32) * 2 - 1
