@@ -39,7 +39,8 @@ def init_model(
     from mmengine.registry import init_default_scope
     from mmengine.runner.checkpoint import _load_checkpoint
 
-    from mmssl.bundles import Contents, fill_model, is_bundle, open_bundle
+    from mmssl.bundles.archive import Contents, is_bundle
+    from mmssl.bundles.opening import fill_model, open_bundle
     from mmssl.engine.checkpoints.weights import load_weights
     from mmssl.engine.data_facts import with_facts
     from mmssl.engine.precision import choose

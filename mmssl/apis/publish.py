@@ -12,7 +12,9 @@ from mmssl.apis.inference import init_model
 from mmssl.utils.errors import SettingError
 
 if TYPE_CHECKING:
-    from mmssl.bundles import About, Choice, Contents
+    from mmssl.bundles.archive import Contents
+    from mmssl.bundles.card import About
+    from mmssl.bundles.networks import Choice
     from mmssl.models.base.semi_segmentor import SemiSegmentor
 
 CLOSE = 1e-4
@@ -55,7 +57,9 @@ def publish(
         SettingError: the model has no such network, or needs a file that a bundle cannot hold.
         BundleError: the same, of a part of its config.
     """
-    from mmssl.bundles import SUFFIX, About, Choice, make_card, write_archive
+    from mmssl.bundles.archive import SUFFIX, write_archive
+    from mmssl.bundles.card import About, make_card
+    from mmssl.bundles.networks import Choice
     from mmssl.engine.checkpoints.io import load_checkpoint_file
     from mmssl.models.base.semi_segmentor import SemiSegmentor
 
@@ -67,14 +71,16 @@ def publish(
         raise SettingError(
             f'{type(model).__name__} has no trained students, so there is nothing to publish'
         )
-    about = about._replace(name=about.name or out.stem)
-    facts = dict(
-        checkpoint=load_checkpoint_file(str(checkpoint)),
-        results=_results(scores),
-        data=_measured(model.cfg, say) if with_data else None,
+    results, bundle = _results(scores), _smallest(model, choice)
+    card = make_card(
+        model,
+        bundle.config,
+        choice,
+        about._replace(name=about.name or out.stem),
+        load_checkpoint_file(str(checkpoint)),
+        results,
+        _measured(model.cfg, say) if with_data else None,
     )
-    bundle = _smallest(model, choice)
-    card = make_card(model, bundle.config, choice, about, **facts)
     write_archive(out, bundle._replace(card=card), lambda path: _try_file(path, model, choice))
     return card
 
@@ -85,9 +91,10 @@ def _smallest(model: 'SemiSegmentor', choice: 'Choice') -> 'Contents':
     Raises:
         SettingError: the chosen networks alone predict something else.
     """
-    from mmssl.bundles import Contents, small_model, whole_model
+    from mmssl.bundles.archive import Contents
     from mmssl.bundles.check import check_config
     from mmssl.bundles.config import prediction_config
+    from mmssl.bundles.networks import small_model, whole_model
     from mmssl.bundles.plain import modules_from_outside
 
     makers = (small_model, whole_model) if choice.everything else (small_model,)
@@ -108,7 +115,7 @@ def _try_file(path: Path, model: 'SemiSegmentor', choice: 'Choice') -> None:
     Raises:
         SettingError: they are others.
     """
-    from mmssl.bundles import open_bundle
+    from mmssl.bundles.opening import open_bundle
 
     difference = _difference(model, init_model(open_bundle(path)), choice)
     if difference is not None:
@@ -169,7 +176,7 @@ def _logits(model: 'SemiSegmentor', choice: 'Choice', published: bool) -> dict[s
 
 def _measured(cfg: Mapping[str, Any], say: Callable[[str], object]) -> dict[str, Any] | None:
     """Return the summary of the training data; say so where they are not there."""
-    from mmssl.bundles import summarise, training_dataset
+    from mmssl.bundles.data import summarise, training_dataset
 
     try:
         dataset = training_dataset(cfg)

@@ -5,12 +5,13 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmssl.utils.errors import shown
 from mmssl.utils.io import whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIX = '.mmssl'
 FORMAT = 1
@@ -33,7 +34,7 @@ class Contents(NamedTuple):
         card: what is told of the model.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: 'dict[str, Tensor]'
     config: dict[str, Any]
     card: dict[str, Any]
 
@@ -141,6 +142,8 @@ def _read_members(path: Path) -> dict[str, bytes]:
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo], held: int) -> None:
     names = [entry.filename for entry in entries]
+    if not set(names) & {MANIFEST, *MEMBERS}:
+        raise BundleError(f'{path} is refused: it is no bundle of mmssl')
     if sorted(names) != sorted((MANIFEST, *MEMBERS)):
         odd = sorted(set(names) - {MANIFEST, *MEMBERS}) or ['a member twice']
         lacks = sorted({MANIFEST, *MEMBERS} - set(names))

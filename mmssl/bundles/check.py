@@ -50,6 +50,13 @@ def check_config(config: Mapping[str, Any], name: str, plug_ins: Mapping[str, st
         raise BundleError(
             f'{name} is refused: its scope is {shown(config["default_scope"])}, not mmssl'
         )
+    try:
+        _check_parts(config, name, plug_ins)
+    except RecursionError:
+        raise BundleError(f'{name} is refused: its config is nested without end') from None
+
+
+def _check_parts(config: Mapping[str, Any], name: str, plug_ins: Mapping[str, str]) -> None:
     check = _Check(name, plug_ins)
     check.components(_mapping(config.get('model'), 'model', name), 'model', PARTS)
     loader = _mapping(config.get('test_dataloader'), 'test_dataloader', name)

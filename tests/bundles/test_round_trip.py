@@ -6,7 +6,7 @@ import torch
 from bundle_parts import SIDE, mean_teacher, synfoc
 
 from mmssl.apis import inference_model, init_model, publish
-from mmssl.bundles import Choice
+from mmssl.bundles.networks import Choice
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def main() -> None:
     """Publish."""
     args = parse_args()
     from mmssl.apis import publish
-    from mmssl.bundles import About, Choice
+    from mmssl.bundles.card import About
+    from mmssl.bundles.networks import Choice
     from mmssl.utils.processes.folder_lock import lock_file
 
     with lock_file(args.out, 'the third argument'):
