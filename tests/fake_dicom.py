@@ -26,6 +26,10 @@ def blank(kind: str, array: np.ndarray, **options) -> Dataset:
     dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = '1.2.3', '1.2.3.4'
     dataset.SeriesInstanceUID, dataset.SeriesNumber = '1.2.3.5', 7
     dataset.SeriesDescription, dataset.Modality, dataset.PatientID = 'T1 axial', 'MR', 'nobody'
+    for name in ('PatientName', 'PatientSex', 'PatientBirthDate', 'StudyDate', 'StudyTime'):
+        setattr(dataset, name, '')
+    dataset.StudyID = dataset.AccessionNumber = dataset.ReferringPhysicianName = ''
+    dataset.InstanceNumber = 1
     dataset.Rows, dataset.Columns = array.shape[-2:]
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, 'MONOCHROME2'
     bits = 8 * array.itemsize

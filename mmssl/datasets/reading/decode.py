@@ -14,7 +14,7 @@ import numpy as np
 
 from mmssl.datasets.reading.errors import DataError
 from mmssl.datasets.reading.formats import PICTURES, VOLUME_SUFFIXES, holds_volumes
-from mmssl.datasets.reading.formats.tiff_tags import picture_spacing
+from mmssl.datasets.reading.formats.tiff import picture_spacing
 from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
 from mmssl.datasets.reading.label_map import LabelMap
 from mmssl.datasets.reading.masks import what_counts, whole_numbers

@@ -7,7 +7,7 @@ import numpy as np
 
 from mmssl.datasets.reading.decode import open_picture
 from mmssl.datasets.reading.formats import Stored, holds_volumes
-from mmssl.datasets.reading.formats.tiff_tags import picture_spacing
+from mmssl.datasets.reading.formats.tiff import picture_spacing
 from mmssl.datasets.reading.geometry import CANONICAL, Axes, Turn
 from mmssl.datasets.reading.volumes import (
     file_spacing,

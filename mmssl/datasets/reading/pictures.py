@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmssl.datasets.reading.errors import DataError, check_file
-from mmssl.datasets.reading.formats.tiff_tags import ORIENTATION, first_directory
+from mmssl.datasets.reading.formats.tiff import ORIENTATION, first_directory
 
 FORMATS = ('PNG', 'JPEG', 'BMP', 'TIFF', 'GIF', 'WEBP')
 

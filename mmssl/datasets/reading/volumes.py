@@ -46,8 +46,15 @@ def look_at(path: str, key: str, axes: Axes = CANONICAL, like: Source | None = N
         FileNotFoundError: there is no such file.
         DataError: the file is broken, has no such dataset or one of another kind.
     """
-    own = like is None or like.path == path
-    return open_stored(path, Choice(key, axes.frame, axes.series if own else None))
+    if like is None or like.path == path:
+        return open_stored(path, Choice(key, axes.frame, axes.series))
+    found = open_stored(path, Choice(key, axes.frame))
+    return _laid(found, look_at(*like, axes)) if holds_volumes(like.path) else found
+
+
+@lru_cache(maxsize=1024)
+def _laid(mask: Stored, image: Stored) -> Stored:
+    return mask.laid_on(image)
 
 
 def volume_shape(

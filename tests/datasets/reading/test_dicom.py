@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import highdicom as hd
 import nibabel
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import SimpleITK as sitk
 from fake_dicom import blank, place, save, write_frames, write_series
 from fake_files import noise
 from pydicom import dcmread
+from pydicom.sr.codedict import codes
 from pydicom.uid import (
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -35,7 +37,7 @@ from mmssl.datasets.reading import (
     volume_affine,
     volume_limits,
 )
-from mmssl.datasets.reading.formats import dicom
+from mmssl.datasets.reading.formats import dicom_frames
 from mmssl.datasets.reading.label_map import LabelMap
 from mmssl.datasets.reading.volumes import read_slice
 
@@ -98,9 +100,11 @@ def test_headers_come_in_the_order_of_the_slices(tmp_path):
 def test_only_the_slice_in_question_is_read(tmp_path, monkeypatch):
     folder = str(write_series(tmp_path / 's', IMAGE, AFFINE))
     read = []
-    decoded = dicom.StoredDicom._decoded
+    decoded = dicom_frames.StoredDicom.decoded
     monkeypatch.setattr(
-        dicom.StoredDicom, '_decoded', lambda self, frame: read.append(1) or decoded(self, frame)
+        dicom_frames.StoredDicom,
+        'decoded',
+        lambda self, frame: read.append(1) or decoded(self, frame),
     )
     read_slice(folder, '', 2)
     assert len(read) == 1
@@ -157,6 +161,46 @@ def test_a_mask_of_another_format_lies_on_its_image(tmp_path):
     moved = str(write_series(tmp_path / 'n', labels, AFFINE))
     with pytest.raises(DataError, match='lies on another grid than its image'):
         mask_volume(series, moved)
+
+
+def write_segments(path, folder, labels, kind='BINARY'):
+    """Write labels (x, y, z), in the order of the files, as a segmentation of a series."""
+    code = codes.SCT.Organ
+    segments = [
+        hd.seg.SegmentDescription(
+            number, f'part {number}', code, code, hd.seg.SegmentAlgorithmTypeValues.MANUAL
+        )
+        for number in (1, 2)
+    ]
+    hd.seg.Segmentation(
+        open_image(str(folder)).header(), labels.T, kind, segments, generate_uid(), 9,
+        generate_uid(), 1, 'made', 'up', '1', '1',
+    ).save_as(path)  # fmt: skip
+    return str(path)
+
+
+@pytest.mark.parametrize('kind', ['BINARY', 'LABELMAP'])
+@pytest.mark.parametrize('code', ['LPS', 'PSR'])
+def test_a_segmentation_lies_on_its_image(tmp_path, kind, code):
+    image = reoriented(nibabel.Nifti1Image(IMAGE, oblique()), code)
+    folder = write_series(tmp_path / 'i', np.asarray(image.dataobj), image.affine)
+    series = str(folder)
+    for slices in (range(5), (1, 2), (1, 4), (3,)):
+        labels = np.zeros(IMAGE.shape, np.uint8)
+        for k in slices:
+            labels[1:3, 2:5, k], labels[4, 1, k] = 1, 2
+        labels[0, 0, slices[0]] = 2
+        turned, _ = along_the_normal(
+            np.asarray(reoriented(nibabel.Nifti1Image(labels, oblique()), code).dataobj),
+            image.affine,
+        )
+        mask = write_segments(tmp_path / 'm.dcm', folder, turned, kind)
+        assert (mask_volume(series, mask) == labels.T).all(), slices
+        nibabel.save(nibabel.Nifti1Image(IMAGE, oblique()), tmp_path / 'i.nii.gz')
+        assert (mask_volume(str(tmp_path / 'i.nii.gz'), mask) == labels.T).all(), slices
+    other = str(write_series(tmp_path / 'o', IMAGE[..., :2], AFFINE))
+    with pytest.raises(DataError, match='lies on another grid than its image'):
+        mask_volume(other, mask)
 
 
 def test_one_series_of_several(tmp_path):

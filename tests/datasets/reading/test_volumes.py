@@ -173,6 +173,27 @@ FAULTS = {
 }
 
 
+def test_datasets_that_lie_in_another_file(tmp_path):
+    write_h5(tmp_path / 'b.h5', image=VOLUME)
+    (tmp_path / 'b.raw').write_bytes(VOLUME.tobytes())
+    layout = h5py.VirtualLayout(VOLUME.shape, VOLUME.dtype)
+    layout[...] = h5py.VirtualSource(str(tmp_path / 'b.h5'), 'image', VOLUME.shape)
+    with h5py.File(tmp_path / 'a.h5', 'w') as file:
+        file['link'] = h5py.ExternalLink(str(tmp_path / 'b.h5'), 'image')
+        file.create_virtual_dataset('virtual', layout)
+        file.create_dataset(
+            'raw',
+            VOLUME.shape,
+            VOLUME.dtype,
+            external=[(str(tmp_path / 'b.raw'), 0, VOLUME.nbytes)],
+        )
+        file['soft'], file['image'] = h5py.SoftLink('/image'), VOLUME
+    for key in ('link', 'virtual', 'raw'):
+        with pytest.raises(DataError, match=rf'"{key}" lies in another file'):
+            read_slice(str(tmp_path / 'a.h5'), key, 0)
+    assert (read_slice(str(tmp_path / 'a.h5'), 'soft', 0) == VOLUME[0]).all()
+
+
 @pytest.mark.parametrize('fault', FAULTS)
 def test_faults_of_an_hdf5_file(tmp_path, fault):
     datasets, message = FAULTS[fault]

@@ -2,7 +2,6 @@
 
 import math
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,73 +13,24 @@ from mmssl.datasets.reading.formats.dicom_files import (
     holds_dicom,
     read_header,
 )
-from mmssl.datasets.reading.formats.dicom_frames import Frame, Stack, frames_of, stack
+from mmssl.datasets.reading.formats.dicom_frames import (
+    Frame,
+    Stack,
+    StoredDicom,
+    frames_of,
+    sizes_of,
+    stack,
+)
+from mmssl.datasets.reading.formats.dicom_seg import SEGMENTATIONS, open_segments
 from mmssl.datasets.reading.formats.stored import (
     Choice,
-    Stored,
-    Where,
     check_size,
     choose_frame,
-    library,
 )
 
-__all__ = ['SUFFIXES', 'StoredDicom', 'holds_dicom', 'open_dicom']
+__all__ = ['SUFFIXES', 'holds_dicom', 'open_dicom']
 
 _PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30'
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StoredDicom(Stored):
-    """Frames of DICOM files, sorted by position; axes are (column, row, slice).
-
-    Attributes:
-        frames: the frame of each slice.
-    """
-
-    kind = 'dicom'
-
-    frames: tuple[Frame, ...]
-
-    def part(self, where: Where) -> np.ndarray:
-        """Return the voxels at an index or slice of each axis; only slices in question are read."""
-        inside = (where[1], where[0])
-        if not isinstance(where[2], slice):
-            return self._values(self.frames[where[2]])[inside].T
-        chosen = self.frames[where[2]]
-        plane = np.empty(self.shape[1::-1], np.bool)[inside]
-        found = np.empty((len(chosen), *plane.shape), self.dtype)
-        for number, frame in enumerate(chosen):
-            found[number] = self._values(frame)[inside]
-        return found.T
-
-    def _values(self, frame: Frame) -> np.ndarray:
-        """Return a frame (row, column), rescaled."""
-        raw = self._decoded(frame)
-        if raw.shape != self.shape[1::-1]:
-            raise DataError(
-                f'{frame.path} holds pixels {raw.shape} in place of {self.shape[1::-1]}. Copy it '
-                'again.'
-            )
-        slope, intercept = frame.scale
-        if (slope, intercept) == (1, 0):
-            return raw.astype(self.dtype)
-        return raw.astype(self.dtype) * self.dtype.type(slope) + self.dtype.type(intercept)
-
-    def _decoded(self, frame: Frame) -> np.ndarray:
-        pixels = library('pydicom.pixels', frame.path)
-        try:
-            return pixels.pixel_array(frame.path, index=frame.number, raw=True)
-        except Exception as error:  # a broken file can raise anything inside a decoder
-            said = ' '.join(str(error).split())
-            raise DataError(
-                f'{frame.path} cannot be decoded ({said}). Copy it again, or, where a plug-in is '
-                "missing: pip install 'mmssl[formats]'."
-            ) from None
-
-    def header(self) -> list[Any]:
-        """Return the pydicom data sets without pixels, of each file once, in slice order."""
-        paths = dict.fromkeys(frame.path for frame in self.frames)
-        return [read_header(path, everything=True) for path in paths]
 
 
 def open_dicom(path: str, choice: Choice) -> StoredDicom:
@@ -94,6 +44,8 @@ def open_dicom(path: str, choice: Choice) -> StoredDicom:
     files = [(path, read_header(path))] if alone else choose_series(path, choice.series)
     for file, header in files:
         _check(file, header, files[0])
+    if files[0][1].get('SOPClassUID') in SEGMENTATIONS:
+        return open_segments(path, files)
     stacked = stack([frame for file in files for frame in frames_of(*file)], path)
     frames = _one_each(path, stacked, choice.frame)
     header = files[0][1]
@@ -106,7 +58,7 @@ def open_dicom(path: str, choice: Choice) -> StoredDicom:
         dtype=dtype,
         flat=flat,
         affines=affines,
-        sizes=_sizes(frames[0], stacked, flat),
+        sizes=sizes_of(frames[0], stacked.affine, flat),
         step=abs(frames[0].scale[0]) if dtype.kind == 'f' and frames[0].scale[0] != 1 else 0.0,
         top=None if stacked.affine is not None else _top(header, frames[0]),
         fault=stacked.fault,
@@ -156,15 +108,6 @@ def _one_each(path: str, stacked: Stack, frame: int | None) -> tuple[Frame, ...]
         )
     number = choose_frame(path, counts.pop(), frame) if counts != {1} else 0
     return tuple(place[number] for place in stacked.places)
-
-
-def _sizes(frame: Frame, stacked: Stack, flat: bool) -> tuple[float, ...] | None:
-    if frame.spacing is None:
-        return None
-    inside = (frame.spacing[1], frame.spacing[0])
-    if stacked.affine is None or flat:
-        return inside
-    return (*inside, float(np.linalg.norm(stacked.affine[:3, 2])))
 
 
 def _dtype(header: Any, frames: tuple[Frame, ...]) -> np.dtype:

@@ -1,12 +1,14 @@
 """Frames of DICOM files: where each lies in the patient, and whether they make up a volume."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmssl.datasets.reading.errors import DataError
-from mmssl.datasets.reading.formats.stored import LPS_TO_RAS
+from mmssl.datasets.reading.formats.dicom_files import read_header
+from mmssl.datasets.reading.formats.stored import LPS_TO_RAS, Stored, Where, library
 
 TURNED = 1e-3
 """Difference of direction cosines above which two frames do not lie in parallel."""
@@ -200,3 +202,79 @@ def _uneven(places: list[list[Frame]], at: np.ndarray, normal: np.ndarray, path:
 def _name(frame: Frame) -> str:
     name = frame.path.replace('\\', '/').rsplit('/', 1)[-1]
     return f'{name} frame {frame.number + 1}' if frame.number else name
+
+
+def sizes_of(frame: Frame, affine: np.ndarray | None, flat: bool) -> tuple[float, ...] | None:
+    """Return the size of a voxel (column, row, slice) or pixel (column, row) in mm, if known."""
+    if frame.spacing is None:
+        return None
+    inside = (frame.spacing[1], frame.spacing[0])
+    if affine is None or flat:
+        return inside
+    return (*inside, float(np.linalg.norm(affine[:3, 2])))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredDicom(Stored):
+    """Frames of DICOM files, sorted by position; axes are (column, row, slice).
+
+    Attributes:
+        frames: the frame of each slice.
+        apart: whether each frame begins with a byte of its own, so that it can be read alone.
+    """
+
+    kind = 'dicom'
+
+    frames: tuple[Frame, ...]
+    apart: bool = True
+
+    def part(self, where: Where) -> np.ndarray:
+        """Return the voxels at an index or slice of each axis; only slices in question are read."""
+        numbers, inside = range(self.shape[2])[where[2]], (where[1], where[0])
+        if isinstance(numbers, int):
+            return self.plane(numbers)[inside].T
+        found = np.empty(
+            (len(numbers), *np.empty(self.shape[1::-1], bool)[inside].shape), self.dtype
+        )
+        for place, number in enumerate(numbers):
+            found[place] = self.plane(number)[inside]
+        return found.T
+
+    def plane(self, number: int) -> np.ndarray:
+        """Return a slice (row, column), rescaled."""
+        frame = self.frames[number]
+        slope, intercept = frame.scale
+        values = self.decoded(frame).astype(self.dtype)
+        if (slope, intercept) == (1, 0):
+            return values
+        return values * self.dtype.type(slope) + self.dtype.type(intercept)
+
+    def decoded(self, frame: Frame) -> np.ndarray:
+        """Return the pixels of a frame (row, column).
+
+        Raises:
+            DataError: they cannot be decoded.
+        """
+        pixels = library('pydicom.pixels', frame.path)
+        try:
+            index = frame.number if self.apart else None
+            found = pixels.pixel_array(frame.path, index=index, raw=True)
+            if not self.apart:
+                found = found.reshape(-1, *self.shape[1::-1])[frame.number]
+        except Exception as error:  # a broken file can raise anything inside a decoder
+            said = ' '.join(str(error).split())
+            raise DataError(
+                f'{frame.path} cannot be decoded ({said}). Copy it again, or, where a plug-in is '
+                "missing: pip install 'mmssl[formats]'."
+            ) from None
+        if found.shape != self.shape[1::-1]:
+            raise DataError(
+                f'{frame.path} holds pixels {found.shape} in place of {self.shape[1::-1]}. Copy it '
+                'again.'
+            )
+        return found
+
+    def header(self) -> list[Any]:
+        """Return the pydicom data sets without pixels, of each file once, in slice order."""
+        paths = dict.fromkeys(frame.path for frame in self.frames)
+        return [read_header(path, everything=True) for path in paths]

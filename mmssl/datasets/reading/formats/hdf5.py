@@ -86,6 +86,11 @@ def _dataset(path: str, key: str) -> Iterator[Any]:
                 f'{path} has no dataset "{key}" (it has: {", ".join(names) or "nothing"}). Set '
                 'image_key or mask_key to the right name, or write the file again.'
             )
+        if data.file.filename != file.filename or data.external or data.is_virtual:
+            raise DataError(
+                f'{path}: dataset "{key}" lies in another file. Copy it into this one (read '
+                'and write it again).'
+            )
         if data.ndim not in (2, 3) or data.dtype.kind not in 'biuf' or 0 in data.shape:
             raise DataError(
                 f'{path}: dataset "{key}" has shape {data.shape} and type {data.dtype}; a slice '

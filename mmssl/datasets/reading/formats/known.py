@@ -72,7 +72,7 @@ def open_stored(path: str, choice: Choice) -> Stored:
     return _open(path, choice, changed(path))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _open(path: str, choice: Choice, changed: tuple[int, int]) -> Stored:
     found = find_format(path)
     if found is None:

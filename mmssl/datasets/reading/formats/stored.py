@@ -85,6 +85,10 @@ class Stored(ABC):
         """Return all voxels, (i, j, k)."""
         return self.part(EVERYTHING)
 
+    def laid_on(self, image: 'Stored') -> 'Stored':
+        """Return this mask with what its image has and it leaves out; most leave out nothing."""
+        return self
+
     @abstractmethod
     def header(self) -> Any:
         """Return the header as the library of the format knows it."""
