@@ -35,31 +35,27 @@ def init_model(
     Raises:
         ValueError: the weights are not this model's, or the file is refused.
     """
-    from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmengine.runner.checkpoint import _load_checkpoint
 
     from mmssl.bundles.archive import Contents, is_bundle
-    from mmssl.bundles.opening import fill_model, open_bundle
+    from mmssl.bundles.opening import bounded_by, fill_model, open_bundle
     from mmssl.engine.checkpoints.weights import load_weights
     from mmssl.engine.data_facts import with_facts
     from mmssl.engine.precision import choose
     from mmssl.registry import MODELS
-    from mmssl.utils.setup import load_config, register_all_modules
+    from mmssl.utils.setup import register_all_modules
 
     register_all_modules(init_default_scope=False)
     bundle = open_bundle(config) if is_bundle(config) else config
     bundle = bundle if isinstance(bundle, Contents) else None
     if bundle is not None and checkpoint is not None:
         raise ValueError(f'A bundle has its weights: give no checkpoint ("{checkpoint}") with it')
-    if isinstance(config, (str, Path)) and bundle is None:
-        cfg = load_config(config, cfg_options)
-    else:
-        cfg = copy.deepcopy(config) if bundle is None else Config(bundle.config)
-        cfg.merge_from_dict(cfg_options or {})
+    cfg = _read_config(bundle.config if bundle else config, cfg_options or {})
     init_default_scope(cfg.get('default_scope', 'mmssl'))
     cfg = with_facts(cfg)
-    model = MODELS.build(cfg.model)
+    with bounded_by(bundle):
+        model = MODELS.build(cfg.model)
     model.cfg, model.dataset_meta = cfg, None
     fp16 = (cfg.get('test_cfg') or {}).get('fp16', False)
     model.precision = choose(fp16, 'prediction', 'test_cfg.fp16', torch.device(device).type)
@@ -74,6 +70,19 @@ def init_model(
         load_weights(model, loaded, str(checkpoint), strict=True)
         model.dataset_meta = (loaded.get('meta') or {}).get('dataset_meta')
     return model.to(device).eval()
+
+
+def _read_config(config, options: dict):
+    """Return a config of a file, of a bundle (a dict) or of an object, with options set."""
+    from mmengine.config import Config
+
+    from mmssl.utils.setup import load_config
+
+    if isinstance(config, (str, Path)):
+        return load_config(config, options)
+    cfg = Config(config) if isinstance(config, dict) else copy.deepcopy(config)
+    cfg.merge_from_dict(options)
+    return cfg
 
 
 @torch.no_grad()

@@ -125,8 +125,8 @@ def _read_members(path: Path) -> dict[str, bytes]:
     manifest = _parse(path, MANIFEST, members)
     if manifest.get('format') != FORMAT:
         raise BundleError(
-            f'{path} has the format {shown(manifest.get("format"))}; this version of mmssl reads '
-            f'{FORMAT}. Publish it again, or install a newer mmssl'
+            f'{path} is refused: its format is {shown(manifest.get("format"))}, this version of '
+            f'mmssl reads {FORMAT}: install a newer one, or publish it again'
         )
     entries = manifest.get('members')
     for name in MEMBERS:

@@ -31,12 +31,12 @@ def training_dataset(cfg: Mapping[str, Any]) -> MixedDomainDataset | None:
     return built if isinstance(built, MixedDomainDataset) else None
 
 
-def summarise(dataset: MixedDomainDataset, show: bool = True) -> dict[str, Any]:
+def summarise(dataset: MixedDomainDataset, show: bool | None = None) -> dict[str, Any]:
     """Measure a training set, as its files hold it.
 
     Args:
         dataset: the data set; of each domain at most 200 images are opened.
-        show: draw a progress bar.
+        show: draw a progress bar, see `progress_wanted`.
 
     Returns:
         `domains`: by name `images`, `labelled`, `cases`, and of the images that were opened
@@ -45,6 +45,8 @@ def summarise(dataset: MixedDomainDataset, show: bool = True) -> dict[str, Any]:
         whether intensities are scaled by file (`per_file`).
     """
     from tqdm import tqdm
+
+    from mmssl.engine.hooks.progress_hook import progress_wanted
 
     by_domain: dict[str, list[Any]] = {}
     for sample in dataset.samples:
@@ -55,7 +57,9 @@ def summarise(dataset: MixedDomainDataset, show: bool = True) -> dict[str, Any]:
         for i in sorted({int(i) for i in np.linspace(0, len(samples) - 1, LARGEST_SAMPLE)})
     ]
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in by_domain}
-    for sample in tqdm(chosen, desc='training data', unit='image', disable=not show):
+    for sample in tqdm(
+        chosen, desc='training data', unit='image', disable=not progress_wanted(show)
+    ):
         rows[sample.domain].append(_look(sample, dataset.layouts[sample.domain]))
     channels = {row['channels'] for found in rows.values() for row in found}
     ways = {layout.value_range == 'volume' for layout in dataset.layouts.values()}
