@@ -190,6 +190,46 @@ def write_left_atrium_download(root: Path, codes=None, shape=(60, 150, 160)) -> 
     return root
 
 
+def write_msd_download(root: Path, cases: int = 10, channels: int = 1) -> Path:
+    """Write a task with `dataset.json`: slices of 12 x 10 px, stored left, anterior, superior."""
+    import json
+
+    import nibabel
+
+    names = [f'hippocampus_{number:03d}' for number in range(1, cases + 1)]
+    for number, name in enumerate(names):
+        image, labels = heart(number, 4, values=(1, 2, 2))
+        voxels = image.T if channels == 1 else np.stack([image.T + c for c in range(channels)], -1)
+        for folder, array in (('imagesTr', voxels), ('labelsTr', labels.T)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            affine = np.diag([-1.0, 1.0, 2.0, 1.0])
+            nibabel.save(nibabel.Nifti1Image(array, affine), root / folder / f'{name}.nii.gz')
+    modality = {str(channel): f'MRI {channel}' for channel in range(channels)}
+    content = dict(
+        name='Hippocampus',
+        modality=modality,
+        labels={'0': 'background', '1': 'Anterior', '2': 'Posterior part'},
+        numTraining=cases,
+        training=[
+            dict(image=f'./imagesTr/{name}.nii.gz', label=f'./labelsTr/{name}.nii.gz')
+            for name in names
+        ],
+    )
+    (root / 'dataset.json').write_text(json.dumps(content))
+    return root
+
+
+def write_folder_download(root: Path, sites=('siteA', 'siteB'), cases: int = 10) -> Path:
+    """Write `<site>/scans/NAME.nii.gz` and `<site>/segmentations/NAME_seg.nii.gz`."""
+    for site in sites:
+        for number in range(cases):
+            image, labels = heart(number + 100 * len(site), 3, values=(1, 2, 3))
+            name = f'{site[-1]}{number:02d}'
+            write_nifti(root / site / 'scans' / f'{name}.nii.gz', image)
+            write_nifti(root / site / 'segmentations' / f'{name}_seg.nii.gz', labels)
+    return root
+
+
 DOWNLOADS = {
     'acdc': ('ACDC', write_acdc_download),
     'prostate': ('Prostate', write_prostate_download),
@@ -197,5 +237,7 @@ DOWNLOADS = {
     'busi': ('BUSI', write_busi_download),
     'fundus': ('Fundus', lambda root: write_fundus_download(root, (101, 0, 0, 0))),
     'left_atrium': ('LeftAtrium', lambda root: write_left_atrium_download(root, shape=(4, 20, 50))),
+    'msd': ('Task04_Hippocampus', write_msd_download),
+    'folder': ('mine', write_folder_download),
 }
 """Name of a data set -> folder of its download in the docs, and what writes a small one."""

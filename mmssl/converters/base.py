@@ -77,7 +77,7 @@ class Converter:
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    title: ClassVar[str]
+    title: str
     volumes: ClassVar[bool] = True
     settings: ClassVar[Sequence[str]] = ()
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -68,12 +68,21 @@ class Raw:
             archive.close()
 
     def find(self, pattern: str) -> dict[str, re.Match[str]]:
-        """Return name -> match of the files whose whole name fits a regular expression."""
-        found = ((name, re.fullmatch(pattern, name)) for name in self.names)
+        """Return name -> match of the files whose whole name fits a regular expression.
+
+        An expression that ends with a slash is one for folders.
+        """
+        names: Iterable[str] = self.names
+        if pattern.endswith('/'):
+            folders = (parent for name in names for parent in PurePosixPath(name).parents)
+            names = sorted({f'{folder}/' for folder in folders})
+        found = ((name, re.fullmatch(pattern, name)) for name in names)
         return {name: match for name, match in found if match}
 
     def size(self, name: str) -> int:
-        """Return how many bytes a file has, unpacked."""
+        """Return how many bytes a file or a folder has, unpacked."""
+        if name.endswith('/'):
+            return sum(self.size(known) for known in self.names if known.startswith(name))
         if name in self._members:
             return self._members[name][1].file_size
         return (self.root / name).stat().st_size
@@ -85,11 +94,13 @@ class Raw:
 
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:
-        """Give a file a path on the disk for as long as it is read.
+        """Give a file, or a folder, a path on the disk for as long as it is read.
 
         Raises:
             Unfit: it lies in an archive and cannot be unpacked.
         """
+        if name.endswith('/') and any(known.startswith(name) for known in self._members):
+            raise Unfit(f'{name} is a folder in an archive. Unpack the archive first.')
         if name not in self._members:
             yield self.root / name
             return
@@ -115,14 +126,14 @@ class Raw:
             )
 
     def _walk(self) -> Iterator[str]:
-        seen: set[str] = set()
         for folder, folders, files in os.walk(self.root, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:  # a link that leads back
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = [name for name in folders if not name.startswith(_OF_SYSTEMS)]
+            here = Path(folder).resolve()
+            folders[:] = [
+                name
+                for name in folders
+                if not name.startswith(_OF_SYSTEMS)
+                and not here.is_relative_to(Path(folder, name).resolve())  # a link back
+            ]
             for name in files:
                 if not name.startswith(_OF_SYSTEMS):
                     yield Path(folder, name).relative_to(self.root).as_posix()

@@ -154,6 +154,15 @@ def test_broken_archives_are_faults(download, run, tmp_path):
     assert 'cannot be unpacked' in done.errors
 
 
+def test_links_are_followed_but_not_in_circles(download, whole, run, tmp_path):
+    raw = tmp_path / 'raw'
+    raw.mkdir()
+    (raw / 'there').symlink_to(download)
+    (raw / 'here').symlink_to(raw)
+    assert run('acdc', raw, tmp_path / 'out', '--skip-faults').code == 0
+    assert contents(tmp_path / 'out/data') == contents(whole / 'data')
+
+
 def test_a_download_that_is_not_there(run, tmp_path):
     done = run('acdc', tmp_path / 'none', tmp_path / 'out')
     assert done.code == 1 and 'does not exist' in done.errors
