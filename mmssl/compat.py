@@ -1,9 +1,11 @@
 """The one place for shims around torch, numpy, mmcv and mmsegmentation."""
 
+import contextlib
 import importlib.util
 import sys
 import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,39 @@ def find_own_bases(configs: Path) -> None:
 
     get.of_mmssl = True  # type: ignore[attr-defined]  # once is enough
     Config._get_cfg_path = staticmethod(get)
+
+
+@contextlib.contextmanager
+def whole_sizes() -> Iterator[None]:
+    """Let networks of mmsegmentation be exported for any number of images and any size.
+
+    It computes some sizes with real numbers, `int(2.0 * height)`, which a graph cannot follow: the
+    example's size would be written down. Here they are whole numbers, the same ones.
+    """
+    import_mmseg()
+    from mmseg.models.backbones.swin import ShiftWindowMSA
+    from mmseg.models.utils.wrappers import Upsample
+    from torch.nn.functional import interpolate
+
+    reverse, enlarge = ShiftWindowMSA.window_reverse, Upsample.forward
+
+    def window_reverse(self: Any, windows: Any, H: int, W: int) -> Any:
+        """Put windows (windows x N, side, side, C) together to (N, H, W, C)."""
+        side = self.window_size
+        rows, columns = H // side, W // side
+        x = windows.view(windows.shape[0] // (rows * columns), rows, columns, side, side, -1)
+        return x.permute(0, 1, 3, 2, 4, 5).contiguous().view(x.shape[0], H, W, -1)
+
+    def forward(self: Any, x: Any) -> Any:
+        """Enlarge x by a whole number of times, as configs of U-Nets do."""
+        factor = self.scale_factor
+        if self.size or not isinstance(factor, float) or not factor.is_integer():
+            return enlarge(self, x)
+        size = [side * int(factor) for side in x.shape[-2:]]
+        return interpolate(x, size, mode=self.mode, align_corners=self.align_corners)
+
+    ShiftWindowMSA.window_reverse, Upsample.forward = window_reverse, forward
+    try:
+        yield
+    finally:
+        ShiftWindowMSA.window_reverse, Upsample.forward = reverse, enlarge

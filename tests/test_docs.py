@@ -1,9 +1,9 @@
 """The docs are true: what they name exists, their options exist, marked blocks run.
 
 `<!-- run -->` before a bash block runs it as typed in a scratch folder that has the repository's
-`tools` and `configs`, `<!-- run on NAME -->` in one that has a small download of that data set,
-too; `<!-- config NAME -->` before a python block writes it there as NAME, builds its data sets on a
-small phantom and its model.
+`tools`, `configs` and `docs`, `<!-- run on NAME -->` in one that has a small download of that data
+set, too; `<!-- config NAME -->` before a python block writes it there as NAME, builds its data sets
+on a small phantom and its model.
 """
 
 import doctest
@@ -164,7 +164,7 @@ def test_options_exist(item):
 @pytest.fixture
 def scratch(tmp_path):
     """Make a folder where the commands can be typed as in the repository."""
-    for name in ('tools', 'configs'):
+    for name in ('tools', 'configs', 'docs'):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 

@@ -16,7 +16,7 @@ FLOORS = (
     ('converters', 'engine'),
     ('bundles',),
     ('apis',),
-    ('experiments',),
+    ('experiments', 'export'),
     ('__main__', 'testing'),
     ('testing_plugin',),
 )

@@ -37,6 +37,7 @@ COMMANDS = {
     'benchmark-step': 'analysis_tools/benchmark_step.py',
     'benchmark-metrics': 'analysis_tools/benchmark_metrics.py',
     'features': 'extract_diffusion_features.py',
+    'export': 'deployment/export.py',
     'convert-synfoc': 'model_converters/synfoc_to_mmssl.py',
     'convert-diffusion': 'model_converters/guided_diffusion_to_diffusers.py',
 }

@@ -96,16 +96,18 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
 
     def image_views(self, image: Tensor) -> dict[str, Tensor]:
         """Return the image (N, C, H, W) scaled and at each student's size."""
-        views = {}
-        for name in self.students:
-            x = self._resize(image, name, 'image').float()
-            wanted = self.sizes.get(name, {}).get('channels', x.shape[1])
-            several = self.norms[name].channels > 1
-            if several and x.shape[1] == 1:  # each copy has a mean of its own
-                x = x.expand(-1, wanted, -1, -1)
-            x = self.norms[name](x)
-            views[name] = x.expand(-1, wanted, -1, -1) if x.shape[1] == 1 else x
-        return views
+        sized = {name: self._resize(image, name, 'image') for name in self.students}
+        return {name: self.view_of(name, x) for name, x in sized.items()}
+
+    def view_of(self, name: str, image: Tensor) -> Tensor:
+        """Return grey values (N, C, H, W) scaled, with a student's channels, at their size."""
+        x = image.float()
+        wanted = self.sizes.get(name, {}).get('channels', x.shape[1])
+        several = self.norms[name].channels > 1
+        if several and x.shape[1] == 1:  # each copy has a mean of its own
+            x = x.expand(-1, wanted, -1, -1)
+        x = self.norms[name](x)
+        return x.expand(-1, wanted, -1, -1) if x.shape[1] == 1 else x
 
     def grey(self, name: str, x: Tensor) -> Tensor:
         """Return a student's images as grey values 0 to 255, the way back."""

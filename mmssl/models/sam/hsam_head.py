@@ -147,7 +147,7 @@ class HSAMHead(SAMMaskHead):
         if dense is None:
             dense = self.prompt_encoder.no_mask_embed.weight[0, :, None, None]
         position = self.position_code(*embedding.shape[2:]).to(embedding)
-        return embedding + dense, position.expand(len(embedding), -1, -1, -1)
+        return embedding + dense, position.expand(embedding.shape[0], -1, -1, -1)
 
     def decode_coarse(
         self, image: Tensor, position: Tensor, sparse: Tensor | None = None
@@ -165,7 +165,7 @@ class HSAMHead(SAMMaskHead):
         """
         decoder = self.mask_decoder
         tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-        tokens = tokens.expand(len(image), -1, -1)
+        tokens = tokens.expand(image.shape[0], -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse], dim=1)
         tokens, image = two_way(decoder.transformer, image, position, tokens, self.cross_first)

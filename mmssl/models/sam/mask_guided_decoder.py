@@ -209,7 +209,7 @@ class MaskGuidedDecoder(nn.Module):
             fine: the first decoder's features (N, channels / 8, 4h, 4w).
             cross_first: see `two_way`.
         """
-        tokens = self.mask_tokens.weight.expand(len(image), -1, -1)
+        tokens = self.mask_tokens.weight.expand(image.shape[0], -1, -1)
         dropout = self.dropout if self.training else 0.0
         tokens, image = two_way(
             self.transformer, image, position, tokens, cross_first, guide.flatten(2), dropout

@@ -1,0 +1,138 @@
+"""Compare a written file with the network that it was made of, on random and phantom images."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from mmssl.datasets.phantom.anatomy import SCANNERS
+from mmssl.datasets.phantom.slices import draw_case
+from mmssl.export.files import Runner
+from mmssl.export.network import ExportedNetwork
+
+TOLERANCE = 1e-4
+"""By how much a logit of the file may differ from that of the network."""
+
+
+class Difference(NamedTuple):
+    """How a file and its network differ on some images.
+
+    Attributes:
+        images: what they are.
+        number: how many there are.
+        shape: their height and width.
+        largest: largest difference of a logit.
+        reach: largest logit of the network, without its sign.
+        turned: pixels of another class.
+        ties: those of them whose two highest logits differ by no more than the file may.
+    """
+
+    images: str
+    number: int
+    shape: tuple[int, int]
+    largest: float
+    reach: float
+    turned: int
+    ties: int
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        ties = f', {self.ties} of them ties' if self.ties else ''
+        arg_max = 'arg-max equal' if not self.turned else f'{self.turned} pixels differ{ties}'
+        size = ' x '.join(map(str, self.shape))
+        return (
+            f'{self.number} {self.images} images of {size} px: '
+            f'logits differ by {self.largest:.1e} of {self.reach:.3g} at most, {arg_max}'
+        )
+
+    def holds(self, tolerance: float) -> bool:
+        """Return whether the file is the network: logits within the tolerance, no class turned."""
+        return self.largest <= tolerance and self.turned == self.ties
+
+
+def phantom_images(count: int, channels: int, size: tuple[int, int]) -> np.ndarray:
+    """Return slices of the phantom, float32 (N, channels, H, W) of whole grey values 0 to 255.
+
+    Colours are slices of different scanners.
+    """
+    side = max(*size, 32)
+    planes = []
+    for number in range(count * channels):
+        scanner = list(SCANNERS)[number % len(SCANNERS)]
+        planes.append(draw_case(scanner, [number], 1, side)[0][0])
+    grey = np.rint(np.stack(planes)).astype(np.float32)
+    return grey.reshape(count, channels, side, side)[..., : size[0], : size[1]].copy()
+
+
+def random_images(count: int, channels: int, size: tuple[int, int]) -> np.ndarray:
+    """Return noise, float32 (N, channels, H, W) of whole grey values 0 to 255."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, channels, *size)).astype(np.float32)
+
+
+def compare(
+    run: Runner,
+    network: ExportedNetwork,
+    shape: tuple[int, int, int],
+    dynamic: str,
+    tolerance: float,
+) -> Iterator[Difference]:
+    """Yield how a file differs from the network, for each kind of images and each shape.
+
+    Args:
+        run: runs the file.
+        network: the network as it was trained, LoRA apart.
+        shape: channels, height and width of the images.
+        dynamic: which axes of the file are dynamic; the others keep their length.
+        tolerance: for the ties.
+    """
+    channels, height, width = shape
+    cases = [(1, (height, width))]
+    if dynamic != 'none':
+        cases = [(3, (height, width))]
+    if dynamic == 'size':
+        cases.append((1, other_size(height, width)))
+    for count, size in cases:
+        for kind, make in (('random', random_images), ('phantom', phantom_images)):
+            image = make(count, channels, size)
+            with torch.no_grad():
+                wanted = network(torch.from_numpy(image)).numpy()
+            yield difference(kind, wanted, run(image), tolerance)
+
+
+def other_size(height: int, width: int) -> tuple[int, int]:
+    """Return a size on which a file of dynamic size is tried: higher and wider by halves.
+
+    Example:
+        >>> other_size(64, 96)
+        (96, 192)
+    """
+    return height + (height + 1) // 2, 2 * width
+
+
+def difference(kind: str, wanted: np.ndarray, found: np.ndarray, tolerance: float) -> Difference:
+    """Compare scores (N, classes, H, W).
+
+    Example:
+        >>> wanted = np.array([0.0, 1.0, 1.0, 1.00001]).reshape(1, 2, 1, 2).astype(np.float32)
+        >>> found = np.array([0.0, 1.00001, 1.0, 1.0]).reshape(1, 2, 1, 2).astype(np.float32)
+        >>> seen = difference('random', wanted, found, 1e-4)
+        >>> seen.turned, seen.ties, seen.holds(1e-4)
+        (1, 1, True)
+    """
+    if wanted.shape != found.shape:
+        raise ValueError(f'The file gives {found.shape} where the network gives {wanted.shape}')
+    turned = wanted.argmax(1) != found.argmax(1)
+    highest = np.sort(wanted, axis=1)[:, -2:]
+    near = highest[:, -1] - highest[:, 0] <= 2 * tolerance
+    largest = float(np.abs(wanted - found).max())
+    return Difference(
+        kind,
+        len(wanted),
+        (wanted.shape[2], wanted.shape[3]),
+        largest if np.isfinite(found).all() else float('inf'),
+        float(np.abs(wanted).max()),
+        int(turned.sum()),
+        int((turned & near).sum()),
+    )
