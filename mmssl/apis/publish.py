@@ -69,7 +69,7 @@ def publish(
     model = init_model(config, checkpoint, cfg_options=cfg_options)
     if not isinstance(model, SemiSegmentor):
         raise SettingError(
-            f'{type(model).__name__} has no trained students, so there is nothing to publish'
+            f'{type(model).__name__} has no students that segment, so there is nothing to publish'
         )
     results, bundle = _results(scores), _smallest(model, choice)
     card = make_card(

@@ -120,10 +120,10 @@ class _Check:
         if isinstance(kind, str) and any(find(registry, kind) for registry in registries):
             return
         module = self.plug_ins.get(kind) if isinstance(kind, str) else None
-        if isinstance(module, str) and module.isprintable():
+        if isinstance(module, str) and f'{kind}{module}'.isprintable():
             raise BundleError(
-                f'{self.name} needs "{kind}" of the module "{module[:80]}", which is no part of '
-                f'mmssl: import that module first, then open the bundle'
+                f'{self.name} needs "{kind[:80]}" of the module "{module[:80]}", which is no part '
+                'of mmssl: import that module first, then open the bundle'
             )
         raise BundleError(
             f'{self.name} is refused: {where}.type is {shown(kind)}, which is no component of '
@@ -177,8 +177,9 @@ def find(registry: Registry, kind: str) -> Any:
     chain = list(_chain(registry))
     for one in chain:
         one.import_from_location()  # its own package, whatever the name is
-    if scope:
-        chain = [one for one in _tree(chain[-1]) if one.scope == scope]
+    if scope:  # of networks alone: other packages have transforms that unpickle images
+        every = _tree(chain[-1]) if registry is MODELS else chain
+        chain = [one for one in every if one.scope == scope]
     return next((one.module_dict[name] for one in chain if name in one.module_dict), None)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from mmssl.bundles.distance import PERCENTILES, channels_of, percentiles
 from mmssl.datasets.mixed_domain import MixedDomainDataset
-from mmssl.datasets.reading.decode import holds_volumes, read_array
-from mmssl.datasets.reading.volumes import file_spacing
+from mmssl.datasets.reading.decode import read_array
+from mmssl.datasets.reading.image_file import open_image
 from mmssl.registry import DATASETS
 
 LARGEST_SAMPLE = 200
@@ -82,8 +82,7 @@ def _look(sample: Any, layout: Any) -> dict[str, Any]:
     """Measure one image as its file holds it."""
     path = sample.img_path
     array = read_array(path, layout.image_key, sample.index, layout.axes)
-    spacing = file_spacing(path, layout.image_key, layout.axes) if holds_volumes(path) else None
-    spacing = spacing or layout.spacing
+    spacing = open_image(path, layout.image_key, layout.axes).spacing or layout.spacing
     return {
         'height': array.shape[0],
         'width': array.shape[1],

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmssl.bundles.archive import BundleError
 from mmssl.utils import tables
 
 
@@ -10,9 +11,22 @@ def describe(card: Mapping[str, Any], sha256: str) -> str:
     """Return a card as text for a person.
 
     Args:
-        card: the card.
+        card: the card; what it says comes from a file, so it cannot steer a terminal.
         sha256: of the whole file.
+
+    Raises:
+        BundleError: it is not as `mmssl publish` writes it.
     """
+    try:
+        text = _text(card, sha256)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BundleError(
+            f'The card is not as mmssl publish writes it ({error!r}); --json shows it as it is'
+        ) from None
+    return ''.join(one if one.isprintable() or one == '\n' else '?' for one in text)
+
+
+def _text(card: Mapping[str, Any], sha256: str) -> str:
     lines = [str(card.get('name') or 'A model of mmssl')]
     lines += ['=' * len(lines[0]), *_paragraph(card.get('description'))]
     for title, rows, left in (

@@ -158,6 +158,14 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert [path.name for path in tmp_path.glob('*.mmssl')] == ['a b.mmssl']
 
 
+def test_a_card_of_others_steers_no_terminal(trained, tmp_path):
+    cfg, path = trained(mean_teacher())
+    card = publish(cfg, path, tmp_path / 'x.mmssl', about=About('\x1b[2J'), with_data=False)
+    assert describe(card, 'abc').startswith('?[2J\n')
+    with pytest.raises(BundleError, match="not as mmssl publish writes it .*'networks'"):
+        describe({'method': 'x'}, 'abc')
+
+
 def test_info_needs_no_network():
     code = 'import sys, mmssl.bundles; assert not {"torch", "mmengine"} & set(sys.modules)'
     subprocess.run([sys.executable, '-c', code], check=True)

@@ -162,6 +162,7 @@ def put(config, where, value):
         ((*STUDENT, 'decode_head', 'loss_decode'), [dict(type='builtins.eval')], 'loss_decode.0'),
         ((*STUDENT, 'backbone', 'base_channels'), 10**6, 'networks that need more than'),
         ((*DATASET, 'prepare', 0, 'type'), 'bad_module.f', 'dataset.prepare.0.type'),
+        ((*DATASET, 'prepare', 0, 'type'), 'mmseg.LoadBiomedicalData', 'prepare.0.type'),
         ((*DATASET, 'pipeline', 0), dict(type='shutil.rmtree', path='x'), 'pipeline.0.type'),
         ((*DATASET, 'type'), 'mmengine.Config', 'must be a MixedDomainDataset'),
         ((*DATASET, 'data_root'), '/etc', 'data_root'),

@@ -59,3 +59,27 @@ def test_merged_lora_equals_unmerged(trained, tmp_path):
         if hasattr(layer, 'lora_B'):
             torch.nn.init.zeros_(layer.lora_B['default'].weight)
     assert (whole.predict_logits(inputs, 'sam') - two).abs().max() > 1e-2
+
+
+def test_a_student_with_its_own_preprocessor(trained, image, tmp_path):
+    """As stock segmentors of mmsegmentation have one."""
+    model = mean_teacher()
+    own = dict(type='SegDataPreProcessor', mean=[90.0], std=[40.0])
+    model['students']['unet']['data_preprocessor'] = own
+    cfg, path = trained(model)
+    publish(cfg, path, tmp_path / 'x.mmssl', with_data=False)
+    one, two = (
+        inference_model(net, image, domain='siteA')[0].pred_unet.data
+        for net in (init_model(tmp_path / 'x.mmssl'), init_model(cfg, path))
+    )
+    assert torch.equal(one, two)
+    assert init_model(tmp_path / 'x.mmssl').data_preprocessor.sizes['unet']['mean'] == [90.0]
+
+
+def test_options_for_a_bundle(trained, tmp_path):
+    cfg, path = trained(mean_teacher())
+    publish(cfg, path, tmp_path / 'x.mmssl', with_data=False)
+    model = init_model(tmp_path / 'x.mmssl', cfg_options={'test_cfg.fp16': 'float32'})
+    assert model.cfg.test_cfg.fp16 == 'float32' and model.precision.dtype is None
+    with pytest.raises(ValueError, match='A bundle has its weights'):
+        init_model(tmp_path / 'x.mmssl', path)
