@@ -120,7 +120,7 @@ def inference_model(
     trained: Any = model  # with what `init_model` noted on it
     init_default_scope(trained.cfg.get('default_scope', 'mmssl'))
     several = [images] if isinstance(images, str | Path | np.ndarray) else images
-    pipeline = _TestPipeline(trained.cfg, domain)
+    pipeline = TestPipeline(trained.cfg, domain)
     parts = [pipeline.parts(image) for image in several]
     flat = [part for slices in parts for part in slices]
     samples = []
@@ -142,15 +142,36 @@ def _joined(samples: list, parts: list[dict]):
     return first
 
 
-class _TestPipeline:
-    """The transforms of a config's test data set, for images that are in no data set."""
+class TestPipeline:
+    """The transforms of a config's test data set, for images that are in no data set.
 
-    def __init__(self, cfg, domain: str | None = None):
+    Args:
+        cfg: config of a training.
+        domain: whose options are used, where the domains of the config are not read alike.
+        frame: which volume of a file of several, in place of the config's.
+        series: which series of a DICOM folder, in place of the config's.
+
+    Raises:
+        ValueError: there is no such domain, or none is named where they differ.
+    """
+
+    def __init__(
+        self,
+        cfg,
+        domain: str | None = None,
+        frame: int | None = None,
+        series: str | int | None = None,
+    ) -> None:
         from mmssl.registry import DATASETS
 
         dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True))
         self.steps = [*dataset.prepare, *dataset.pipeline]
         self.layout, self.sizes = self._layout(dataset.layouts, domain), dataset.sizes
+        self.metainfo = dataset.metainfo
+        chosen = {'frame': frame, 'series': series}
+        self.axes = self.layout.axes._replace(
+            **{name: value for name, value in chosen.items() if value is not None}
+        )
 
     def _layout(self, layouts: dict, domain: str | None):
         if domain is not None and domain not in layouts:
@@ -164,8 +185,12 @@ class _TestPipeline:
             )
         return layouts[domain or next(iter(layouts))]
 
-    def parts(self, image: Image) -> list[dict]:
+    def parts(self, image: Image, series: str | int | None = None) -> list[dict]:
         """Return what the pipeline starts from, for an image or each slice of a volume.
+
+        Args:
+            image: image file, folder of a DICOM series, or array.
+            series: the series of the folder, where it has several.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -175,10 +200,11 @@ class _TestPipeline:
         from mmssl.datasets.reading.errors import check_file
 
         layout = self.layout
+        axes = self.axes if series is None else self.axes._replace(series=series)
         results = dict.fromkeys(('domain', 'case', 'slice', 'img_path', 'index', 'affine'))
         results.update(
             labelled=False, channels=layout.channels, image_key=layout.image_key,
-            value_range=layout.value_range, axes=layout.axes, spacing=layout.spacing,
+            value_range=layout.value_range, axes=axes, spacing=layout.spacing,
             sizes=self.sizes,
         )  # fmt: skip
         if isinstance(image, np.ndarray):
@@ -189,8 +215,8 @@ class _TestPipeline:
         if not holds_volumes(path):
             check_file(path)
             return [results]
-        file = open_image(path, layout.image_key, layout.axes)
-        results.update(affine=file.affine, spacing=file.spacing or layout.spacing)
+        file = open_image(path, layout.image_key, axes)
+        results.update(affine=file.affine, spacing=file.spacing or layout.spacing, file=file)
         if len(file.shape) == 2:
             return [results]
         return [dict(results, index=index, slice=str(index + 1)) for index in range(file.shape[0])]

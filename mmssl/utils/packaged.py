@@ -18,6 +18,7 @@ CONFIGS, TOOLS = ROOT / 'configs', ROOT / 'tools'
 COMMANDS = {
     'train': 'train.py',
     'test': 'test.py',
+    'predict': 'predict.py',
     'dist-train': 'dist_train.sh',
     'dist-test': 'dist_test.sh',
     'slurm-train': 'slurm_train.sh',

@@ -316,6 +316,25 @@ class SemiSegmentor(BaseModel):
         logits: Tensor = network(inputs[name], mode='tensor').float()
         return self.label_space.class_scores(resize_bilinear(logits, inputs[name].shape[-2:]))
 
+    def scores(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[Any],
+        name: str,
+        teacher: bool = False,
+    ) -> Sequence[Tensor]:
+        """Return the class scores (C, h, w) of each image, the highest of which is predicted.
+
+        Their softmax over the classes are probabilities.
+
+        Args:
+            inputs: the images as the preprocessor gives them at test time.
+            data_samples: what is known of the images.
+            name: one of `outputs`, or a student.
+            teacher: ask the student's teacher instead.
+        """
+        return [*self.predict_logits(inputs, name, teacher)]
+
     def predict(self, inputs: dict[str, Tensor], data_samples: list[Any]) -> list[Any]:
         """Add all predictions, those of the students as a rule, to the data samples.
 

@@ -118,13 +118,36 @@ class ZeroShotSAM(BaseModel):
             )
         return self.predict(inputs, data_samples)
 
-    @torch.no_grad()
     def predict(self, inputs: Sequence[Tensor], data_samples: Sequence[Any]) -> list[Any]:
         """Add `pred_sam` and `pred_sem_seg`, class ids at the truth's size, to the samples.
 
         Args:
             inputs: images (C, H, W), uint8, of any sizes.
             data_samples: what is known of them; with `source='truth'` the truth too.
+        """
+        found = self.scores(inputs, data_samples)
+        for one, sample in zip(found, data_samples, strict=True):
+            label = one.argmax(0, keepdim=True).to(torch.uint8)
+            sample.pred_sam = PixelData(data=label)
+            sample.pred_sem_seg = PixelData(data=label.clone())
+            sample.set_metainfo({'students': list(self.outputs)})
+        return list(data_samples)
+
+    @torch.no_grad()
+    def scores(
+        self,
+        inputs: Sequence[Tensor],
+        data_samples: Sequence[Any],
+        name: str = 'sam',
+        teacher: bool = False,
+    ) -> list[Tensor]:
+        """Return the class scores (C, h, w) of each image at its truth's size.
+
+        Args:
+            inputs: images (C, H, W), uint8, of any sizes.
+            data_samples: what is known of them; with `source='truth'` the truth too.
+            name: of the prediction, the only one.
+            teacher: there is none.
         """
         canvas = [fit_image(x, self.sam.img_size, self.keep_ratio) for x in inputs]
         embedding = self.sam.embed(torch.stack([x for x, _ in canvas]))
@@ -140,15 +163,13 @@ class ZeroShotSAM(BaseModel):
             labels = prompts.new_ones(prompts.shape[:-1])
             logits = self.sam.masks(embedding, (prompts, labels))
         logits = resize_bilinear(logits.float(), (self.sam.img_size,) * 2)
+        scores = []
         for one, there, (_, size), sample in zip(logits, found, canvas, data_samples, strict=True):
             shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
             one = resize_bilinear(one[None, :, : size[0], : size[1]], shape[-2:])
             one = torch.where(there[:, None, None], one, UNASKED)
-            label = self.label_space.class_scores(one).argmax(1).to(torch.uint8)
-            sample.pred_sam = PixelData(data=label)
-            sample.pred_sem_seg = PixelData(data=label.clone())
-            sample.set_metainfo({'students': list(self.outputs)})
-        return list(data_samples)
+            scores.append(self.label_space.class_scores(one)[0])
+        return scores
 
     def source_masks(self, inputs: Sequence[Tensor], data_samples: Sequence[Any]) -> list[Tensor]:
         """Return the parts (K, h, w) of each image that prompts are made of."""

@@ -1,0 +1,110 @@
+"""What a user names as the input of a prediction: files, folders, lists, DICOM series."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mmssl.apis.predict import Chosen
+
+LISTS = ('.txt', '.list', '.lst')
+NO_IMAGES = ('SEG', 'RTDOSE', 'RTSTRUCT', 'PR', 'KO', 'SR')
+"""Modalities of DICOM objects that are about images."""
+
+
+class Item(NamedTuple):
+    """An image to predict.
+
+    Attributes:
+        image: the file, or the series of a folder.
+        name: what it is called in tables and outputs: its path below the input.
+    """
+
+    image: Chosen
+    name: str
+
+
+def find_items(source: Path, leave_out: Path | None = None) -> list[Item]:
+    """Return the images that an input stands for.
+
+    Args:
+        source: an image file; a folder, with all image files and DICOM series in it and below; or
+            a list, `.txt` or `.list`, with a path on each line, relative to the list.
+        leave_out: a folder that is not looked into, where the outputs go.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder, or one of a list.
+        ValueError: nothing in it is an image.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f'Input "{source}" does not exist; name a file, a folder or a list')
+    if source.is_dir():
+        found = [*_in_folder(source, leave_out)]
+    elif source.suffix.lower() in LISTS:
+        found = [*_in_list(source)]
+    else:
+        return [Item(Chosen(str(source)), source.name)]
+    if not found:
+        from mmssl.datasets.reading import known_suffixes
+
+        raise ValueError(
+            f'"{source}" holds no image (known: {", ".join(known_suffixes())}, and DICOM series)'
+        )
+    return found
+
+
+def _in_list(source: Path) -> Iterator[Item]:
+    try:
+        lines = source.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f'List "{source}" is no text in UTF-8; write a path on each line'
+        ) from None
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if not name or name.startswith('#'):
+            continue
+        path = source.parent / name
+        if not path.exists():
+            raise FileNotFoundError(f'"{path}", line {number} of "{source}", does not exist')
+        if path.is_dir():
+            yield from (
+                item._replace(name=os.path.join(name, item.name)) for item in _in_folder(path, None)
+            )
+        else:
+            yield Item(Chosen(str(path)), name)
+
+
+def _in_folder(source: Path, leave_out: Path | None) -> Iterator[Item]:
+    """Give the images of a folder and of those below, sorted by name; hidden ones do not count."""
+    from mmssl.datasets.reading import known_suffixes
+    from mmssl.datasets.reading.formats import holds_dicom
+
+    suffixes = known_suffixes()
+    away = None if leave_out is None else leave_out.resolve()
+    for place, folders, names in os.walk(source):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith('.') and Path(place, name).resolve() != away
+        )
+        yield from _series(Path(place), source)
+        for name in sorted(names):
+            path = Path(place, name)
+            plain = name.lower().endswith(suffixes) and not name.startswith('.')
+            if plain and not holds_dicom(str(path)):
+                yield Item(Chosen(str(path)), str(path.relative_to(source)))
+
+
+def _series(folder: Path, source: Path) -> Iterator[Item]:
+    """Give the DICOM series that lie directly in a folder."""
+    from mmssl.datasets.reading.formats import holds_dicom, list_series
+
+    if not holds_dicom(str(folder)):
+        return
+    found = [one for one in list_series(str(folder), nested=False) if one.modality not in NO_IMAGES]
+    name = str(folder.relative_to(source))
+    name = folder.resolve().name if name == '.' else name
+    for one in found:
+        label = f'{one.number}_{one.description}' if len(found) > 1 else ''
+        yield Item(Chosen(str(folder), one.uid), os.path.join(name, label) if label else name)
