@@ -195,6 +195,30 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class Predicting(Protocol):
+    """What a prediction asks of a model.
+
+    Attributes:
+        label_space: what the channels mean; its `table` says which classes make up each part.
+    """
+
+    label_space: Any
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Names of the predictions, the one that counts first."""
+
+    def scores(
+        self,
+        inputs: Any,
+        data_samples: Sequence[Any],
+        name: str,
+        teacher: bool = False,
+    ) -> Sequence[Tensor]:
+        """Return the class scores (C, h, w) of each image, whose softmax are probabilities."""
+
+
+@runtime_checkable
 class Labelling(Protocol):
     """What `DiagnosticHook` asks of a model."""
 

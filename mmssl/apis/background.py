@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar('T')
@@ -10,7 +10,7 @@ T = TypeVar('T')
 _END = object()
 
 
-def ahead(things: Iterable[T], number: int) -> Iterator[T]:
+def ahead(things: Iterable[T], number: int) -> Generator[T, None, None]:
     """Give things in their order; a thread makes up to `number` of them before they are asked for.
 
     An error of the maker is raised where the thing would have come. The thread ends with the

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from mmssl.structures import Predicting
 
 TURNS: dict[str, tuple[tuple[int, bool], ...]] = {
     'none': ((0, False),),
@@ -24,7 +27,7 @@ class Network(NamedTuple):
 
 
 def choose_networks(
-    model: nn.Module, student: str | None = None, teacher: bool = False, ensemble: bool = False
+    model: Predicting, student: str | None = None, teacher: bool = False, ensemble: bool = False
 ) -> list[Network]:
     """Return the networks that are asked; nothing else of the model runs.
 
@@ -59,7 +62,7 @@ def choose_networks(
     return [Network(student or outputs[0])]
 
 
-def all_networks(model: nn.Module) -> list[Network]:
+def all_networks(model: Predicting) -> list[Network]:
     """Return every student and teacher of a model."""
     students = getattr(model, 'image_students', None) or model.outputs
     return [
@@ -69,7 +72,7 @@ def all_networks(model: nn.Module) -> list[Network]:
 
 
 def ask(
-    model: nn.Module, data: Mapping[str, Any], networks: Sequence[Network], tta: str = 'none'
+    model: Predicting, data: Mapping[str, Any], networks: Sequence[Network], tta: str = 'none'
 ) -> dict[Network, list[Tensor]]:
     """Return what each network says of each image: scores or log-probabilities (C, h, w).
 
@@ -89,7 +92,7 @@ def ask(
     for network in networks:
         answers = []
         for quarter, flip in TURNS[tta]:
-            inputs = _each(data['inputs'], lambda x, q=quarter, f=flip: turn(x, q, f))
+            inputs = _each(data['inputs'], partial(turn, quarter=quarter, flip=flip))
             scores = model.scores(inputs, data['data_samples'], network.name, network.teacher)
             answers.append([turn_back(one, quarter, flip) for one in scores])
         found[network] = (

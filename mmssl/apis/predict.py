@@ -79,8 +79,8 @@ class Prediction:
         """Return the size of each part."""
         counts = np.bincount(self.classes.ravel(), minlength=len(self.labels.names))
         flat = self.classes.ndim == 2
-        known = self.spacing is not None and len(self.spacing) >= self.classes.ndim
-        one = float(np.prod(self.spacing[-self.classes.ndim :])) if known else None
+        sizes = (self.spacing or ())[-self.classes.ndim :]
+        one = float(np.prod(sizes)) if len(sizes) == self.classes.ndim else None
         found = {}
         for name, ids in self.labels.parts.items():
             voxels = int(counts[[*ids]].sum())
@@ -192,6 +192,7 @@ class _Under:
         self.image, self.slices = image, slices
         self.file: ImageFile | None = slices[0].get('file')
         self.spacing: tuple[float, ...] | None = None
+        self.notes: list[str] = []
         self.maps: dict[str, np.ndarray] = {}
         self.left = len(slices)
         self.error: Exception | None = None
@@ -215,18 +216,19 @@ class Predictor:
         ValueError: the model has not what is asked for.
     """
 
-    def __init__(self, model: nn.Module, wishes: Wishes) -> None:
+    def __init__(self, model: Any, wishes: Wishes) -> None:
         from mmengine.registry import init_default_scope
 
         from mmssl.writing import Labels
 
-        init_default_scope(model.cfg.get('default_scope', 'mmssl'))
-        self.model, self.wishes = model, wishes
-        self.pipeline = TestPipeline(model.cfg, wishes.domain, wishes.frame, wishes.series)
-        self.networks = choose_networks(model, wishes.student, wishes.teacher, wishes.ensemble)
-        self.others = all_networks(model) if wishes.uncertainty else []
-        table = model.label_space.table
-        self.labels = Labels.of(self.pipeline.metainfo, table.shape[1])
+        self.model = model
+        init_default_scope(self.model.cfg.get('default_scope', 'mmssl'))
+        self.wishes = wishes
+        self.pipeline = TestPipeline(self.model.cfg, wishes.domain, wishes.frame, wishes.series)
+        self.networks = choose_networks(self.model, wishes.student, wishes.teacher, wishes.ensemble)
+        self.others = all_networks(self.model) if wishes.uncertainty else []
+        classes = self.model.label_space.table.shape[1]
+        self.labels = Labels.of(self.pipeline.metainfo, classes)
         wishes.cleaning.check(self.labels.parts)
 
     def stream(
@@ -268,6 +270,7 @@ class Predictor:
             try:
                 which = image if isinstance(image, Chosen) else Chosen(image)
                 under = _Under(image, self.pipeline.parts(*which))
+                under.notes += self._notes(under.slices)
             except Exception as error:
                 under = _Under(image, [{}])
                 under.error = error
@@ -281,6 +284,23 @@ class Predictor:
                     yield under, index, None
                     break
                 yield under, index, packed
+
+    def _notes(self, slices: Sequence[dict]) -> Iterator[str]:
+        """Say how an image differs from the training data, as far as the model knows them."""
+        from mmssl.bundles import channels_of, far_from_training
+        from mmssl.datasets.reading.decode import read_array
+
+        card, middle = getattr(self.model, 'bundle', None), slices[len(slices) // 2]
+        if not card or middle.get('img_path') is None:
+            return
+        key = middle['image_key'] or 'image'
+        array = read_array(middle['img_path'], key, middle['index'], middle['axes'])
+        file = middle.get('file')
+        note = far_from_training(
+            card, middle['spacing'], array.shape[:2] if file is None else file.shape, array,
+            channels_of(array),
+        )  # fmt: skip
+        yield from [note] if note else []
 
     @torch.no_grad()
     def _run(self, batch: Sequence[tuple[_Under, int, dict]]) -> int:
@@ -357,7 +377,14 @@ class Predictor:
             except Exception as error:
                 return under.image, error
         found = Prediction(
-            classes, file, self.labels, spacing, file.affine,
-            *(maps.get(name) for name in ('probabilities', 'entropy', 'disagreement')),
-        )  # fmt: skip
+            classes,
+            file,
+            self.labels,
+            spacing,
+            file.affine,
+            maps.get('probabilities'),
+            maps.get('entropy'),
+            maps.get('disagreement'),
+            under.notes,
+        )
         return under.image, found

@@ -78,7 +78,7 @@ def _in_list(source: Path) -> Iterator[Item]:
 def _in_folder(source: Path, leave_out: Path | None) -> Iterator[Item]:
     """Give the images of a folder and of those below, sorted by name; hidden ones do not count."""
     from mmssl.datasets.reading import known_suffixes
-    from mmssl.datasets.reading.formats import holds_dicom
+    from mmssl.datasets.reading.formats.dicom_files import holds_dicom
 
     suffixes = known_suffixes()
     away = None if leave_out is None else leave_out.resolve()
@@ -98,7 +98,8 @@ def _in_folder(source: Path, leave_out: Path | None) -> Iterator[Item]:
 
 def _series(folder: Path, source: Path) -> Iterator[Item]:
     """Give the DICOM series that lie directly in a folder."""
-    from mmssl.datasets.reading.formats import holds_dicom, list_series
+    from mmssl.datasets.reading import list_series
+    from mmssl.datasets.reading.formats.dicom_files import holds_dicom
 
     if not holds_dicom(str(folder)):
         return
