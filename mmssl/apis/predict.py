@@ -335,7 +335,12 @@ class Predictor:
         """Return class ids (h, w), and the other maps that are asked for, at the image's size."""
         wishes = self.wishes
         single = scores[self.networks[0]] if len(self.networks) == 1 else None
-        probs = {network: one.softmax(0) for network, one in scores.items()}
+        # Networks of several sizes meet at that of the largest.
+        largest = max((one.shape[-2:] for one in scores.values()), key=np.prod)
+        probs = {
+            network: resize_bilinear(one.softmax(0)[None], largest)[0]
+            for network, one in scores.items()
+        }
         prob = mean_of([probs[network] for network in self.networks])
         if wishes.smooth:
             classes = resize_bilinear(prob[None], size)[0].argmax(0)

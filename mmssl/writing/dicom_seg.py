@@ -14,6 +14,12 @@ from mmssl.writing.labels import Labels
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SERIES_NUMBER = 9000  # segmentations stand behind the images of a study
 
+MAY_BE_EMPTY = (
+    'PatientID', 'PatientName', 'PatientBirthDate', 'PatientSex', 'StudyID', 'StudyDate',
+    'StudyTime', 'AccessionNumber', 'ReferringPhysicianName', 'SeriesNumber',
+)  # fmt: skip
+"""What a segmentation repeats of its images and who removes names may have removed (type 2)."""
+
 
 def write_dicom_seg(path: Path, stored: np.ndarray, file: ImageFile, labels: Labels) -> None:
     """Write a binary segmentation with a segment for each class but the background.
@@ -33,6 +39,10 @@ def write_dicom_seg(path: Path, stored: np.ndarray, file: ImageFile, labels: Lab
     import highdicom
 
     headers: list[Any] = file.header()
+    for header in headers:
+        for name in MAY_BE_EMPTY:
+            if name not in header:
+                setattr(header, name, None)
     frames = np.ascontiguousarray(stored.T if stored.ndim == 3 else stored.T[None])
     try:
         with warnings.catch_warnings():  # on names and texts that the scanner wrote
