@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmssl.engine.precision import choose
+from mmssl.engine.precision import Precision
 from mmssl.models.base import ExclusiveClasses, SemiDataPreprocessor
 
 GREY = 80  # class c is painted as c x GREY
@@ -46,7 +46,7 @@ class IdentityModel:
         self.cfg = cfg or config()
         self.data_preprocessor = SemiDataPreprocessor(students=['a', 'b'])
         self.label_space = ExclusiveClasses([[1, 2], [2]], 3)
-        self.precision = choose(False, 'prediction', 'test_cfg.fp16', 'cpu')
+        self.precision = Precision('float32', 'as ever', None, 'cpu')
         self.asked: list[tuple[str, bool, int]] = []
 
     def scores(self, inputs, data_samples, name, teacher=False):

@@ -205,8 +205,8 @@ def write_one(args: argparse.Namespace, predictor: Any, items: Sequence[Any]) ->
         raise ValueError(f'The mask would overwrite the image "{args.output}": choose another name')
     found.save(args.output)
     for part, size in found.sizes().items():
-        much = [f'{size.volume_ml:.4g} ml'] * (size.volume_ml is not None)
-        much += [f'{size.area_mm2:.4g} mm^2'] * (size.area_mm2 is not None)
+        measured = {'ml': size.volume_ml, 'mm^2': size.area_mm2}
+        much = [f'{value:.4g} {unit}' for unit, value in measured.items() if value is not None]
         print(f'{part}: {", ".join([*much, f"{size.voxels} voxels"])}')
     print(*found.notes, f'Wrote {args.output}', sep='\n')
     return 0
