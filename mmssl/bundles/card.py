@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mmengine
+import mmseg
 import torch
 
 import mmssl
@@ -74,6 +76,8 @@ def make_card(
             'mmssl': mmssl.__version__,
             'mmssl of the training': plain(said.get('mmssl_version')),
             'torch': str(torch.__version__),
+            'mmengine': mmengine.__version__,
+            'mmsegmentation': mmseg.__version__,
         },
         'published': time.strftime('%Y-%m-%d', time.gmtime()),
         'plug_ins': modules_from_outside(config),

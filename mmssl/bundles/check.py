@@ -12,7 +12,7 @@ from mmssl.utils.errors import shown
 
 OPENS_FILES = re.compile(
     r'(^|_)(checkpoint|pretrained|init_cfg|load_from|config|source|class_weight|path|file|root|dir'
-    r'|args|imports?)$'
+    r'|args|imports?|model)$'
 )
 """Options with which components open files of the machine they are built on."""
 

@@ -174,6 +174,7 @@ def put(config, where, value):
         ((*STUDENT, 'pretrained'), True, 'pretrained is True'),
         ((*STUDENT, 'backbone', 'init_cfg'), dict(type='Pretrained', checkpoint='x'), 'init_cfg'),
         ((*STUDENT, 'backbone', 'checkpoint'), 'evil', 'backbone.checkpoint'),
+        (('model', 'neck'), dict(model='unet'), 'neck.model is .unet.'),
         (('model', 'label_space'), dict(type='OtherModel', config='x'), 'label_space.config'),
         ((*STUDENT, 'decode_head', 'loss_decode'), dict(class_weight='w'), 'class_weight'),
         ((*STUDENT, 'backbone', 'norm_cfg'), dict(type='BN', name='a/b.pkl'), 'names no file'),
