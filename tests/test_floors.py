@@ -13,7 +13,7 @@ FLOORS = (
     ('compat', 'utils'),
     ('registry', 'structures'),
     ('datasets', 'evaluation', 'models', 'visualization'),
-    ('converters', 'engine', 'writing'),
+    ('converters', 'engine', 'inspection', 'writing'),
     ('bundles',),
     ('apis',),
     ('experiments', 'export'),

@@ -30,6 +30,7 @@ COMMANDS = {
     'convert': 'dataset_converters/convert.py',
     'phantom': 'dataset_converters/make_phantom.py',
     'browse': 'analysis_tools/browse_dataset.py',
+    'inspect': 'analysis_tools/inspect_data.py',
     'orders': 'analysis_tools/compare_orders.py',
     'curves': 'analysis_tools/plot_curves.py',
     'sweep': 'analysis_tools/sweep.py',
