@@ -12,6 +12,7 @@ from mmssl.converters.faults import Fault, Unfit
 from mmssl.converters.images import Volume, geometry_faults, read_nifti, whole_labels
 from mmssl.converters.outputs import Writer
 from mmssl.converters.raw import Raw
+from mmssl.utils.packaged import CONFIGS
 
 TEST_SHARE = 0.2
 
@@ -23,21 +24,30 @@ class Item:
     Attributes:
         domain: where the table counts it.
         part: 'train', 'val' or 'test'; '' where lists or the config say it.
-        case: what messages and the table call the patient or picture.
+        name: what messages call it, no other item of domain and part.
         sources: role -> name of the file in the download.
         facts: what else the data set needs to know, plain values.
+        patient: whose image it is, for the number of cases; by default each is its own.
+        missing: what it lacks, as sentences; it is a fault then, and never made.
     """
 
     domain: str
     part: str
-    case: str
+    name: str
     sources: Mapping[str, str]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    patient: str = ''
+    missing: Sequence[str] = ()
 
     @property
     def key(self) -> str:
         """Return what no other item is called."""
-        return '/'.join(filter(None, (self.domain, self.part, self.case)))
+        return '/'.join(filter(None, (self.domain, self.part, self.name)))
+
+    @property
+    def case(self) -> str:
+        """Return the patient."""
+        return self.patient or self.name
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class Converter:
         """Add the data set's own options to its command line."""
 
     def plan(self, raw: Raw, faults: list[Fault]) -> list[Item]:
-        """Return what there is to convert, by names alone; add what is missing to the faults."""
+        """Return what there is to convert, by names alone; what is not of one item is a fault."""
         raise NotImplementedError
 
     def make(self, item: Item, raw: Raw) -> Made:
@@ -168,7 +178,7 @@ def published_of(data_set: str) -> dict[tuple[str, str], int]:
 
 
 def config_text(base: str, out: Path, *lines: str, validation: bool = True) -> str:
-    """Return a config that takes a base and reads its data from a folder.
+    """Return a config, for a file in the working directory, that reads its data from a folder.
 
     Args:
         base: config of the package.
@@ -177,9 +187,11 @@ def config_text(base: str, out: Path, *lines: str, validation: bool = True) -> s
         validation: whether there is a part for validation; without, the test part is scored while
             training, and the last checkpoint counts.
     """
+    path = Path('configs', base)  # as the docs write it, where a config beside it finds it
+    path = path if path.is_file() else CONFIGS / base
     entries = [f'data_root={str(out)!r}', *lines]
     body = ''.join(f'    {entry},\n' for entry in entries)
-    text = f"_base_ = ['configs/{base}']\ndata = dict(\n{body})\n"
+    text = f'_base_ = [{path.as_posix()!r}]\ndata = dict(\n{body})\n'
     text += 'train_dataloader = dict(dataset=data)\ntest_dataloader = dict(dataset=data)\n'
     if validation:
         return f'{text}val_dataloader = dict(dataset=data)\n'

@@ -1,6 +1,7 @@
 """The way of every conversion: plan, check all of it, write what is not there, report."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,15 +103,19 @@ def _look(
     converter: Converter, raw: Raw, items: Sequence[Item], faults: list[Fault], progress: bool
 ) -> tuple[dict[str, Made], list[Item]]:
     """Make every item once without writing it; what is wrong with one is added to the faults."""
+    called = Counter(item.name for item in items)
     made: dict[str, Made] = {}
     owner: dict[str, Item] = {}
     dropped = []
     for item in _bar(items, f'{converter.name}: check', progress):
         try:
+            if item.missing:
+                raise Unfit(*item.missing)
             found = converter.make(item, raw)
             _claim(owner, item, found.files)
         except Unfit as error:
-            faults.extend(Fault(item.case, sentence) for sentence in error.sentences)
+            where = item.name if called[item.name] == 1 else item.key
+            faults.extend(Fault(where, sentence) for sentence in error.sentences)
             dropped.append(item)
             continue
         # The pixels go; they are read again when they are written.

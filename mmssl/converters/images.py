@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmssl.converters.faults import Unfit
+from mmssl.utils.errors import SettingError
 
 TOLERANCE = 0.1
 """How far apart corners of image and mask may lie, in the smallest side of a voxel."""
@@ -99,6 +100,7 @@ def read_nrrd(path: Path, name: str) -> Volume:
 
     Raises:
         Unfit: the file is broken or holds no volume of single values.
+        SettingError: SimpleITK is not installed.
     """
     sitk = _simpleitk()
     with broken(name, 'NRRD'):
@@ -116,7 +118,7 @@ def _simpleitk():
     try:
         import SimpleITK
     except ImportError:
-        raise Unfit(
+        raise SettingError(
             "NRRD files need SimpleITK, which is not installed: pip install 'mmssl[formats]'"
         ) from None
     return SimpleITK

@@ -8,7 +8,7 @@ import argparse
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,12 +23,49 @@ PARTS = ('train', 'val', 'test')
 CLASSES = 32
 """As many values of masks as can be classes; more are taken for an image in the mask's place."""
 
+OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    'layout': (
+        'pictures of slices (slices) or HDF5 volumes',
+        dict(choices=('slices', 'volumes'), default='slices'),
+    ),
+    'plane': (
+        'how volumes are cut (as they were acquired)',
+        dict(choices=('axial', 'coronal', 'sagittal')),
+    ),
+    'frame': (
+        'which volume of 4-D files, such as the channel of an MSD task, from 0',
+        dict(type=int, metavar='N'),
+    ),
+    'clip': (
+        'cut off this share of the values of an image at either end first (0)',
+        dict(type=float, default=0.0, metavar='PERCENT'),
+    ),
+    'window': (
+        'values that become the darkest and brightest, as for CT',
+        dict(type=float, nargs=2, metavar=('LOW', 'HIGH')),
+    ),
+    'empty': (
+        'what becomes of slices without any structure (keep)',
+        dict(choices=('keep', 'drop'), default='keep'),
+    ),
+    'val': (
+        'share of the cases for validation (0.1)',
+        dict(type=float, default=0.1, metavar='SHARE'),
+    ),
+    'test': (
+        'share of the cases for testing (0.2)',
+        dict(type=float, default=0.2, metavar='SHARE'),
+    ),
+    'seed': ('of the draw (0)', dict(type=int, default=0, metavar='N')),
+}
+
 
 class Pairs(Converter):
     """Images and masks, to slices or volumes with lists."""
 
     settings: ClassVar[Sequence[str]] = (
         'layout',
+        'ignore_geometry',
         'plane',
         'frame',
         'clip',
@@ -49,59 +86,8 @@ class Pairs(Converter):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """Add what is written, how it is cut and scaled, and how it is split."""
-        add = parser.add_argument
-        add(
-            '--layout',
-            choices=('slices', 'volumes'),
-            default='slices',
-            help='pictures of slices (slices) or HDF5 volumes',
-        )
-        add(
-            '--plane',
-            choices=('axial', 'coronal', 'sagittal'),
-            help='how volumes are cut (as they were acquired)',
-        )
-        add(
-            '--frame',
-            type=int,
-            metavar='N',
-            help='which volume of 4-D files, such as the channel of an MSD task, from 0',
-        )
-        add(
-            '--clip',
-            type=float,
-            default=0.0,
-            metavar='PERCENT',
-            help='cut off this share of the values of an image at either end first (0)',
-        )
-        add(
-            '--window',
-            type=float,
-            nargs=2,
-            metavar=('LOW', 'HIGH'),
-            help='values that become the darkest and brightest, as for CT',
-        )
-        add(
-            '--empty',
-            choices=('keep', 'drop'),
-            default='keep',
-            help='what becomes of slices without any structure (keep)',
-        )
-        add(
-            '--val',
-            type=float,
-            default=0.1,
-            metavar='SHARE',
-            help='share of the cases for validation (0.1)',
-        )
-        add(
-            '--test',
-            type=float,
-            default=0.2,
-            metavar='SHARE',
-            help='share of the cases for testing (0.2)',
-        )
-        add('--seed', type=int, default=0, help='of the draw (0)')
+        for name, (text, options) in OPTIONS.items():
+            parser.add_argument(f'--{name}', help=text, **options)
 
     def labels(self) -> tuple[int, ...] | None:
         """Return the values that masks may have, None for all."""
@@ -164,7 +150,7 @@ class Pairs(Converter):
         return stretched(found.values, name, self.options.clip)
 
     def _pictures(self, item: Item, values: np.ndarray, found: Slices) -> Made:
-        folder, stem = item.domain, item.facts['called']
+        folder, stem = item.domain, item.name
         files: dict[str, Writer] = {}
         keep = list(range(len(values)))
         if self.options.empty == 'drop' and found.labels is not None:
@@ -183,7 +169,7 @@ class Pairs(Converter):
         if values.ndim == 4:
             raise Unfit(f'{item.sources["image"]} is in colour, and no volume: --layout slices.')
         content = hdf5(values.astype(np.float32), found.labels, found.spacing)
-        files = {f'{item.domain}/{item.facts["called"]}.h5': content}
+        files = {f'{item.domain}/{item.name}.h5': content}
         return _made(files, len(values), values, found, 0)
 
     def lists(self, items: Sequence[Item], made: Mapping[str, Made]) -> dict[str, list[str]]:
@@ -194,10 +180,10 @@ class Pairs(Converter):
             for part in PARTS:
                 if part == item.part or self._has(part):
                     lines = lists.setdefault(f'{item.domain}/{part}.list', [])
-                    lines += [item.facts['called']] if part == item.part else []
+                    lines += [item.name] if part == item.part else []
         if self._unlabelled():
             lists['labelled.list'] = [
-                f'{item.domain}/{item.facts["called"]}'
+                f'{item.domain}/{item.name}'
                 for item in items
                 if 'mask' in item.sources and item.part == 'train'
             ]
@@ -245,9 +231,7 @@ class Pairs(Converter):
         if self._unlabelled():
             return "domain='all', list='labelled.list'"
         own = {
-            item.facts['case']
-            for item in self._items
-            if item.domain == domains[0] and item.part == 'train'
+            item.case for item in self._items if item.domain == domains[0] and item.part == 'train'
         }
         return f'domain={domains[0]!r}, cases={max(1, len(own) // 10)}, seed=0'
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmssl.converters.base import Converter, Item
+from mmssl.converters.base import Converter
 from mmssl.converters.engine import Report
 from mmssl.utils import tables
 
@@ -16,7 +16,12 @@ def described(converter: Converter, report: Report, out: Path) -> str:
     rows = list(_rows(report, published))
     parts = [tables.text([HEADER, *rows], left=2)]
     parts += [f'- {note}' for note in [*_notes(report, published), *converter.notes()]]
-    parts += ['', 'The config to train with:', '', converter.config(out.resolve())]
+    parts += [
+        '',
+        'The config to train with, for a file in this folder:',
+        '',
+        converter.config(out.resolve()),
+    ]
     return '\n'.join(parts)
 
 
@@ -29,7 +34,7 @@ def _rows(report: Report, published: dict[tuple[str, str], int]) -> Iterable[Seq
             domain,
             part or '-',
             len({item.case for item in own}),
-            len(_of(report.dropped, domain, part)),
+            sum((item.domain, item.part) == (domain, part) for item in report.dropped),
             sum(one.images for one in made),
             published.get((domain, part), '-'),
             span([one.shape for one in made]),
@@ -38,15 +43,11 @@ def _rows(report: Report, published: dict[tuple[str, str], int]) -> Iterable[Seq
         )
 
 
-def _of(items: Iterable[Item], domain: str, part: str) -> set[str]:
-    return {item.case for item in items if (item.domain, item.part) == (domain, part)}
-
-
 def _notes(report: Report, published: dict[tuple[str, str], int]) -> Iterable[str]:
     if report.faults:
         yield (
-            f'{len(report.faults)} fault(s) were passed over; {len(report.dropped)} file(s) with a '
-            'mask are left out for them.'
+            f'{len(report.faults)} fault(s) were passed over; {len(report.dropped)} image(s) or '
+            'volume(s) are left out for them.'
         )
     skipped = sum(one.left_out for one in report.made.values())
     if skipped:

@@ -43,7 +43,7 @@ def data_sets(tmp_path, monkeypatch):
     register_all_modules()
 
     def build(report: str, **options) -> SimpleNamespace:
-        text = report.partition('The config to train with:')[2]
+        text = report.partition('The config to train with, for a file in this folder:')[2]
         path = tmp_path / f'config_{len(list(tmp_path.glob("config_*.py")))}.py'
         path.write_text(re.sub(r"'(configs/.+?)'", lambda m: repr(str(ROOT / m[1])), text))
         cfg = load_config(path)

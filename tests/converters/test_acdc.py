@@ -39,7 +39,7 @@ def test_the_published_split_is_read_by_the_base_config(download, run, data_sets
     labelled = {sets.train.samples[i].case for i in sets.train.labelled_indices}
     assert labelled == {f'patient{n:03d}' for n in (99, 38, 50, 100, 58, 21, 49)}
     (row,) = re.findall(r'^ACDC +train.*$', done.report, re.M)
-    assert row.split()[2:] == '140 0 280 1312 12 x 10-12 8 x 1.5 x 1.25 0 1 2 3'.split()
+    assert row.split()[2:] == '70 0 280 1312 12 x 10-12 8 x 1.5 x 1.25 0 1 2 3'.split()
     assert 'ACDC train 280 (published: 1312)' in done.report
 
 
@@ -82,10 +82,10 @@ def test_all_faults_are_said_at_once_and_nothing_is_written(run, tmp_path):
     for said in (
         r'patient001_frame01: mask .* has label values 4 \(expected: 0, 1, 2, 3\)',
         r'patient002_frame02: mask .* has shape \(10, 12, 2\), its image \(12, 12, 2\)',
-        r'patient003: .*patient003_frame05_gt\.nii\.gz is missing',
+        r'patient003_frame02: .*patient003_frame05_gt\.nii\.gz is missing',
         r'patient004_frame01: .* cannot be read as NIfTI',
         r'patient005: its Info\.cfg is missing',
-        r'patient006: .* does not say ES',
+        r'patient006_frame02: .* does not say ES',
         r'patient007_frame05\.nii\.gz: its md5 is',
         r'patient007_4d\.nii\.gz: .* names it, but it is missing',
         r'patient100: its folder is missing',
@@ -109,7 +109,8 @@ def test_a_mask_elsewhere_is_a_fault_unless_shapes_alone_count(run, tmp_path):
 def test_skipped_faults_are_said_in_the_report(few, run, tmp_path):
     done = run('acdc', few, tmp_path / 'out', '--skip-faults')
     assert done.code == 0
-    assert '97 fault(s) were passed over' in done.report
+    assert '97 fault(s) were passed over; 97 image(s) or volume(s)' in done.report
+    assert re.search(r'^ACDC +train +2 +68 +8 +1312 ', done.report, re.M)
     assert (tmp_path / 'out/train_slices.list').read_text().split() == [
         f'patient{n:03d}_frame0{frame}_slice_{k}'
         for n in (3, 90)

@@ -1,5 +1,7 @@
 """Images and masks of any layout become slices or volumes with lists."""
 
+import re
+
 import numpy as np
 import pytest
 from fake_files import noise, write_nifti
@@ -58,9 +60,7 @@ def test_domains_by_a_table_and_patients_by_name(run, data_sets, tmp_path):
     words = ('--images', 'deep/**/{name}.png', '--masks', '{name}-mask.png', '--domains', table,
              '--case', r'(?P<case>p\d+)_.', '--val', '0', '--test', '0.3')  # fmt: skip
     done = run('folder', raw, tmp_path / 'out', *words)
-    assert (
-        done.code == 1 and "Scanner_1/p01_R: no mask fits --masks '{name}-mask.png'" in done.errors
-    )
+    assert done.code == 1 and "p01_R: no mask fits --masks '{name}-mask.png'" in done.errors
     done = run('folder', raw, tmp_path / 'out', *words, '--unlabelled')
     assert done.code == 0, done.errors
     lists = listed(tmp_path / 'out')
@@ -82,6 +82,15 @@ def test_domains_by_a_table_and_patients_by_name(run, data_sets, tmp_path):
     np.testing.assert_array_equal(done_image, noise(0, (9, 8, 3)))
 
 
+def test_names_that_two_domains_have_are_told_apart(run, tmp_path):
+    raw = write_folder_download(tmp_path / 'raw', ('oneA', 'twoA'))
+    (raw / 'twoA/segmentations/A03_seg.nii.gz').unlink()
+    done = run('folder', raw, tmp_path / 'out', *NIFTI, *MASKS)
+    assert re.search(r'  twoA/(train|val|test)/A03: no mask fits', done.errors)
+    done = run('folder', raw, tmp_path / 'out', *NIFTI, *MASKS, '--skip-faults')
+    assert len(list((tmp_path / 'out').rglob('mask/A03_*'))) == 3
+
+
 def test_faults(run, tmp_path):
     raw = write_folder_download(tmp_path / 'raw', ('siteA',))
     folder = raw / 'siteA/segmentations'
@@ -96,7 +105,7 @@ def test_faults(run, tmp_path):
     done = run('folder', raw, tmp_path / 'out', *NIFTI, *MASKS, '--values', '0', '1', '2', '3')
     assert done.code == 1 and not (tmp_path / 'out').exists()
     for said in (
-        "siteA/A00: no mask fits --masks '{domain}/segmentations/{name}_seg.nii.gz'",
+        "A00: no mask fits --masks '{domain}/segmentations/{name}_seg.nii.gz'",
         'siteA/segmentations/A01_seg.nii.gz: a mask without its image',
         'A02: ',
         'A03: mask siteA/segmentations/A03_seg.nii.gz has label values 9 (expected: 0, 1, 2, 3)',

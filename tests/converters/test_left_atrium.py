@@ -94,3 +94,11 @@ def test_faults(run, tmp_path):
         f'{list(PART)[50]}: {list(PART)[50]}/lgemri.nrrd is missing',
     ):
         assert said in done.errors
+
+
+def test_without_simpleitk_one_line_says_how_to_get_it(download, run, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, 'SimpleITK', None)
+    done = run('left_atrium', download, tmp_path / 'out', '--skip-faults')
+    assert done.code == 1 and done.errors.count("pip install 'mmssl[formats]'") == 1

@@ -20,6 +20,7 @@ from mmssl.converters.raw import Raw, checksum_faults
 
 LABELS = (0, 1, 2, 3)
 PATIENTS = 100
+PHASES = ('ED', 'ES')
 # In the order of SSL4MIS's lists, of which the first 1, 3, 7, 14, ... have labels.
 TRAIN = (
     '99 38 50 100 58 21 49 20 72 40 60 89 4 56 98 96 31 18 94 47 48 55 97 74 43 41 63 37 95 54 26 '
@@ -56,21 +57,14 @@ class ACDC(Converter):
         for patient in PART:
             if patient not in infos:
                 what = 'its Info.cfg is missing' if patient in there else 'its folder is missing'
-                faults.append(Fault(patient, f'{what} ({patient}/Info.cfg).'))
+                missing = (f'{what} ({patient}/Info.cfg).',)
+                items.append(Item(self.title, PART[patient], patient, {}, missing=missing))
                 continue
             frames = _frames(raw.text(infos[patient]))
-            for number, phase in enumerate(('ED', 'ES'), 1):
-                if phase not in frames:
-                    faults.append(Fault(patient, f'{infos[patient]} does not say {phase}.'))
-                    continue
-                folder = PurePosixPath(infos[patient]).parent
-                stem = f'{patient}_frame{frames[phase]:02d}'
-                sources, missing = _pair(raw, folder, stem)
-                faults += [Fault(patient, f'{name} is missing.') for name in missing]
-                if not missing:
-                    facts = dict(volume=f'{patient}_frame{number:02d}', patient=patient)
-                    item = Item(self.title, PART[patient], facts['volume'], sources, facts)
-                    items.append(item)
+            for number, phase in enumerate(PHASES, 1):
+                sources, lacks = _pair(raw, infos[patient], patient, frames, phase)
+                volume = f'{patient}_frame{number:02d}'
+                items.append(Item(self.title, PART[patient], volume, sources, {}, patient, lacks))
         return items
 
     def make(self, item: Item, raw: Raw) -> Made:
@@ -78,7 +72,7 @@ class ACDC(Converter):
         image, labels = self.read_pair(item, raw, LABELS)
         volume = stretched(image.slices, item.sources['image']).astype(np.float32)
         masks = labels.transpose(2, 1, 0)
-        name = item.facts['volume']
+        name = item.name
         files: dict[str, Writer] = {f'data/{name}.h5': hdf5(volume, masks, image.steps)}
         if item.part == 'train':
             for index in range(len(volume)):
@@ -93,7 +87,7 @@ class ACDC(Converter):
             f'{name}.list': [] for name in ('train', 'val', 'test', 'train_slices')
         }
         for item in items:
-            lists[f'{item.part}.list'].append(item.facts['volume'])
+            lists[f'{item.part}.list'].append(item.name)
             slices = [path for path in made[item.key].files if '/slices/' in path]
             lists['train_slices.list'] += [PurePosixPath(path).stem for path in slices]
         return lists
@@ -120,13 +114,19 @@ def _frames(text: str) -> dict[str, int]:
     }
 
 
-def _pair(raw: Raw, folder: PurePosixPath, stem: str) -> tuple[dict[str, str], list[str]]:
-    """Return the files of a frame by role, and the names of those that are missing."""
+def _pair(
+    raw: Raw, info: str, patient: str, frames: Mapping[str, int], phase: str
+) -> tuple[dict[str, str], list[str]]:
+    """Return the files of a phase by role, and what is missing as sentences."""
+    if phase not in frames:
+        return {}, [f'{info} does not say {phase}.']
+    folder = PurePosixPath(info).parent
+    stem = f'{patient}_frame{frames[phase]:02d}'
     sources, missing = {}, []
     for role, name in (('image', stem), ('mask', f'{stem}_gt')):
         known = raw.find(rf'{re.escape(str(folder / name))}\.nii(\.gz)?')
         if known:
             sources[role] = min(known)
         else:
-            missing.append(str(folder / f'{name}.nii.gz'))
+            missing.append(f'{folder / name}.nii.gz is missing.')
     return sources, missing

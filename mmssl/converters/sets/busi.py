@@ -48,10 +48,9 @@ class BUSI(Converter):
                 faults.append(Fault(kind, what))
             for name in sorted(found):
                 own = {f'mask{k}': mask for k, mask in enumerate(sorted(masks.pop(name, [])))}
-                if own:
-                    items.append(Item(kind, '', name, {'image': found[name], **own}))
-                else:
-                    faults.append(Fault(name, f'{name}_mask.png is missing.'))
+                missing = [] if own else [f'{name}_mask.png is missing.']
+                sources = {'image': found[name], **own}
+                items.append(Item(kind, '', name, sources, missing=missing))
         faults += [Fault(name, 'a mask without its image.') for name in sorted(masks)]
         return items
 

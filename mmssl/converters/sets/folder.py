@@ -96,18 +96,14 @@ class Folder(Pairs):
             case_of = {name: self._case(name, faults) for name in own}
             bare = {case_of[name] for name, files in own.items() if 'mask' not in files}
             if not self.options.unlabelled:
-                faults += [
-                    Fault(f'{domain}/{name}', f'no mask fits --masks {self.options.masks!r}.')
-                    for name in own
-                    if 'mask' not in own[name]
-                ]
                 bare = set()
             part_of = self.split(domain, case_of.values(), bare, faults)
             for name in sorted(own):
-                if 'mask' in own[name] or self.options.unlabelled:
-                    facts = dict(called=name, case=case_of[name])
-                    part = part_of[case_of[name]]
-                    items.append(Item(domain, part, name, own[name], facts))
+                missing = []
+                if 'mask' not in own[name] and not self.options.unlabelled:
+                    missing = [f'no mask fits --masks {self.options.masks!r}.']
+                part, case = part_of[case_of[name]], case_of[name]
+                items.append(Item(domain, part, name, own[name], {}, case, missing))
         return items
 
     def _case(self, name: str, faults: list[Fault]) -> str:

@@ -162,12 +162,10 @@ class Fundus(Converter):
                 faults.append(Fault(f'{domain} ({origin.title})', what))
             test = self._test_names(domain, found)
             for name in sorted(found):
-                missing = [role for role in origin.files if role not in found[name]]
-                faults += [Fault(f'{domain}/{name}', f'its {role} is missing.') for role in missing]
-                if not missing:
-                    part = 'test' if name in test else 'train'
-                    facts = dict(called=_called(name))
-                    items.append(Item(domain, part, f'{domain}/{name}', found[name], facts))
+                missing = [f'its {r} is missing.' for r in origin.files if r not in found[name]]
+                part = 'test' if name in test else 'train'
+                facts, full = dict(called=_called(name)), f'{domain}/{name}'
+                items.append(Item(domain, part, full, found[name], facts, missing=missing))
         return items
 
     def _test_names(self, domain: str, found: Mapping[str, Mapping[str, str]]) -> set[str]:

@@ -86,10 +86,8 @@ class LeftAtrium(Converter):
         for code, part in PART.items():
             files = found.get(code, {})
             names = {'image': 'lgemri.nrrd', 'mask': 'laendo.nrrd'}
-            missing = [names[role] for role in names if role not in files]
-            faults += [Fault(code, f'{code}/{name} is missing.') for name in missing]
-            if not missing:
-                items.append(Item(self.title, part, code, files))
+            missing = [f'{code}/{names[r]} is missing.' for r in names if r not in files]
+            items.append(Item(self.title, part, code, files, missing=missing))
         return items
 
     def make(self, item: Item, raw: Raw) -> Made:
@@ -105,13 +103,13 @@ class LeftAtrium(Converter):
         if not np.isfinite(values).all() or values.std() == 0:
             raise Unfit(f'{item.sources["image"]} holds NaN, or one value everywhere.')
         scaled = ((values - values.mean()) / values.std()).astype(np.float32)
-        box = _box(labels, item.case)
+        box = _box(labels, item.name)
         scaled, cut = scaled[box], labels[box].astype(np.uint8)
         if self.options.layout == 'published':
-            files = {f'{item.case}/mri_norm2.h5': hdf5(scaled, cut, image.spacing)}
+            files = {f'{item.name}/mri_norm2.h5': hdf5(scaled, cut, image.spacing)}
         else:
             content = hdf5(scaled.transpose(2, 1, 0), cut.transpose(2, 1, 0), image.steps)
-            files = {f'data/{item.case}.h5': content}
+            files = {f'data/{item.name}.h5': content}
         # The package counts slices, the papers volumes.
         count = 1 if self.options.layout == 'published' else cut.shape[2]
         return Made(files, count, cut.shape[1::-1], image.steps, (0, 1))
@@ -119,7 +117,7 @@ class LeftAtrium(Converter):
     def lists(self, items: Sequence[Item], made: Mapping[str, Made]) -> dict[str, list[str]]:
         """Return UA-MT's lists."""
         return {
-            f'{part}.list': [item.case for item in items if item.part == part]
+            f'{part}.list': [item.name for item in items if item.part == part]
             for part in ('train', 'test')
         }
 

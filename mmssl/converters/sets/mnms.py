@@ -85,7 +85,7 @@ class MNMs(Converter):
             if len(own) != expected:
                 what = f'{len(own)} annotated patients found, {expected} are published.'
                 faults.append(Fault(f'vendor{vendor}', what))
-            items += self._of_vendor(vendor, own, files, faults)
+            items += self._of_vendor(vendor, own, files)
         return items
 
     def _of_vendor(
@@ -93,27 +93,24 @@ class MNMs(Converter):
         vendor: str,
         table: Mapping[str, Mapping[str, str]],
         files: Mapping[str, Mapping[str, str]],
-        faults: list[Fault],
     ) -> list[Item]:
         codes = sorted(table)
         test = last_share(codes)
         items = []
         for number, code in enumerate(codes):
-            missing = {'image', 'mask'} - set(files.get(code, ()))
-            faults += [
-                Fault(code, f'{code}_sa{"_gt" * (role == "mask")}.nii.gz is missing.')
-                for role in sorted(missing)
+            missing = [
+                f'{code}_sa{"_gt" * (role == "mask")}.nii.gz is missing.'
+                for role in ('image', 'mask')
+                if role not in files[code]
             ]
             frames = [table[code][phase].split('.')[0] for phase in PHASES]
             if not all(frame.isdigit() for frame in frames):
-                faults.append(Fault(code, f'the table has no frame numbers for it: {frames}.'))
-            elif not missing:
-                facts = dict(number=number, frames=[int(frame) for frame in frames])
-                part = 'test' if code in test else 'train'
-                if self.options.layout == 'volumes':
-                    items.append(Item('MNMs', '', code, files[code], facts))
-                else:
-                    items.append(Item(f'vendor{vendor}', part, code, files[code], facts))
+                missing.append(f'the table has no frame numbers for it: {frames}.')
+            facts = dict(number=number, frames=[int(frame) for frame in frames if frame.isdigit()])
+            domain, part = f'vendor{vendor}', 'test' if code in test else 'train'
+            if self.options.layout == 'volumes':
+                domain, part = 'MNMs', ''
+            items.append(Item(domain, part, code, files[code], facts, missing=missing))
         return items
 
     def make(self, item: Item, raw: Raw) -> Made:
@@ -162,7 +159,7 @@ class MNMs(Converter):
             volume = image.voxels[..., frame].transpose(2, 1, 0)
             scaled = stretched(volume, f'{item.sources["image"]}, frame {frame},')
             mask = labels[..., frame].transpose(2, 1, 0)
-            files[f'data/{item.case}_{phase}.h5'] = hdf5(
+            files[f'data/{item.name}_{phase}.h5'] = hdf5(
                 scaled.astype(np.float32), mask, image.steps
             )
         found = tuple(np.unique(labels).tolist())

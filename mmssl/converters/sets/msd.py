@@ -75,12 +75,9 @@ class MSD(Pairs):
         items = []
         for stem in sorted(stems):
             image, mask = (str(folder / PurePosixPath(name)) for name in stems[stem])
-            missing = [name for name in (image, mask) if name not in known]
-            faults += [Fault(stem, f'{name} is missing.') for name in missing]
-            if not missing:
-                facts = dict(called=stem, case=stem)
-                sources = dict(image=image, mask=mask)
-                items.append(Item(self.title, part_of[stem], stem, sources, facts))
+            missing = [f'{name} is missing.' for name in (image, mask) if name not in known]
+            sources = dict(image=image, mask=mask)
+            items.append(Item(self.title, part_of[stem], stem, sources, missing=missing))
         self._cases = len(stems)
         listed = {str(folder / PurePosixPath(image)) for image, _ in pairs}
         there = raw.find(rf'{re.escape(str(folder / "imagesTr"))}/[^/]+\.nii(\.gz)?')

@@ -59,12 +59,10 @@ class Prostate(Converter):
             if len(cases) != CASES[site]:
                 what = f'{len(cases)} cases found, {CASES[site]} are published.'
                 faults.append(Fault(site, what))
-            items += self._of_site(site, cases, faults)
+            items += self._of_site(site, cases)
         return items
 
-    def _of_site(
-        self, site: str, cases: Mapping[str, dict[str, str]], faults: list[Fault]
-    ) -> list[Item]:
+    def _of_site(self, site: str, cases: Mapping[str, dict[str, str]]) -> list[Item]:
         test = last_share(sorted(cases))
         count = {'train': 0, 'test': 0}
         items = []
@@ -72,12 +70,12 @@ class Prostate(Converter):
             part = 'test' if case in test else 'train'
             number = count[part]
             count[part] += 1  # also of a case that lacks a file, so that numbers stay
-            missing = {'image', 'mask'} - set(cases[case])
-            if missing:
-                which = 'volume' if 'image' in missing else 'segmentation'
-                faults.append(Fault(f'{site}/{case}', f'its {which} is missing.'))
-            else:
-                items.append(Item(site, part, f'{site}/{case}', cases[case], dict(number=number)))
+            words = {'image': 'volume', 'mask': 'segmentation'}
+            missing = [
+                f'its {words[role]} is missing.' for role in words if role not in cases[case]
+            ]
+            facts, name = dict(number=number), f'{site}/{case}'
+            items.append(Item(site, part, name, cases[case], facts, missing=missing))
         return items
 
     def make(self, item: Item, raw: Raw) -> Made:
