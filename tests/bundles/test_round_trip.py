@@ -6,7 +6,12 @@ import torch
 from bundle_parts import SIDE, mean_teacher, synfoc
 
 from mmssl.apis import inference_model, init_model, publish
+from mmssl.bundles import opening
+from mmssl.bundles.archive import read_archive
 from mmssl.bundles.networks import Choice
+from mmssl.models.base.semi_segmentor import SemiSegmentor
+from mmssl.registry import MODELS
+from mmssl.utils.errors import SettingError
 
 
 @pytest.fixture
@@ -83,3 +88,39 @@ def test_options_for_a_bundle(trained, tmp_path):
     assert model.cfg.test_cfg.fp16 == 'float32' and model.precision.dtype is None
     with pytest.raises(ValueError, match='A bundle has its weights'):
         init_model(tmp_path / 'x.mmssl', path)
+
+
+class Negated(SemiSegmentor):
+    """A method that predicts something else than its student says."""
+
+    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> torch.Tensor:
+        return -super().predict_logits(inputs, name, teacher)
+
+
+def test_a_method_with_a_prediction_of_its_own_is_kept_whole(trained, image, tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS.module_dict, 'Negated', Negated)
+    cfg, path = trained({**mean_teacher(), 'type': 'Negated'})
+    out = tmp_path / 'x.mmssl'
+    with pytest.raises(SettingError, match='its prediction needs more than this network'):
+        publish(cfg, path, out, Choice('unet'), with_data=False)
+    assert not out.exists()
+    card = publish(cfg, path, out, Choice(everything=True), with_data=False)
+    assert card['plug_ins'] == {'Negated': Negated.__module__}
+    model, whole = init_model(out), init_model(cfg, path)
+    assert type(model) is Negated
+    (one,), (two,) = (inference_model(m, image, domain='siteA') for m in (model, whole))
+    assert torch.equal(one.pred_unet.data, two.pred_unet.data)
+
+
+def test_what_opens_otherwise_is_not_left(trained, tmp_path, monkeypatch):
+    """The finished file is opened before it takes its place."""
+    cfg, path = trained(mean_teacher())
+
+    def other(file):
+        contents = read_archive(file)
+        return contents._replace(tensors={k: v + 1 for k, v in contents.tensors.items()})
+
+    monkeypatch.setattr(opening, 'read_archive', other)
+    with pytest.raises(SettingError, match='would predict something else'):
+        publish(cfg, path, tmp_path / 'x.mmssl', with_data=False)
+    assert [file.name for file in tmp_path.iterdir()] == ['model.pth']
