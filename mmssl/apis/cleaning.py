@@ -62,17 +62,19 @@ class Cleaning:
             spacing: size of a voxel in mm, in the order of the axes; None where it is unknown.
         """
         voxel = 1.0 if spacing is None else float(np.prod(spacing[-classes.ndim :]))
-        cleaned = classes
+        whole = classes.copy()
+        where = _box(whole)  # outside of it there is only background
+        cleaned = whole[where]
         for name, ids in parts.items():
-            mask = np.isin(cleaned, [*ids])
+            mask = members(cleaned, ids)
             kept = self._kept(mask, name, voxel)
             if kept is not mask:
-                cleaned = _move(cleaned, mask & ~kept, name, parts, inside=False)
+                _move(cleaned, mask & ~kept, name, parts, inside=False)
             if self._asked(self.fill_holes, name):
-                mask = np.isin(cleaned, [*ids])
+                mask = members(cleaned, ids)
                 holes = ndimage.binary_fill_holes(mask) & ~mask
-                cleaned = _move(cleaned, holes, name, parts, inside=True)
-        return cleaned
+                _move(cleaned, holes, name, parts, inside=True)
+        return whole
 
     @staticmethod
     def _asked(rule: Sequence[str], name: str) -> bool:
@@ -85,12 +87,37 @@ class Cleaning:
         if not (smallest or largest) or not mask.any():
             return mask
         numbers, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
-        sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+        sizes = counts(numbers, count + 1)
         stays = sizes * voxel >= smallest
         stays[0] = False
         if largest:
             stays &= np.arange(count + 1) == 1 + sizes[1:].argmax()
-        return stays[numbers]
+        return np.stack([stays[part] for part in numbers])
+
+
+def members(classes: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """Return where an array has one of some class ids; slice by slice, as indexing takes memory."""
+    table = np.zeros(256, bool)
+    table[[*ids]] = True
+    return np.stack([table[part] for part in classes])
+
+
+def counts(numbers: np.ndarray, length: int) -> np.ndarray:
+    """Return how often each number below `length` is there; slice by slice."""
+    found = np.zeros(length, np.int64)
+    for part in numbers:
+        found += np.bincount(part.ravel(), minlength=length)
+    return found
+
+
+def _box(classes: np.ndarray) -> tuple[slice, ...]:
+    """Return the smallest box that has all that is not background."""
+    found = []
+    for axis in range(classes.ndim):
+        others = tuple(other for other in range(classes.ndim) if other != axis)
+        there = np.flatnonzero(classes.any(others))
+        found.append(slice(int(there[0]), int(there[-1]) + 1) if len(there) else slice(0, 1))
+    return tuple(found)
 
 
 def _move(
@@ -99,18 +126,17 @@ def _move(
     name: str,
     parts: Mapping[str, Sequence[int]],
     inside: bool,
-) -> np.ndarray:
-    """Take voxels into a part, or out of it, by the class that says just this."""
-    moved = classes.copy()
+) -> None:
+    """Take voxels into a part, or out of it, by the class that says just this; in place."""
     membership = dict(_memberships(parts))
-    for value in np.unique(classes[where]):
-        wanted = membership.get(int(value), frozenset())
-        wanted = wanted | {name} if inside else wanted - {name}
-        target = next((c for c, of in membership.items() if of == wanted), None)
-        if target is None and inside:
-            continue  # another part lies in the hole
-        moved[where & (classes == value)] = target or 0
-    return moved
+    target = np.arange(256, dtype=np.uint8)
+    for value, of in membership.items():
+        wanted = of | {name} if inside else of - {name}
+        found = next((c for c, other in membership.items() if other == wanted), None)
+        # What lies in a hole and is of a part that this one does not go with stays.
+        target[value] = value if found is None and inside else found or 0
+    for part, mask in zip(classes, where, strict=True):
+        part[mask] = target[part[mask]]
 
 
 def _memberships(parts: Mapping[str, Sequence[int]]) -> Iterator[tuple[int, frozenset[str]]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmssl.apis.background import ahead
-from mmssl.apis.cleaning import Cleaning
+from mmssl.apis.cleaning import Cleaning, counts, members
 from mmssl.apis.inference import Image, TestPipeline
 from mmssl.apis.networks import (
     TURNS,
@@ -73,17 +73,17 @@ class Prediction:
     @property
     def parts(self) -> dict[str, np.ndarray]:
         """Return the mask (H, W) or (Z, H, W) of each part; parts may overlap."""
-        return {name: np.isin(self.classes, [*ids]) for name, ids in self.labels.parts.items()}
+        return {name: members(self.classes, ids) for name, ids in self.labels.parts.items()}
 
     def sizes(self) -> dict[str, Size]:
         """Return the size of each part."""
-        counts = np.bincount(self.classes.ravel(), minlength=len(self.labels.names))
+        voxels_of = counts(self.classes, max(256, len(self.labels.names)))
         flat = self.classes.ndim == 2
         sizes = (self.spacing or ())[-self.classes.ndim :]
         one = float(np.prod(sizes)) if len(sizes) == self.classes.ndim else None
         found = {}
         for name, ids in self.labels.parts.items():
-            voxels = int(counts[[*ids]].sum())
+            voxels = int(voxels_of[[*ids]].sum())
             size = None if one is None else voxels * one
             found[name] = Size(
                 voxels,

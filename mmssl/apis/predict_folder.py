@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmssl.apis.cleaning import members
 from mmssl.apis.predict import Prediction, Predictor
 from mmssl.apis.predict_inputs import Item
 from mmssl.utils import tables
@@ -184,7 +185,7 @@ class PredictionFolder:
             dice = None
             if truth is not None:
                 ids = [*found.labels.parts[part]]
-                dice = overlap(np.isin(found.classes, ids), np.isin(truth, ids))
+                dice = overlap(members(found.classes, ids), members(truth, ids))
             yield [item.name, part, *size, dice, spacing, '; '.join(found.notes)]
 
     def _truth(self, item: Item, found: Prediction) -> np.ndarray | None:
