@@ -144,6 +144,7 @@ def job_of(job, folder: Path, method: str, seed: int, iters: int) -> Job:
         f'randomness.seed={seed}',
         f'train_cfg.max_iters={iters}',
         f'train_cfg.val_interval={max(1, iters // 2)}',
+        f'default_hooks.logger.interval={max(1, min(10, iters // 4))}',  # points of the curves
         *job.options(folder, method, seed),
     ]
     for split in ('train', 'val', 'test'):

@@ -128,6 +128,13 @@ def test_a_number_that_is_given_is_not_shortened(place):
     assert iterations(place) == [300, 300] and 'all steps take about 13 minutes' in said
 
 
+@pytest.mark.parametrize('iters, interval', [(4, 1), (300, 10)])
+def test_the_shortest_run_has_curves(place, iters, interval):
+    run(place, '--dir', place / 'q', '--iters', iters)
+    trainings = [options for tool, _, options in calls(place) if tool == 'train']
+    assert trainings[-1]['default_hooks.logger.interval'] == interval
+
+
 @pytest.mark.parametrize('name', ["my dir, k=[1] (2) o'neil", 'say "a, b"', '07'])
 def test_any_folder(place, name):
     run(place, '--dir', place / name / name)
