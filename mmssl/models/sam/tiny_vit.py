@@ -123,6 +123,8 @@ def tiny_vit_forward(trunk: Any, x: Tensor, run: Callable[[nn.Module, Tensor], T
         for block in layer.blocks:
             x = run(block, x)
         if layer.downsample is not None:
+            if x.ndim == 3:  # it would take the number of images for one of the network
+                x = x.unflatten(1, layer.downsample.input_resolution).permute(0, 3, 1, 2)
             x = layer.downsample(x)
     return trunk.neck(x.transpose(1, 2).unflatten(2, (side, side)))
 
