@@ -84,7 +84,8 @@ def write_onnx(
     """
     onnx = requirement('onnx')
     requirement('onnxscript')
-    size = sum(x.numel() * x.element_size() for x in program.state_dict.values())
+    stored = [*program.state_dict.values(), *program.constants.values()]
+    size = sum(x.nbytes for x in stored if isinstance(x, Tensor))
     if size > LARGEST:
         raise SettingError(
             f'{size / 2**30:.1f} GiB of weights do not fit into one ONNX file of 2 GiB: write '

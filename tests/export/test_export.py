@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from denoiser_parts import OPTIONS, write_model
 from export_parts import SIDE, kinds, one, sam, trained, unet
 from onnx import numpy_helper
 
@@ -87,6 +88,21 @@ def test_every_way_of_scaling_up(upsample, tmp_path):
     np.testing.assert_allclose(
         run(tmp_path / 'x.onnx', image), scores(model, image), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.slow
+def test_network_of_diffusion_features_brings_the_denoiser(tmp_path):
+    """B of MCSD sees no image but what a frozen denoiser makes of it, which the file then holds."""
+    networks = dict(
+        unet=tiny.segmentor(norm=tiny.GN), feature_unet=tiny.segmentor(norm=tiny.GN, channels=4)
+    )
+    neck = dict(type='DiffusionFeatureNeck', model=write_model(tmp_path / 'unet'), **OPTIONS)
+    model = trained(dict(type='MCSD', students=networks, neck=neck, inference='mean'), side=16)
+    image = phantom_images(3, 1, (16, 16))
+    for name in ('mean', 'feature_unet'):
+        export_model(model, tmp_path / 'x.onnx', student=name, say=quiet)
+        wanted = scores(model, image, name)
+        np.testing.assert_allclose(run(tmp_path / 'x.onnx', image), wanted, atol=1e-4, rtol=0)
 
 
 def test_the_student_or_teacher_that_is_asked_for(tmp_path):

@@ -214,9 +214,9 @@ class FrozenDenoiser:
         low, high = self.spec.input_range
         x = images.float() * (high - low) + low
         x_t = (signal * x + sigma * noise).flatten(0, 1)  # (steps * N, C, S, S)
-        t = steps[:, None].expand(-1, len(images)).flatten()
+        t = steps[:, None].expand(-1, images.shape[0]).flatten()
         outputs = [
-            y.float().unflatten(0, (len(self.spec.steps), len(images)))
+            y.float().unflatten(0, (len(self.spec.steps), images.shape[0]))
             for y in block_outputs(self._unet, x_t, t, self.spec.blocks)
         ]
         return [y[k] for k in range(len(self.spec.steps)) for y in outputs]
