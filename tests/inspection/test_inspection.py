@@ -106,6 +106,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_looked_at(root):
 
 def test_a_part_that_cannot_be_listed_does_not_hide_the_others(root):
     (root / 'A/test/mask/00_00.png').unlink()
+    shutil.copy(root / 'A/train/image/00_00.png', root / 'A/test/image/00_01.png')
     _, found = look(config(root))
     assert len(found.faults) == 1 and 'has no mask for image 00_00.png' in found.faults[0]
     row = rows_of(findings.domain_table(found))[('A',)]

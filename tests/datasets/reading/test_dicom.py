@@ -155,12 +155,18 @@ def test_a_mask_of_another_format_lies_on_its_image(tmp_path):
     nibabel.save(reoriented(image, 'PIR'), tmp_path / 'm.nii.gz')
     assert (mask_volume(series, str(tmp_path / 'm.nii.gz')) == labels.T).all()
     turned = reoriented(image, 'LAS')
-    masks = str(write_series(tmp_path / 'm', np.asarray(turned.dataobj), turned.affine))
+    folder = write_series(
+        tmp_path / 'm', np.asarray(turned.dataobj), turned.affine, SeriesDescription='tumour'
+    )
+    masks = str(folder)
     for axes in (Axes(), Axes(series='T1 axial')):  # the series is that of the image
         assert (mask_volume(series, masks, axes) == labels.T).all()
     moved = str(write_series(tmp_path / 'n', labels, AFFINE))
     with pytest.raises(DataError, match='lies on another grid than its image'):
         mask_volume(series, moved)
+    os.remove(folder / 'IM0001.dcm')
+    with pytest.raises(DataError, match='m has a gap of'):
+        mask_volume(series, masks)
 
 
 def write_segments(path, folder, labels, kind='BINARY'):
@@ -183,7 +189,10 @@ def write_segments(path, folder, labels, kind='BINARY'):
 @pytest.mark.parametrize('code', ['LPS', 'PSR'])
 def test_a_segmentation_lies_on_its_image(tmp_path, kind, code):
     image = reoriented(nibabel.Nifti1Image(IMAGE, oblique()), code)
-    folder = write_series(tmp_path / 'i', np.asarray(image.dataobj), image.affine)
+    # Slices thinner than their distance, as with gaps between them.
+    folder = write_series(
+        tmp_path / 'i', np.asarray(image.dataobj), image.affine, SliceThickness=0.7
+    )
     series = str(folder)
     for slices in (range(5), (1, 2), (1, 4), (3,)):
         labels = np.zeros(IMAGE.shape, np.uint8)
@@ -195,6 +204,11 @@ def test_a_segmentation_lies_on_its_image(tmp_path, kind, code):
             image.affine,
         )
         mask = write_segments(tmp_path / 'm.dcm', folder, turned, kind)
+        if len(slices) == 1:  # whose distance to others need not be told
+            dataset = dcmread(mask)
+            shared = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+            shared.pop('SpacingBetweenSlices', None)
+            dataset.save_as(mask)
         assert (mask_volume(series, mask) == labels.T).all(), slices
         nibabel.save(nibabel.Nifti1Image(IMAGE, oblique()), tmp_path / 'i.nii.gz')
         assert (mask_volume(str(tmp_path / 'i.nii.gz'), mask) == labels.T).all(), slices
@@ -269,6 +283,11 @@ def test_a_slice_alone_and_a_picture(tmp_path):
         assert scan.affine is None and scan.spacing == (0.2, 0.1)
         stretched = decode_image(path, value_range='volume')
         assert stretched[0, 0] == 255 and stretched.min() == 0
+        dataset.RescaleSlope, dataset.RescaleIntercept = 2, -100
+        save(dataset, tmp_path / 'r.dcm')
+        seen = (7580, 8090) if bits == 12 else (-100, 410)  # of 2 x - 100
+        scan = read_image(str(tmp_path / 'r.dcm'), value_range=seen)
+        assert (scan.array[..., 0] == 255 - rows).all()
         labels = decode_mask(path, LabelMap({'0-100': 0, '101-255': 1}))
         assert (labels == (rows > 100)).all()  # of a mask the values count
 

@@ -285,6 +285,12 @@ def test_a_tiff_of_one_page_is_a_picture_with_a_spacing(tmp_path):
     )  # fmt: skip
     assert not holds_volumes(path) and read_image(path).spacing == pytest.approx((1.25, 1.5))
     assert open_image(path).kind == 'picture' and open_image(path).shape == (6, 7)
+    tifffile.imwrite(
+        path, PAGES[0].astype(np.uint8), imagej=True, resolution=(1 / 1.5, 1 / 1.25),
+        metadata=dict(unit='mm'), extratags=[(274, 'H', 1, 6, True)],
+    )  # fmt: skip
+    assert read_image(path).array.shape == (7, 6, 1)  # turned upright
+    assert open_image(path).spacing == pytest.approx((1.5, 1.25))
 
 
 def test_white_is_zero(tmp_path):
