@@ -277,6 +277,35 @@ def test_frames_of_a_tiff(tmp_path):
     assert (read_volume(path, '', Axes(frame=1)) == both[1, 0]).all()
 
 
+def test_pages_that_lie_in_another_file_are_left_there(tmp_path):
+    """OME lets a file name others, wherever they are."""
+    (tmp_path / 'in').mkdir()
+    tifffile.imwrite(tmp_path / 'b.ome.tif', np.full((6, 7), 9, np.uint8), metadata=None)
+    uids = [f'urn:uuid:{str(n) * 8}-1111-1111-1111-111111111111' for n in (1, 2)]
+    planes = ''.join(
+        f'<TiffData FirstZ="{z}" IFD="{ifd}" PlaneCount="1"><UUID FileName="{name}">{uid}</UUID>'
+        '</TiffData>'
+        for z, ifd, name, uid in (
+            (0, 0, 'a.ome.tif', uids[0]), (1, 1, 'a.ome.tif', uids[0]),
+            (2, 0, '../b.ome.tif', uids[1]),
+        )
+    )  # fmt: skip
+    text = (
+        f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        f'UUID="{uids[0]}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        'Type="uint8" SizeX="7" SizeY="6" SizeZ="3" SizeC="1" SizeT="1">'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+    )
+    path = tmp_path / 'in/a.ome.tif'
+    with tifffile.TiffWriter(path) as file:
+        for number, description in ((1, text), (2, None)):
+            page = np.full((6, 7), number, np.uint8)
+            file.write(page, description=description, metadata=None)
+    with tifffile.TiffFile(path) as file:
+        assert 9 in file.series[0].asarray()  # as it would be
+    assert np.unique(read_volume(str(path), '')).tolist() == [1, 2]
+
+
 def test_a_tiff_of_one_page_is_a_picture_with_a_spacing(tmp_path):
     path = str(tmp_path / 'v.tif')
     tifffile.imwrite(
