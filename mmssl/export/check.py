@@ -92,7 +92,7 @@ def compare(
     if dynamic != 'none':
         cases = [(3, (height, width))]
     if dynamic == 'size':
-        cases.append((1, other_size(height, width)))
+        cases += [(1, size) for size in other_sizes(height, width)]
     for count, size in cases:
         for kind, make in (('random', random_images), ('phantom', phantom_images)):
             image = make(count, channels, size)
@@ -101,14 +101,14 @@ def compare(
             yield difference(kind, wanted, run(image), tolerance)
 
 
-def other_size(height: int, width: int) -> tuple[int, int]:
-    """Return a size on which a file of dynamic size is tried: higher and wider by halves.
+def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Return sizes on which a file of dynamic size is tried: they fit every stride that this fits.
 
     Example:
-        >>> other_size(64, 96)
-        (96, 192)
+        >>> other_sizes(64, 96)
+        [(128, 96), (64, 192)]
     """
-    return height + (height + 1) // 2, 2 * width
+    return [(2 * height, width), (height, 2 * width)]
 
 
 def difference(kind: str, wanted: np.ndarray, found: np.ndarray, tolerance: float) -> Difference:

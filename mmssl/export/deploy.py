@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mmssl.export.check import TOLERANCE, Difference, compare, other_size, random_images
+from mmssl.export.check import TOLERANCE, Difference, compare, other_sizes, random_images
 from mmssl.export.facts import describe
 from mmssl.export.files import DYNAMIC, open_file, trace, write_onnx, write_program
 from mmssl.export.int8 import cost, quantise
@@ -114,13 +114,13 @@ def _check_sizes(network: ExportedNetwork, shape: tuple[int, int, int], dynamic:
         raise SettingError(f'"{network.output}" takes no images of {height} x {width} px: {why}')
     if dynamic != 'size':
         return
-    other = other_size(height, width)
-    why = takes_size(network, torch.from_numpy(random_images(1, channels, other)))
-    if why:
-        raise SettingError(
-            f'"{network.output}" works at {height} x {width} px alone, not at {other[0]} x '
-            f'{other[1]} ({why}): take --dynamic batch'
-        )
+    for other in other_sizes(height, width):
+        why = takes_size(network, torch.from_numpy(random_images(1, channels, other)))
+        if why:
+            raise SettingError(
+                f'"{network.output}" works at {height} x {width} px alone, not at {other[0]} x '
+                f'{other[1]} ({why}): take --dynamic batch'
+            )
 
 
 def _no_match(out: Path, found: Difference, tolerance: float) -> str:
