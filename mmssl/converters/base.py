@@ -177,7 +177,13 @@ def published_of(data_set: str) -> dict[tuple[str, str], int]:
     return found
 
 
-def config_text(base: str, out: Path, *lines: str, validation: bool = True) -> str:
+def config_text(
+    base: str,
+    out: Path,
+    *lines: str,
+    validation: bool = True,
+    tested: Sequence[str] | None = None,
+) -> str:
     """Return a config, for a file in the working directory, that reads its data from a folder.
 
     Args:
@@ -186,16 +192,20 @@ def config_text(base: str, out: Path, *lines: str, validation: bool = True) -> s
         *lines: further entries of the data set, as they stand in a `dict(...)`.
         validation: whether there is a part for validation; without, the test part is scored while
             training, and the last checkpoint counts.
+        tested: the domains that are scored, where not all are.
     """
     path = Path('configs', base)  # as the docs write it, where a config beside it finds it
     path = path if path.is_file() else CONFIGS / base
     entries = [f'data_root={str(out)!r}', *lines]
     body = ''.join(f'    {entry},\n' for entry in entries)
     text = f'_base_ = [{path.as_posix()!r}]\ndata = dict(\n{body})\n'
-    text += 'train_dataloader = dict(dataset=data)\ntest_dataloader = dict(dataset=data)\n'
+    named = f'domains={list(tested or ())!r}'
+    scored = f'dict(data, {named})' if tested and named not in lines else 'data'
+    text += 'train_dataloader = dict(dataset=data)\n'
+    text += f'test_dataloader = dict(dataset={scored})\n'
     if validation:
-        return f'{text}val_dataloader = dict(dataset=data)\n'
+        return f'{text}val_dataloader = dict(dataset={scored})\n'
     return (
-        f"{text}val_dataloader = dict(dataset=dict(data, mode='test'))\n"
+        f"{text}val_dataloader = dict(dataset=dict({scored}, mode='test'))\n"
         "val_evaluator = dict(selection='last')\n"
     )

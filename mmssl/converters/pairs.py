@@ -89,6 +89,10 @@ class Pairs(Converter):
         for name, (text, options) in OPTIONS.items():
             parser.add_argument(f'--{name}', help=text, **options)
 
+    def case(self) -> str:
+        """Return what finds the patient in the name of an image; by default each is its own."""
+        return '(?P<case>.+?)'
+
     def labels(self) -> tuple[int, ...] | None:
         """Return the values that masks may have, None for all."""
         return None
@@ -108,10 +112,11 @@ class Pairs(Converter):
         np.random.default_rng(self.options.seed).shuffle(order)
         shares = {part: getattr(self.options, part) for part in ('test', 'val')}
         counts = {part: max(1, round(s * len(order))) if s > 0 else 0 for part, s in shares.items()}
-        if sum(counts.values()) + (not set(fixed)) > len(order):
+        without_masks = not order and set(fixed)
+        if not without_masks and sum(counts.values()) + (not set(fixed)) > len(order):
             what = f'{len(order)} case(s) with masks cannot be split by {shares}.'
             faults.append(Fault(domain, f'{what} Choose other --val and --test.'))
-            counts = dict.fromkeys(counts, 0)
+            counts = {}
         found = dict.fromkeys([*order, *fixed], 'train')
         for part, count in counts.items():
             found.update(dict.fromkeys(order[:count], part))
@@ -198,13 +203,12 @@ class Pairs(Converter):
     def config(self, out: Path) -> str:
         """Return a config with labels of a tenth of the training cases, or of all with masks."""
         volumes = self.options.layout == 'volumes'
-        domains = list(dict.fromkeys(item.domain for item in self._items))
+        items = self._items
+        domains = list(dict.fromkeys(item.domain for item in items))
         values = sorted({value for made in self._made.values() for value in made.labels})
         names = [re.sub(r'\W+', '_', self.names.get(v, f'label_{v}')) for v in values[1:]]
         parts = ', '.join(f'{name}=[{k}]' for k, name in enumerate(names, 1))
         given = ', '.join(f"{part}='{{domain}}/{part}.list'" for part in PARTS if self._has(part))
-        pattern = self.options.case if hasattr(self.options, 'case') else None
-        pattern = rf'(?P<volume>{pattern or "(?P<case>.+?)"})(_slice_(?P<slice>\d+))?'
         folder = ['{domain}', '{domain}'] if volumes else ['{domain}/image', '{domain}/mask']
         suffix = '.h5' if volumes else '.png'
         return config_text(
@@ -216,7 +220,7 @@ class Pairs(Converter):
             f'mask_dir={folder[1]!r}',
             f'image_suffixes=({suffix!r},)',
             f'mask_suffixes=({suffix!r},)',
-            f'case_pattern=r{pattern!r}'.replace('\\\\', '\\'),
+            f'case_pattern={case_pattern(self.case())!r}',
             f'value_range={(0, 1) if volumes else None}',
             f'channels={self._channels}',
             f'label_map={ {value: k for k, value in enumerate(values)} }',
@@ -225,6 +229,7 @@ class Pairs(Converter):
             f'metainfo=dict(dataset_name={self.title.lower()!r}, '
             f'classes={("background", *names)!r}, parts=dict({parts}))',
             validation=self.options.val > 0,
+            tested=[d for d in domains if any(i.domain == d and i.part == 'test' for i in items)],
         )
 
     def _labelled(self, domains: Sequence[str]) -> str:
@@ -234,6 +239,20 @@ class Pairs(Converter):
             item.case for item in self._items if item.domain == domains[0] and item.part == 'train'
         }
         return f'domain={domains[0]!r}, cases={max(1, len(own) // 10)}, seed=0'
+
+
+def case_pattern(case: str) -> str:
+    r"""Return what finds patient, volume and slice in the names that are written.
+
+    Args:
+        case: regular expression for the name of an image, with a group `case`.
+
+    Example:
+        >>> re.fullmatch(case_pattern(r'(?P<case>p\d+)_.*'), 'p01_T2_slice_3').groupdict()
+        {'volume': 'p01_T2', 'slice': '3', 'case': 'p01'}
+    """
+    whole = r'(?=(?P<volume>.+?)(?:_slice_(?P<slice>\d+))?$)'
+    return rf'{whole}(?:{case})(?:_slice_\d+)?'
 
 
 def _made(

@@ -19,8 +19,8 @@ def download(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def few(tmp_path_factory):
-    """Three patients, which needs `--skip-faults`."""
-    return write_acdc_download(tmp_path_factory.mktemp('few'), (1, 3, 90))
+    """Three patients, which needs `--skip-faults`, and one that no list names."""
+    return write_acdc_download(tmp_path_factory.mktemp('few'), (1, 3, 90, 101))
 
 
 def read(path):
@@ -117,6 +117,8 @@ def test_skipped_faults_are_said_in_the_report(few, run, tmp_path):
         for frame in (1, 2)
         for k in (1, 2)
     ]
+    assert '1 patient(s) are not among the 100 of the published lists' in done.report
+    assert not list((tmp_path / 'out').rglob('patient101*'))
     assert (tmp_path / 'out/test.list').read_text() == 'patient001_frame01\npatient001_frame02\n'
 
 

@@ -1,6 +1,7 @@
 """Images and masks of any layout become slices or volumes with lists."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -82,6 +83,55 @@ def test_domains_by_a_table_and_patients_by_name(run, data_sets, tmp_path):
     np.testing.assert_array_equal(done_image, noise(0, (9, 8, 3)))
 
 
+def test_patients_of_volumes_are_found_in_the_names_of_slices(run, data_sets, tmp_path):
+    raw = write_folder_download(tmp_path / 'raw', ('siteA',))
+    for path in raw.rglob('*.nii.gz'):
+        number = int(path.name[1:3])
+        name = f'p{number // 2:02d}_{"LR"[number % 2]}{path.name[3:]}'
+        path.rename(path.with_name(name))
+    words = (*NIFTI, *MASKS, '--case', r'(?P<case>p\d+)_.*')
+    done = run('folder', raw, tmp_path / 'out', *words)
+    assert done.code == 0, done.errors
+    sets = data_sets(done.report)
+    samples = [s for part in (sets.train, sets.val, sets.test) for s in part.samples]
+    assert {(s.case, s.volume) for s in samples} == {
+        (f'p{n:02d}', f'p{n:02d}_{side}') for n in range(5) for side in 'LR'
+    }
+    assert {s.slice for s in samples} == {'1', '2', '3'}
+    done = run('folder', raw, tmp_path / 'no', *words[:-1], '(?P<case>.+)')
+    assert done.code == 1 and 'takes the number of a slice for the patient' in done.errors
+
+
+def test_a_pattern_of_masks_need_not_tell_the_domain(download, run, tmp_path):
+    masks = ('--masks', '*/segmentations/{name}_seg.nii.gz')
+    assert run('folder', download, tmp_path / 'out', *NIFTI, *masks).code == 0
+    assert len(list((tmp_path / 'out').rglob('mask/*.png'))) == 60
+
+
+@pytest.mark.parametrize('val', ['0', '0.1'])
+def test_a_domain_may_have_no_masks_at_all(val, run, data_sets, tmp_path):
+    raw = write_folder_download(tmp_path / 'raw')
+    shutil.rmtree(raw / 'siteB/segmentations')
+    words = (*NIFTI, *MASKS, '--unlabelled', '--val', val)
+    done = run('folder', raw, tmp_path / 'out', *words)
+    assert done.code == 0, done.errors
+    sets = data_sets(done.report)
+    assert (
+        {s.domain for s in sets.test.samples} == {s.domain for s in sets.val.samples} == {'siteA'}
+    )
+    count = 10 - 2 - (val != '0')
+    assert len(sets.train) == 3 * (count + 10)
+    assert len(sets.train.labelled_indices) == 3 * count
+
+
+def test_names_that_a_file_system_may_not_tell_apart(run, tmp_path):
+    raw = write_folder_download(tmp_path / 'raw', ('siteA',))
+    for path in raw.rglob('A01*'):
+        path.rename(path.with_name(path.name.replace('A01', 'a00')))
+    done = run('folder', raw, tmp_path / 'out', *NIFTI, *MASKS)
+    assert done.code == 1 and 'a00_slice_1.png would be written twice' in done.errors
+
+
 def test_names_that_two_domains_have_are_told_apart(run, tmp_path):
     raw = write_folder_download(tmp_path / 'raw', ('oneA', 'twoA'))
     (raw / 'twoA/segmentations/A03_seg.nii.gz').unlink()
@@ -159,3 +209,22 @@ def test_real_pictures_are_kept_as_they_are(run, tmp_path):
     for path in (tmp_path / 'raw').rglob('*.png'):
         made = tmp_path / 'out' / path.relative_to(tmp_path / 'raw')
         np.testing.assert_array_equal(np.asarray(Image.open(made)), np.asarray(Image.open(path)))
+
+
+@pytest.mark.skipif(not (REAL / 'hippocampus').is_dir(), reason='needs the real files')
+def test_real_volumes_come_as_the_package_reads_them(run, tmp_path):
+    from mmssl.datasets.reading import read_volume
+
+    for folder in ('imagesTr', 'labelsTr'):
+        (tmp_path / 'raw' / folder).mkdir(parents=True)
+        for path in sorted((REAL / 'hippocampus' / folder).glob('*.nii.gz'))[:5]:
+            (tmp_path / 'raw' / folder / path.name).symlink_to(path)
+    words = ('--images', 'imagesTr/{name}.nii.gz', '--masks', 'labelsTr/{name}.nii.gz')
+    done = run('folder', tmp_path / 'raw', tmp_path / 'out', *words, '--values', '0', '1', '2')
+    assert done.code == 0, done.errors
+    for path in (tmp_path / 'raw/labelsTr').iterdir():
+        labels = read_volume(str(path), '')
+        name = path.name.removesuffix('.nii.gz')
+        for index, expected in enumerate(labels, 1):
+            mask = Image.open(tmp_path / f'out/all/mask/{name}_slice_{index}.png')
+            np.testing.assert_array_equal(np.asarray(mask), expected)

@@ -9,6 +9,7 @@ from raw_downloads import noise, write_left_atrium_download
 from mmssl.converters.sets.left_atrium import PART
 
 FEW = [*list(PART)[:3], *list(PART)[-2:]]
+SIXTH = list(PART)[3]
 
 
 @pytest.fixture(scope='module')
@@ -68,11 +69,13 @@ def test_slices_are_read_by_the_config(download, run, data_sets, tmp_path):
 def test_faults(run, tmp_path):
     raw = write_left_atrium_download(tmp_path / 'raw', FEW, (4, 20, 50))
     first, second, third, fourth, fifth = (raw / code for code in FEW)
+    (sixth,) = write_left_atrium_download(raw, [SIXTH], (4, 20, 50)).glob(SIXTH)
     (first / 'laendo.nrrd').unlink()
 
-    def write(folder, array, spacing=(0.625, 0.5, 1.25)):
+    def write(folder, array, spacing=(0.625, 0.5, 1.25), origin=(0, 0, 0)):
         image = sitk.GetImageFromArray(array)
         image.SetSpacing(spacing)
+        image.SetOrigin(origin)
         sitk.WriteImage(image, str(folder / 'laendo.nrrd'))
 
     labels = np.zeros((4, 20, 50), np.uint8)
@@ -81,6 +84,7 @@ def test_faults(run, tmp_path):
     write(third, labels)
     labels[0, 0, 0] = 255
     write(fourth, labels, (0.625, 0.5, 2.0))
+    write(sixth, labels, origin=(0, 3, 0))
     data = (fifth / 'lgemri.nrrd').read_bytes()
     (fifth / 'lgemri.nrrd').write_bytes(data[: len(data) // 2])
     done = run('left_atrium', raw, tmp_path / 'out')
@@ -90,6 +94,7 @@ def test_faults(run, tmp_path):
         f'{FEW[1]}: {FEW[1]}/laendo.nrrd shows no atrium',
         f'{FEW[2]}/laendo.nrrd has label values 1 (expected: 0, 255)',
         f'{FEW[3]}/laendo.nrrd lies up to 2.25 mm away from its image',
+        f'{SIXTH}/laendo.nrrd lies up to 3 mm away from its image',
         f'{FEW[4]}/lgemri.nrrd cannot be read as NRRD',
         f'{list(PART)[50]}: {list(PART)[50]}/lgemri.nrrd is missing',
     ):

@@ -66,14 +66,14 @@ def test_clipping_stretches_what_is_left(few, run, tmp_path):
 
 def test_faults_of_cases_leave_the_numbers_of_others(run, tmp_path):
     raw = write_prostate_download(tmp_path / 'raw', dict(BMC=5))
-    (raw / 'BMC/Case01_Segmentation.nii.gz').unlink()
+    (raw / 'BMC/Case00_Segmentation.nii.gz').unlink()
     (raw / 'BMC/Case02.nii.gz').unlink()
     empty = np.zeros((4, 12, 10), np.uint8)
     write_nifti(raw / 'BMC/Case03_Segmentation.nii.gz', empty, (3.6, 0.6, 0.5))
     done = run('prostate', raw, tmp_path / 'out')
     assert done.code == 1 and not (tmp_path / 'out').exists()
     for said in (
-        'BMC/Case01: its segmentation is missing',
+        'BMC/Case00: its segmentation is missing',
         'BMC/Case02: its volume is missing',
         'BMC/Case03: mask BMC/Case03_Segmentation.nii.gz has no prostate',
         'UCL: 0 cases found, 13 are published',
@@ -81,7 +81,7 @@ def test_faults_of_cases_leave_the_numbers_of_others(run, tmp_path):
         assert said in done.errors
     run('prostate', raw, tmp_path / 'out', '--skip-faults')
     names = sorted(path.name for path in (tmp_path / 'out').rglob('image/*.png'))
-    assert names == ['00_00.png', '00_00.png', '00_01.png', '00_01.png']
+    assert names == ['00_00.png', '00_01.png', '01_00.png', '01_01.png']
     assert (tmp_path / 'out/BMC/test/image/00_00.png').exists()
 
 

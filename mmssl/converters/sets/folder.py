@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmssl.converters.base import Item
 from mmssl.converters.faults import Fault, Unfit
-from mmssl.converters.pairs import Pairs
+from mmssl.converters.pairs import Pairs, case_pattern
 from mmssl.converters.raw import Raw
 
 ONE = 'all'
@@ -107,15 +107,20 @@ class Folder(Pairs):
         return items
 
     def _case(self, name: str, faults: list[Fault]) -> str:
-        if not self.options.case:
+        match = re.fullmatch(self.case(), name)
+        if match is None or not match.groupdict().get('case'):
+            what = f'--case {self.options.case!r} finds no patient in the name.'
+            faults.append(Fault(name, what))
             return name
-        match = re.fullmatch(self.options.case, name)
-        if match is None or 'case' not in match.groupdict():
-            faults.append(
-                Fault(name, f'--case {self.options.case!r} finds no patient in the name.')
-            )
-            return name
+        sliced = re.fullmatch(case_pattern(self.case()), f'{name}_slice_1')
+        if sliced is None or sliced['case'] != match['case']:
+            what = f'--case {self.options.case!r} takes the number of a slice for the patient.'
+            faults.append(Fault(name, f'{what} Write it with ? after a + or *.'))
         return match['case']
+
+    def case(self) -> str:
+        """Return what finds the patient in the name of an image."""
+        return self.options.case or super().case()
 
     def _domain(
         self, domain: str, name: str, table: Mapping[str, str] | None, faults: list[Fault]
