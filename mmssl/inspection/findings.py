@@ -27,7 +27,7 @@ class Findings:
         duplicates: a sentence for each pair of equal images in two parts of the split.
         repeated: number of images that another one of the same part equals.
         distances: two domains -> distance of their grey levels, and it in usual distances.
-        usual: domain -> usual distance of its images from the domain.
+        usual: domain -> usual distance of an image from the others of its domain.
         notes: what a reader has to know.
     """
 
@@ -114,7 +114,13 @@ def _find_distances(found: Findings) -> None:
     domains = found.by_domain()
     means = {name: shares(facts) for name, facts in domains.items()}
     for name, facts in domains.items():
-        apart = [distance(one.histogram / one.histogram.sum(), means[name]) for one in facts]
+        own = [one.histogram / one.histogram.sum() for one in facts]
+        rest = max(1, len(own) - 1)
+        others = [(means[name] * len(own) - share) / rest for share in own]
+        apart = [
+            distance(share, np.maximum(other, 0)) if other.sum() > 0.5 else 0.0
+            for share, other in zip(own, others, strict=True)
+        ]
         found.usual[name] = float(np.median(apart))
     for one, other in combinations(domains, 2):
         between = distance(means[one], means[other])

@@ -37,7 +37,7 @@ th, td { border-bottom: 1px solid #ccc; padding: .2em .8em; text-align: left }
 DISTANCE_NOTE = (
     'The distance of two domains is the Wasserstein distance of their grey levels (0 to 255, as '
     'the networks see them): by how many levels those of one must be moved on average to become '
-    'those of the other. A usual distance is that of an image from its own domain (the median). '
+    'those of the other. A usual distance is that of an image from the others of its domain. '
     f'Below {ALIKE:g} usual distances two domains are called alike, from {APART:g} on far apart.'
 )
 
@@ -56,7 +56,7 @@ def write_page(
     """
     body = [f'<h1>{escape(title)}</h1>']
     body += [f'<p>{escape(note)}</p>' for note in found.notes]
-    body += _sentences('Cannot be read', found.faults, 'Everything can be read.')
+    body += _sentences('Faults', found.faults, 'Everything can be read.')
     body += _sentences(
         'In two parts of the split', found.duplicates, 'No image is in two parts of the split.'
     )

@@ -72,6 +72,12 @@ def test_domains_are_compared_by_their_grey_levels(root):
         for name in 'ABC'
         if (paths := sorted((root / name).glob('*/image/*.png')))
     }
+    each = [cv2.imread(str(p), 0) for p in sorted((root / 'A').glob('*/image/*.png'))]
+    apart = [
+        wasserstein_distance(each[k].ravel(), np.ravel(each[:k] + each[k + 1 :]))
+        for k in range(len(each))
+    ]
+    assert found.usual['A'] == pytest.approx(np.median(apart))
     for (one, other), (distance, ratio) in found.distances.items():
         assert distance == pytest.approx(wasserstein_distance(pixels[one], pixels[other]))
         assert ratio == pytest.approx(distance / ((found.usual[one] + found.usual[other]) / 2))
@@ -222,7 +228,7 @@ def test_the_tool(root, tmp_path, monkeypatch, capsys, fault):
     assert code == (0 if fault is None else 1)
     page, table = (tmp_path / 'out' / name for name in ('inspection.html', 'table.md'))
     assert 'Examples' in page.read_text() and '## Domains' in table.read_text()
-    said = {None: '', 'cut': 'cannot be read: .*02_00', 'double': 'in two parts of the split: '}
+    said = {None: '', 'cut': 'fault: .*02_00', 'double': 'in two parts of the split: '}
     assert re.search(said[fault], errors)
     folder, _ = call(monkeypatch, capsys, TOOL, [root, '--limit', '1'])
     assert folder == 0 and (tmp_path / 'work_dirs/inspect/data/inspection.html').exists()

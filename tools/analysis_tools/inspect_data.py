@@ -65,7 +65,7 @@ def main() -> int:
         out_dir / 'inspection.html', f'{args.input}', collected, found, args.number
     )
     for kind, sentences in (
-        ('cannot be read', found.faults), ('in two parts of the split', found.duplicates),
+        ('fault', found.faults), ('in two parts of the split', found.duplicates),
     ):  # fmt: skip
         for sentence in sentences[:20]:
             print(f'{kind}: {sentence}', file=sys.stderr)
