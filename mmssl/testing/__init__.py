@@ -10,7 +10,7 @@ pytest finds the fixtures that they need by itself, wherever the package is inst
 
 from mmssl.testing.method_tester import MethodTester, phantom_batch
 from mmssl.testing.no_host_sync import assert_no_host_sync
-from mmssl.testing.small import build, segmentor, set_iter, set_phase
+from mmssl.testing.small import build, sam_segmentor, segmentor, set_iter, set_phase
 from mmssl.testing.two_processes import run_two
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     'build',
     'phantom_batch',
     'run_two',
+    'sam_segmentor',
     'segmentor',
     'set_iter',
     'set_phase',

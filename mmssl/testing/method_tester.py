@@ -13,6 +13,7 @@ import torch.distributed as dist
 from mmengine import Config
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
+from mmssl.models.sam import LoRAMedSAM
 from mmssl.registry import HOOKS, RUNNERS
 from mmssl.testing.no_host_sync import assert_no_host_sync
 from mmssl.testing.small import BN, GN, build, segmentor, set_iter
@@ -124,9 +125,16 @@ class MethodTester:
 
     @classmethod
     def model(cls, *args, seed: int = 0, **kwargs):
-        """Return a model in the middle of its training, where all its terms count."""
+        """Return a model in the middle of its training, where all its terms count.
+
+        Frozen trunks are there; other weights are as they are built.
+        """
         set_iter(90, 100)
-        return build(cls.model_cfg(*args, **kwargs).model, seed)
+        model = build(cls.model_cfg(*args, **kwargs).model, seed)
+        for module in model.modules():
+            if isinstance(module, LoRAMedSAM) and not module.identity.known:
+                module.load_trunk()
+        return model
 
     @classmethod
     def hook(cls, model) -> EMATeacherHook:

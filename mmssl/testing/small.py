@@ -42,6 +42,29 @@ def segmentor(classes: int = 2, norm: dict[str, Any] = BN, channels: int = 1) ->
     )
 
 
+def sam_segmentor(classes: int = 2, side: int = 32, **head: Any) -> dict[str, Any]:
+    """Return the config of a small SAM with adapters and random weights, for images of one side.
+
+    Args:
+        classes: number of classes with background.
+        side: of the images in pixels; the logits have a quarter of it.
+        **head: further options of the head, a `SAMMaskHead` by default.
+    """
+    arch = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))
+    common = dict(arch=arch, img_size=side)
+    return dict(
+        type='EncoderDecoder',
+        backbone=dict(type='LoRAMedSAM', random_trunk_seed=0, **common),
+        decode_head={
+            'type': 'SAMMaskHead',
+            'num_classes': classes,
+            'checkpoint': None,
+            **common,
+            **head,
+        },
+    )
+
+
 def build(cfg: dict[str, Any], seed: int = 0) -> nn.Module:
     """Build a model with repeatable weights, in train mode."""
     from mmengine.registry import init_default_scope

@@ -1,17 +1,31 @@
 """SymGD: copy-paste both ways, and two pseudo-labels that must agree."""
 
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.base.terms import Logits, Losses, Views
+from mmssl.models.base.terms import Curves, Logits, Losses, Views
 from mmssl.models.strategies.frequency import mix_amplitude
 from mmssl.models.strategies.mixing import paste, repeat_to
 from mmssl.registry import MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
+
+
+class SymGDTargets(NamedTuple):
+    """What the students of `SymGD` are taught.
+
+    Attributes:
+        taught: student to view to label and mask.
+        direct: student to the label of u_w, yhat, and the pixels of it that count, W.
+        curves: what is logged.
+    """
+
+    taught: dict[str, dict[str, tuple[Tensor, Tensor]]]
+    direct: dict[str, tuple[Tensor, Tensor]]
+    curves: Curves
 
 
 @MODELS.register_module()
@@ -32,7 +46,8 @@ class SymGD(SemiSegmentor):
 
     The labelled part of ul and lu always counts. The students' forward passes are separate: x, ul,
     lu and u_s. `EMATeacherHook` moves the teachers; boxes come from `RandomPasteBox`. Fundus has
-    `OverlappingParts` and `DiceBCELoss`; there, confidence is that of each part.
+    `OverlappingParts` and `DiceBCELoss`; there, confidence is that of each part. A method with
+    other x in the mixed images overrides `partners`.
 
     Args:
         threshold: pixels that count.
@@ -56,35 +71,38 @@ class SymGD(SemiSegmentor):
         self.threshold = THRESHOLDS.build(threshold or dict(type='FixedThreshold', value=0.95))
         self.amplitude = amplitude
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, SymGDTargets]:
         """Show the intermediate images ul and lu, and the strong view."""
-        views = {'ul': {}, 'lu': {}, 'u_s': batch['u_s']}
-        taught, curves = {}, {}
+        views: Views = {'ul': {}, 'lu': {}, 'u_s': batch['u_s']}
+        targets = SymGDTargets({}, {}, {})
         for name in self.students:
             u_w, u_s = batch['u_w'][name], batch['u_s'][name]
-            x, y = self.partners(batch, name)
-            y, mutated = self.label_space.encode(y), self.mutate(name, x, u_w, step)
+            x, y, counts = self.partners(batch, name, step)
+            mutated = self.mutate(name, x, u_w, step)
             box_x, box_y = (self.inside(batch, 'box', z.shape[-2:]) for z in (u_w, y))
             label, mask = self.pseudo_label(name, u_w)
-            curves[f'mask_{name}'] = mask.mean()
+            targets.direct[name] = label, mask
+            targets.curves[f'mask_{name}'] = mask.mean()
             guide = self.guidance(name, (x, u_w), (box_x, box_y), (label, mask))
-            ones = torch.ones_like(mask)
             views['ul'][name] = paste(u_s, mutated, box_x)
             views['lu'][name] = paste(mutated, u_s, box_x)
-            taught[name] = {
-                'ul': (paste(label, y, box_y), paste(mask, ones, box_y)),
-                'lu': (paste(y, label, box_y), paste(ones, mask, box_y)),
+            targets.taught[name] = {
+                'ul': (paste(label, y, box_y), paste(mask, counts, box_y)),
+                'lu': (paste(y, label, box_y), paste(counts, mask, box_y)),
                 'u_s': guide,
             }
-        return views, (taught, curves)
+        return views, targets
 
-    def partners(self, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
-        """Return for each unlabelled image the labelled one that it is mixed with, and its label.
+    def partners(self, batch: Batch, name: str, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+        """Return for each unlabelled image the one that it is mixed with: image, label, mask.
 
-        They are taken in order, from the start again where there are fewer.
+        They are the labelled ones in order, from the start again where there are fewer, and all
+        their pixels count. The label is in the form of the losses, the mask of its shape.
         """
         count = len(batch['u_w'][name])
-        return repeat_to(batch['x_w'][name], count), repeat_to(batch['y'][name], count)
+        label = self.label_space.encode(repeat_to(batch['y'][name], count))
+        ones = torch.ones_like(label, dtype=torch.float32)
+        return repeat_to(batch['x_w'][name], count), label, ones
 
     def pseudo_label(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the teacher's label of images and which pixels count, 0 or 1 in float."""
@@ -125,15 +143,14 @@ class SymGD(SemiSegmentor):
         changed: Tensor = of.scaled(name, mixed.clamp(0, 255))
         return changed
 
-    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: SymGDTargets, step: Step) -> Losses:
         """Return `ul_<student>`, `lu_<student>` and `direct_<student>`, the latter with lambda."""
-        taught, curves = targets
         weights = {'ul': 1.0, 'lu': 1.0, 'u_s': self.ramp(step.iter, step.max_iters)}
         names = {'ul': 'ul', 'lu': 'lu', 'u_s': 'direct'}
         terms = {
             f'{names[view]}_{name}': weight
-            * self.criterion(logits[name][view], *taught[name][view])
+            * self.criterion(logits[name][view], *targets.taught[name][view])
             for name in self.students
             for view, weight in weights.items()
         }
-        return terms, curves
+        return terms, targets.curves

@@ -17,6 +17,7 @@ from mmssl.models.strategies.ramps import (
     FallingGaussianRamp,
     GaussianRamp,
 )
+from mmssl.models.strategies.sample_queue import SampleQueue
 from mmssl.models.strategies.uncertainty import UncertaintyThreshold
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     'LinearRatio',
     'MutualConfidence',
     'OwnTeacher',
+    'SampleQueue',
     'SelfConfidence',
     'SelfMutualConfidence',
     'UncertaintyThreshold',

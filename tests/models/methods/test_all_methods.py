@@ -3,6 +3,7 @@
 import torch
 from sam_parts import ARCH
 
+from mmssl.testing import sam_segmentor
 from mmssl.testing.method_tester import SIDE, MethodTester
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
 from tests.tiny import GN, segmentor, set_phase
@@ -236,17 +237,7 @@ class SAMTester(MethodTester):
     def student(cls, name, channels, norm):
         if name != 'sam':
             return super().student(name, channels, norm)
-        arch = dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,))
-        backbone = dict(type='LoRAMedSAM', arch=arch, img_size=SIDE, random_trunk_seed=0)
-        head = dict(
-            type='SAMMaskHead',
-            arch=arch,
-            img_size=SIDE,
-            num_classes=channels,
-            checkpoint=None,
-            **cls.head,
-        )
-        return dict(type='EncoderDecoder', backbone=backbone, decode_head=head)
+        return sam_segmentor(channels, SIDE, **cls.head)
 
     @classmethod
     def model(cls, *args, **kwargs):
@@ -364,12 +355,6 @@ class TestSemiSAM(MethodTester):
         sam=dict(_delete_=True, type='PromptedSAM', arch=ARCH, img_size=SIDE, random_trunk_seed=0)
     )
     exact = dict(noise_std=0.0)
-
-    @classmethod
-    def model(cls, *args, **kwargs):
-        model = super().model(*args, **kwargs)
-        model.sam.load_trunk()
-        return model
 
 
 class TestSemiSAMWithClicks(TestSemiSAM):

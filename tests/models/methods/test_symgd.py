@@ -46,7 +46,7 @@ def test_terms_and_total_with_lambda_twice():
     total = out['sup_unet'] + weight * (out['ul_unet'] + out['lu_unet'] + out['direct_unet'])
     assert out['loss'].item() == pytest.approx(total.item(), rel=1e-6)
     batch = batch_of(model)
-    _, (taught, _) = model.prepare(batch, model.step)
+    taught = model.prepare(batch, model.step)[1].taught
     logits = model.forward_views('unet', {'u_s': batch['u_s']['unet']})['u_s']
     direct = model.criterion(logits, *taught['unet']['u_s'])
     assert out['direct_unet'].item() == pytest.approx(weight * direct.item(), rel=1e-5)
@@ -56,7 +56,7 @@ def test_images_labels_and_masks_are_pasted_both_ways():
     model = symgd(amplitude=None)
     batch = batch_of(model)
     teacher_says(model, 0.4, 0.4, 0.4)  # everywhere class 0, sure enough
-    views, (taught, _) = model.prepare(batch, model.step)
+    views, (taught, _, _) = model.prepare(batch, model.step)
     x, u_s, y = batch['x_w']['unet'], batch['u_s']['unet'], batch['y']['unet']
     ul, lu = views['ul']['unet'], views['lu']['unet']
     assert torch.equal(ul[..., INSIDE], x[..., INSIDE])
@@ -73,7 +73,7 @@ def test_labelled_pixels_count_whatever_the_teacher_says():
     model = symgd(amplitude=None, threshold=dict(type='FixedThreshold', value=0.9))
     batch = batch_of(model)
     teacher_says(model, 0.4, 0.4, 0.4)  # nowhere sure
-    target = model.prepare(batch, model.step)[1][0]['unet']
+    target = model.prepare(batch, model.step)[1].taught['unet']
     assert target['ul'][1][:, INSIDE].all() and not target['ul'][1][:, ~INSIDE].any()
     assert target['lu'][1][:, ~INSIDE].all() and not target['lu'][1][:, INSIDE].any()
     assert not target['u_s'][1].any()
@@ -92,7 +92,7 @@ def test_guidance_counts_where_both_labels_are_sure_and_agree(
     model = symgd(amplitude=None, threshold=dict(type='FixedThreshold', value=0.9))
     batch = batch_of(model)
     teacher_says(model, direct, ul, lu)
-    label, mask = model.prepare(batch, model.step)[1][0]['unet']['u_s']
+    label, mask = model.prepare(batch, model.step)[1].taught['unet']['u_s']
     assert (mask[:, INSIDE] == counts_in).all() and (mask[:, ~INSIDE] == counts_out).all()
     assert (label[:, INSIDE] == (lu > 0.5)).all() and (label[:, ~INSIDE] == (ul > 0.5)).all()
 
