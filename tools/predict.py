@@ -69,6 +69,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--domain', help='whose options are used, where the domains are not read alike')
     add('--frame', type=at_least(0), help='which volume of a file of several, from 0')
     add('--series', help='which series of a DICOM folder: UID, number or description')
+    add(
+        '--value-range',
+        metavar='RANGE',
+        help='intensities that become 0 and 255, LOW,HIGH or "volume" (of each file), in place of '
+        "the config's: for raw files and a model trained on prepared images",
+    )
     add('--overwrite', action='store_true', help='throw away what OUTPUT holds of other settings')
     add_cfg_options(parser)
     args = parser.parse_args(argv)
@@ -101,6 +107,23 @@ def min_sizes(words: Sequence[str]) -> dict[str, float]:
             raise ValueError(f'--min-size "{word}" must be MM3 or PART=MM3, as in tumour=50')
         found[name or 'all'] = size
     return found
+
+
+def value_range(text: str | None) -> tuple[float, float] | str | None:
+    """Read `volume` or `LOW,HIGH`.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    if text in (None, 'volume'):
+        return text
+    try:
+        low, high = (float(word) for word in text.split(','))
+    except ValueError:
+        raise ValueError(
+            f'--value-range "{text}" must be volume or LOW,HIGH, as in --value-range=-1000,1000'
+        ) from None
+    return low, high
 
 
 def open_model(args: argparse.Namespace) -> tuple[Any, dict[str, str]]:
@@ -150,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.domain,
             args.frame,
             args.series,
+            value_range(args.value_range),
         ),
     )
     if single:

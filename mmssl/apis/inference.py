@@ -150,6 +150,7 @@ class TestPipeline:
         domain: whose options are used, where the domains of the config are not read alike.
         frame: which volume of a file of several, in place of the config's.
         series: which series of a DICOM folder, in place of the config's.
+        value_range: the intensities that become 0 and 255, in place of the config's.
 
     Raises:
         ValueError: there is no such domain, or none is named where they differ.
@@ -161,12 +162,15 @@ class TestPipeline:
         domain: str | None = None,
         frame: int | None = None,
         series: str | int | None = None,
+        value_range: Sequence[float] | str | None = None,
     ) -> None:
         from mmssl.registry import DATASETS
 
         dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True))
         self.steps = [*dataset.prepare, *dataset.pipeline]
         self.layout, self.sizes = self._layout(dataset.layouts, domain), dataset.sizes
+        if value_range is not None:
+            self.layout = self.layout.override({'value_range': value_range})
         self.metainfo = dataset.metainfo
         chosen = {'frame': frame, 'series': series}
         self.axes = self.layout.axes._replace(

@@ -129,6 +129,9 @@ class Wishes:
         domain: whose options are used, where the domains of the config are not read alike.
         frame: which volume of a file of several, from 0.
         series: which series of a folder of several, by UID, number or description.
+        value_range: the intensities that become 0 and 255, `(low, high)` or 'volume' for the
+            smallest and largest of each file, in place of the config's; for a model that was
+            trained on prepared images, and raw files.
 
     Raises:
         ValueError: `tta` or `batch_size` is not among what there is.
@@ -146,6 +149,7 @@ class Wishes:
     domain: str | None = None
     frame: int | None = None
     series: str | int | None = None
+    value_range: tuple[float, float] | str | None = None
 
     def __post_init__(self) -> None:
         if self.tta not in TURNS:
@@ -224,7 +228,9 @@ class Predictor:
         self.model = model
         init_default_scope(self.model.cfg.get('default_scope', 'mmssl'))
         self.wishes = wishes
-        self.pipeline = TestPipeline(self.model.cfg, wishes.domain, wishes.frame, wishes.series)
+        self.pipeline = TestPipeline(
+            self.model.cfg, wishes.domain, wishes.frame, wishes.series, wishes.value_range
+        )
         self.networks = choose_networks(self.model, wishes.student, wishes.teacher, wishes.ensemble)
         self.others = all_networks(self.model) if wishes.uncertainty else []
         classes = self.model.label_space.table.shape[1]

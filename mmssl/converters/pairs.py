@@ -221,7 +221,8 @@ class Pairs(Converter):
             f'image_suffixes=({suffix!r},)',
             f'mask_suffixes=({suffix!r},)',
             f'case_pattern={case_pattern(self.case())!r}',
-            f'value_range={(0, 1) if volumes else None}',
+            # Pictures of 8 bit are taken as they are; it is for the volumes that are predicted.
+            f'value_range={(0, 1) if volumes else "volume"!r}',
             f'channels={self._channels}',
             f'label_map={ {value: k for k, value in enumerate(values)} }',
             f"split=dict(type='list', {given})",

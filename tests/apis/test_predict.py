@@ -270,3 +270,19 @@ def test_ahead_keeps_order_raises_and_ends():
     while threading.active_count() > started and time.monotonic() < until:
         time.sleep(0.02)
     assert threading.active_count() <= started
+
+
+def test_raw_files_and_a_model_of_prepared_images(volume, tmp_path):
+    path, classes = volume
+    raw = nibabel.Nifti1Image(classes.astype(np.int16) * 500 - 300, np.diag([0.5, 0.5, 4, 1]))
+    nibabel.save(raw, tmp_path / 'raw.nii.gz')
+    model = IdentityModel()
+    for value_range in ((-300, 255 * 500 / GREY - 300), 'volume'):
+        model.cfg.test_dataloader.dataset.value_range = (0, 1)
+        with pytest.raises(ValueError, match='value_range'):
+            predict(model, str(tmp_path / 'raw.nii.gz'))
+        found = predict(model, str(tmp_path / 'raw.nii.gz'), value_range=value_range)
+        kept = found.file.restore(found.classes)
+        assert (kept[classes == 0] == 0).all() and (kept[classes == 2] == 2).all()
+    with pytest.raises(ValueError, match='low < high'):
+        predict(model, path, value_range=(3, 1))

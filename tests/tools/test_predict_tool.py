@@ -78,6 +78,7 @@ def test_bad_images_are_listed_and_end_with_1(call, tmp_path):
         (['m.mmssl', 'in/a.png', 'in/a.png'], 'would overwrite'),
         (['m.mmssl', 'in/a.png', 'mask.png', '--overlay'], '--overlay is asked for: name a folder'),
         (['m.mmssl', 'in', 'out', '--min-size', 'x=y'], '--min-size "x=y" must be'),
+        (['m.mmssl', 'in', 'out', '--value-range', '5'], 'must be volume or LOW,HIGH'),
         (['m.mmssl', 'in', 'out', '--largest', 'lung'], 'no part "lung"'),
         (['m.mmssl', 'in', 'out', '--student', 'c'], 'no student "c"'),
         (['m.mmssl', 'in', 'out', '--batch-size', '0'], 'must be at least 1'),
