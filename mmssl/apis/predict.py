@@ -302,8 +302,10 @@ class Predictor:
         key = middle['image_key'] or 'image'
         array = read_array(middle['img_path'], key, middle['index'], middle['axes'])
         file = middle.get('file')
+        # Raw files have other intensities than the prepared images of the training.
+        known = array if self.wishes.value_range is None else None
         note = far_from_training(
-            card, middle['spacing'], array.shape[:2] if file is None else file.shape, array,
+            card, middle['spacing'], array.shape[:2] if file is None else file.shape, known,
             channels_of(array),
         )  # fmt: skip
         yield from [note] if note else []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from identity import GREY, IdentityModel, config, labels
+from PIL import Image
 
 from mmssl.apis import inference_model, init_model, predict
 from mmssl.apis.background import ahead
@@ -286,3 +287,23 @@ def test_raw_files_and_a_model_of_prepared_images(volume, tmp_path):
         assert (kept[classes == 0] == 0).all() and (kept[classes == 2] == 2).all()
     with pytest.raises(ValueError, match='low < high'):
         predict(model, path, value_range=(3, 1))
+
+
+def test_what_is_far_from_the_training_data_is_noted(tmp_path):
+    domain = dict(
+        height=[12, 12, 12], width=[10, 10, 10], spacing=None, contrast=[100.0, 100.0, 100.0],
+        intensity=dict(p1=[0.0, 0.0, 0.0], p99=[1.0, 1.0, 1.0]),
+    )  # fmt: skip
+    model = IdentityModel()
+    model.bundle = {'data': dict(domains=dict(site=domain), channels=[1], per_file=False)}
+
+    def notes(path, **options):
+        return ' '.join(predict(model, path, **options).notes)
+
+    path = str(tmp_path / 'a.png')
+    Image.fromarray(CLASSES * GREY).save(path)
+    assert 'far from the training data' in notes(path) and 'intensities' in notes(path)
+    assert notes(path, value_range='volume') == '', 'those of raw files are others'
+    Image.fromarray(np.kron(CLASSES * GREY, np.ones((9, 9), np.uint8))).save(path)
+    assert 'its height is 108 px' in notes(path, value_range='volume')
+    assert predict(model, CLASSES * GREY).notes == []
