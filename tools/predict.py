@@ -38,7 +38,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'words',
         nargs='+',
         metavar='MODEL [CHECKPOINT] INPUT OUTPUT',
-        help='a bundle (.mmssl), or a config and its checkpoint; what to predict; where to write',
+        help='a bundle (.mmssl), or a config and its checkpoint ("none" for a model without '
+        'training); what to predict; where to write',
     )
     add('--student', help="whose prediction is written (default: the model's first)")
     add('--teacher', action='store_true', help='ask the teacher in place of the student')
@@ -127,7 +128,11 @@ def value_range(text: str | None) -> tuple[float, float] | str | None:
 
 
 def open_model(args: argparse.Namespace) -> tuple[Any, dict[str, str]]:
-    """Return the model and what identifies it."""
+    """Return the model and what identifies it.
+
+    Raises:
+        ValueError: a model that learns is to do without a checkpoint.
+    """
     import torch
 
     from mmssl.apis import init_model
@@ -135,12 +140,15 @@ def open_model(args: argparse.Namespace) -> tuple[Any, dict[str, str]]:
 
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     options = {**({'test_cfg.fp16': 'half'} if args.amp else {}), **(args.cfg_options or {})}
-    model = init_model(args.model, args.checkpoint, device, options or None)
+    untrained = args.checkpoint == 'none'
+    model = init_model(args.model, None if untrained else args.checkpoint, device, options or None)
+    if untrained and any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError(f'The networks of "{args.model}" are trained: name a checkpoint, not none')
     if model.precision.wish:
         print(f'Precision: {model.precision.name}: {model.precision.why}')
-    weights = args.checkpoint or args.model
+    weights = '' if untrained else file_sha256(args.checkpoint or args.model)[:16]
     return model, {
-        'model': f'{args.model} {file_sha256(weights)[:16]}',
+        'model': f'{args.model} {weights}'.rstrip(),
         'cfg_options': str(sorted(options.items())),
     }
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mmssl.apis.inference import inference_model, init_model
+from mmssl.bundles.archive import is_bundle
 from mmssl.registry import MODELS
 
 
@@ -16,12 +17,22 @@ class OtherModel:
     It is no `torch.nn.Module`, so that it is no part of the state of the model that asks it.
 
     Args:
-        config: config file of the model.
-        checkpoint: its weights.
+        config: config file of the model, or a bundle.
+        checkpoint: its weights; None of a bundle, which brings them.
         device: where it runs.
+
+    Raises:
+        ValueError: it has no weights.
     """
 
-    def __init__(self, config: str, checkpoint: str, device: str | torch.device = 'cpu') -> None:
+    def __init__(
+        self, config: str, checkpoint: str | None = None, device: str | torch.device = 'cpu'
+    ) -> None:
+        if checkpoint is None and not is_bundle(config):
+            raise ValueError(
+                f'The other model "{config}" has no weights: name its checkpoint, or a bundle '
+                '(.mmssl) as its config.'
+            )
         self.model = init_model(config, checkpoint, device)
 
     def __call__(self, images: Sequence[Tensor]) -> list:

@@ -111,3 +111,24 @@ def test_a_config_with_its_checkpoint_and_options(tool, tmp_path, monkeypatch):
     cfg.test_dataloader.dataset.value_range = (0, 300)
     expected = predict(init_model(cfg, tmp_path / 'w.pth'), str(tmp_path / 'a.png')).classes
     assert (np.asarray(Image.open(tmp_path / 'mask.png')) == expected).all()
+
+
+def test_none_is_the_checkpoint_of_what_is_not_trained(tool, tmp_path):
+    from bundles.bundle_parts import config
+    from sam_parts import ARCH
+
+    from tests import tiny
+
+    cfg = config(dict(type='SupOnly', students=dict(unet=tiny.segmentor())))
+    cfg.test_dataloader.dataset.pop('overrides')
+    cfg.dump(tmp_path / 'c.py')
+    Image.fromarray(CLASSES * GREY).save(tmp_path / 'a.png')
+    words = [str(tmp_path / name) for name in ('c.py', 'a.png', 'mask.png')]
+    words.insert(1, 'none')
+    with pytest.raises(ValueError, match='are trained: name a checkpoint'):
+        tool.main(words)
+    sam = dict(type='PromptedSAM', arch=ARCH, img_size=64, random_trunk_seed=0)
+    cfg.model = dict(type='ZeroShotSAM', sam=sam)
+    cfg.dump(tmp_path / 'c.py')
+    with pytest.raises(ValueError, match='has no truth to take a box from'):
+        tool.main(words)

@@ -51,8 +51,9 @@ class ZeroShotSAM(BaseModel):
         prompt: `box` or `point`.
         margin: pixels of SAM's image by which each side of a box moves out.
         num_points: of each part; the first is the innermost pixel, further ones are random.
-        source: `truth`, or dict(config=FILE, checkpoint=FILE) of any model of mmssl, which is
-            read at the first image and sees it as its own config's test pipeline prepares it.
+        source: `truth`, or dict(config=FILE, checkpoint=FILE) of any model of mmssl, or of a bundle
+            with checkpoint=None; it is read at the first image and sees it as its own config's
+            test pipeline prepares it.
         largest_component: ask for the largest component of each mask, not for all of it.
         keep_ratio: resize to the longer side and pad with zeros, as LiteMedSAM does.
         seed: of the random points, which depend on it and on the image's name alone.

@@ -252,3 +252,9 @@ def test_training_and_a_missing_truth_are_named():
         model([image()], [sample(nested())], mode='loss')
     with pytest.raises(ValueError, match='a.png has no truth to take a box from: set source'):
         model.predict([image()], [sample(None)])
+
+
+def test_a_source_without_weights_is_refused(tmp_path):
+    model = zero_shot(source=dict(config=str(tmp_path / 'a.py'), checkpoint=None))
+    with pytest.raises(ValueError, match='a.py" has no weights: name its checkpoint, or a bundle'):
+        model.predict([image()], [sample(None)])
