@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmssl import __version__
+from mmssl.utils.cli import while_read
 from mmssl.utils.errors import did_you_mean
 from mmssl.utils.packaged import COMMANDS, TOOLS, start_as
 
@@ -23,7 +24,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: there is no such command, or the tool ended with this status.
     """
-    name, *words = (sys.argv[1:] if argv is None else argv) or ['--help']
+    with while_read():
+        _run(*((sys.argv[1:] if argv is None else argv) or ['--help']))
+
+
+def _run(name: str, *words: str) -> None:
     if name in ('-h', '--help', 'help'):
         print(overview())
     elif name == '--version':

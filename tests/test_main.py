@@ -1,5 +1,6 @@
 """The command `mmssl`: its sub-commands are the tools, and it says what it does not know."""
 
+import os
 import re
 import subprocess
 import sys
@@ -116,3 +117,55 @@ def test_own_config_has_its_usual_folder(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     assert default_folder('configs/synfoc/busi.py') == Path('work_dirs/synfoc/busi')
+
+
+READ = """
+import os, sys
+from mmssl.utils.cli import run
+def main():
+    where = getattr(sys, sys.argv[1])
+    for number in range(int(sys.argv[2])):
+        print(number, file=where, flush=number == 5)
+    return int(sys.argv[3])
+run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    'command, code',
+    [
+        (('-m', 'mmssl', '--help'), 141),
+        (('-m', 'mmssl', 'train', '--help'), 0),  # as the parser ended it
+        (('-m', 'mmssl', 'info', 'gone.mmssl'), 1),
+        (('-c', READ, 'stdout', '4', '0'), 141),
+        (('-c', READ, 'stdout', '4', '3'), 3),
+        (('-c', READ, 'stdout', '9999', '3'), 141),
+        (('-c', READ, 'stderr', '9999', '0'), 141),
+    ],
+    ids=str,
+)
+def test_the_end_is_quiet_where_nobody_reads_any_more(command, code, tmp_path):
+    """As below `| head`: no traceback, and no word of an error that was not foreseen."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    streams = dict(stdout=writing, stderr=subprocess.PIPE)
+    if 'stderr' in command:
+        streams = dict(stdout=subprocess.PIPE, stderr=writing)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, check=False, timeout=120, text=True,
+        env={'PYTHONPATH': str(ROOT)}, **streams,
+    )  # fmt: skip
+    os.close(writing)
+    said = (done.stdout or '') + (done.stderr or '')
+    assert done.returncode == code and ('gone.mmssl' in command or said == ''), said
+    assert 'Broken' not in said and 'Traceback' not in said
+
+
+def test_another_broken_pipe_is_an_error(tmp_path):
+    script = READ.replace('return int(sys.argv[3])', "raise BrokenPipeError(32, 'a', 'b')")
+    words = [sys.executable, '-c', script, 'stdout', '0']
+    done = subprocess.run(
+        words, cwd=tmp_path, check=False, timeout=120, text=True,
+        env={'PYTHONPATH': str(ROOT)}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and 'error: "b": a' in done.stderr

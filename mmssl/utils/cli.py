@@ -9,7 +9,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # Exit codes: something the user can set right, a name that does not exist in a config, something
 # that nobody foresaw.
 USER_ERROR, TYPO, UNFORESEEN = 1, 2, 70
+NOT_READ = 141  # who read what was printed has gone, as `head` does: 128 + SIGPIPE
 
 _tracebacks = [Path(tempfile.gettempdir())]
 
@@ -48,10 +50,15 @@ def run(main: Callable[[], int | None]) -> None:
     What mmssl refuses, and what a user can set right, ends with code 1, a name in a config that
     does not exist with 2, Ctrl-C with 130, another signal that asks to end with 75. Everything else
     ends with 70; its traceback is kept in a file, which the line names. `MMSSL_DEBUG=1` shows every
-    traceback.
+    traceback. Where nobody reads what is printed any more, as below `| head`, nothing is said.
     """
     end_with_launcher()
     wait_quietly()
+    with while_read():
+        _run(main)
+
+
+def _run(main: Callable[[], int | None]) -> None:
     try:
         code = main()
     except KeyboardInterrupt as interrupt:
@@ -59,6 +66,8 @@ def run(main: Callable[[], int | None]) -> None:
     except Exception as error:
         if signals.raised:  # a library made something else of the interruption
             _say_interrupted(KeyboardInterrupt())
+        if isinstance(error, BrokenPipeError) and _unread():
+            _leave(NOT_READ)
         if os.environ.get('MMSSL_DEBUG', '0') not in ('', '0'):
             raise
         text, code = explain(error)
@@ -71,6 +80,44 @@ def run(main: Callable[[], int | None]) -> None:
     else:
         if code:
             _leave(code)
+
+
+@contextmanager
+def while_read() -> Iterator[None]:
+    """End the process without a word when who reads what it prints has gone.
+
+    Raises:
+        SystemExit: this was so; its code is that of a process which SIGPIPE ended.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        _leave(NOT_READ)
+    except BaseException:
+        _unread()  # the code of this exit counts
+        raise
+    else:
+        if _unread():
+            _leave(NOT_READ)
+
+
+def _unread() -> bool:
+    """Tell whether something was printed that nobody reads; it is dropped."""
+    found = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:  # what was not written stays in the buffer
+            found = True
+            # At its end Python would flush it once more, and complain.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        except (AttributeError, OSError, ValueError):  # there is none, or it is closed
+            continue
+    return found
 
 
 def _say_interrupted(interrupt: KeyboardInterrupt) -> None:
@@ -87,8 +134,7 @@ def is_first(launcher: str) -> bool:
 
 def _leave(code: int) -> None:
     # A rank that waits for the others at exit would keep the failure from them.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _unread()
     # Loading processes that a signal ended are no fault any more: torch would report each.
     if hasattr(signal, 'SIGCHLD'):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
