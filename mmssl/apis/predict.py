@@ -341,8 +341,10 @@ class Predictor:
         self, scores: Mapping[Network, Tensor], size: tuple[int, ...]
     ) -> dict[str, tuple[Tensor, type]]:
         """Return class ids (h, w), and the other maps that are asked for, at the image's size."""
-        wishes = self.wishes
-        single = scores[self.networks[0]] if len(self.networks) == 1 else None
+        wishes, single = self.wishes, len(self.networks) == 1
+        if single and not (wishes.smooth or wishes.probabilities or wishes.uncertainty):
+            best = scores[self.networks[0]].argmax(0)
+            return {'classes': (resize_nearest(best[None], size)[0].to(torch.uint8), np.uint8)}
         # Networks of several sizes meet at that of the largest.
         largest = max((one.shape[-2:] for one in scores.values()), key=np.prod)
         probs = {
@@ -353,7 +355,7 @@ class Predictor:
         if wishes.smooth:
             classes = resize_bilinear(prob[None], size)[0].argmax(0)
         else:
-            best = (prob if single is None else single).argmax(0)
+            best = (scores[self.networks[0]] if single else prob).argmax(0)
             classes = resize_nearest(best[None], size)[0]
         found: dict[str, tuple[Tensor, type]] = {'classes': (classes.to(torch.uint8), np.uint8)}
         if wishes.probabilities:

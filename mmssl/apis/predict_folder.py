@@ -132,9 +132,9 @@ class PredictionFolder:
                     failed[item.name] = in_words(error)
                     continue
                 self.done[item.name] = entry
+                # Not synced to the disk, as masks are: a line that a power cut takes is done again.
                 record.write(json.dumps(entry) + '\n')
                 record.flush()
-                os.fsync(record.fileno())
         self._write_tables()
         return failed
 

@@ -92,3 +92,17 @@ def test_shares_add_up(benchmark, config):
 def test_faults_of_the_config_are_one_line(benchmark, config, text, message):
     with pytest.raises((ValueError, KeyError), match=message):
         benchmark.main(['pipeline', config(text=text)])
+
+
+def test_prediction_and_test_loop_take_turns(benchmark, capsys):
+    options = [f'model.students.unet.{name}=4' for name in ('backbone.base_channels',
+               'decode_head.in_channels', 'decode_head.channels')]  # fmt: skip
+    words = ['predict', 'sup_only/lite_phantom.py', 'none', '--phantom', '32', '--rounds', '1']
+    benchmark.main([*words, '--cfg-options', *options])
+    out = capsys.readouterr().out
+    assert 'lite_phantom.py: 64 images, the best of 1 rounds' in out
+    rows = dict(re.findall(r'^  (\w.*?)  +([\d.]+) ms per image +[\d.]+ times$', out, re.M))
+    assert len(rows) == 4 and all(float(ms) > 0 for ms in rows.values())
+    order = []
+    ways = {name: lambda name=name: order.append(name) for name in 'ab'}
+    assert set(benchmark.alternate(ways, 2)) == {'a', 'b'} and order == [*'abab']

@@ -1,17 +1,22 @@
 """Measure what a config costs.
 
 python tools/analysis_tools/benchmark.py pipeline CONFIG [--number N] [--synthetic]
+python tools/analysis_tools/benchmark.py predict CONFIG CHECKPOINT [--phantom SIDE]
 """
 
 import argparse
 import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import cv2
 import numpy as np
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 
 from mmssl.experiments.timed_pipeline import (
     build_steps,
@@ -130,7 +135,100 @@ def add_pipeline(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_pipeline)
 
 
-COMMANDS = (add_pipeline,)
+def ways_to_predict(
+    cfg: Config, checkpoint: str | None, folder: str
+) -> tuple[dict[str, Callable[[], object]], int]:
+    """Return how a config's test images are predicted, by name, and the number of them.
+
+    Args:
+        cfg: the config; its test data set is read from the files each time.
+        checkpoint: weights of the model; None for random ones.
+        folder: for what is written.
+    """
+    from mmssl.apis import init_model
+    from mmssl.apis.predict import Predictor, Wishes
+    from mmssl.apis.predict_folder import Extras, PredictionFolder
+    from mmssl.apis.predict_inputs import Chosen, Item
+    from mmssl.registry import RUNNERS
+
+    cfg.test_dataloader.dataset.cache = False
+    cfg.update(load_from=checkpoint, work_dir=folder, log_level='ERROR', launcher='none')
+    cfg.setdefault('runner_type', 'SemiRunner')
+    runner = RUNNERS.build(cfg)
+    runner.test()
+    loop = runner.test_loop
+    metrics, dataset = loop.evaluator.metrics, loop.dataloader.dataset
+    paths = dict.fromkeys(str(sample.img_path) for sample in dataset.samples)
+    items = [Item(Chosen(path), f'{number}.png') for number, path in enumerate(paths)]
+    wishes = Wishes(batch_size=cfg.test_dataloader.batch_size)
+    predictor = Predictor(init_model(cfg, checkpoint), wishes)
+
+    def test(scored: bool) -> None:
+        loop.evaluator.metrics = metrics if scored else []
+        loop.run()
+
+    def predict() -> None:
+        for _, found in predictor.stream(paths):
+            if isinstance(found, Exception):
+                raise found
+
+    def write() -> None:
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            PredictionFolder(Path(out), predictor, items, Extras(), {}).run()
+
+    ways = {
+        'test loop, with scores': lambda: test(True),
+        'test loop, without scores': lambda: test(False),
+        'predict, masks in memory': predict,
+        'predict, masks and tables written': write,
+    }
+    return ways, len(dataset)
+
+
+def alternate(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the shortest time in seconds of each of several ways, which take turns."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - start)
+    return {name: min(found) for name, found in times.items()}
+
+
+def run_predict(args: argparse.Namespace) -> None:
+    """Print the time of an image of the test set in the test loop, and in a prediction."""
+    torch.set_num_threads(args.threads)
+    cfg = load_config(args.config, args.cfg_options)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    with tempfile.TemporaryDirectory() as folder:
+        if args.phantom:
+            from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
+
+            write_phantom(Path(folder, 'data'), PhantomSettings(size=args.phantom), progress=False)
+            cfg.test_dataloader.dataset.data_root = str(Path(folder, 'data'))
+        ways, images = ways_to_predict(cfg, checkpoint, folder)
+        found = alternate(ways, args.rounds)
+    print(f'{args.config}: {images} images, the best of {args.rounds} rounds')
+    print(f'threads={args.threads} on {cpu_name()}')
+    first = next(iter(found.values()))
+    for name, seconds in found.items():
+        print(f'  {name:<35}{1e3 * seconds / images:9.2f} ms per image{first / seconds:8.2f} times')
+
+
+def add_predict(commands: argparse._SubParsersAction) -> None:
+    """Describe the command `predict`."""
+    parser = commands.add_parser('predict', help='time of an image, predicted and in the test loop')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='its weights; "none" for random ones')
+    parser.add_argument('--phantom', type=at_least(16), metavar='SIDE', help='images of a phantom')
+    parser.add_argument('--rounds', type=at_least(1), default=5, help='of which the best counts')
+    parser.add_argument('--threads', type=at_least(1), default=torch.get_num_threads())
+    add_cfg_options(parser)
+    parser.set_defaults(run=run_predict)
+
+
+COMMANDS = (add_pipeline, add_predict)
 
 
 def main(argv: list[str] | None = None) -> None:
