@@ -42,7 +42,7 @@ class SampleQueue(nn.Module):
     @property
     def tensors(self) -> list[Tensor]:
         """What is kept of every sample, (length, ...) each; nothing before the first `push`."""
-        return [value for name, value in self._buffers.items() if name.startswith(KEPT)]
+        return [value for name, value in self.named_buffers() if name.startswith(KEPT)]
 
     @torch.no_grad()
     def push(self, samples: Sequence[Tensor], accepted: Tensor) -> None:
