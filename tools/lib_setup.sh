@@ -69,8 +69,9 @@ fingerprint() {
     "$2" - "$ROOT" "$1" <<'PY'
 import hashlib, os, sys
 root, extras = sys.argv[1:]
-names = ['setup.py', 'pyproject.toml'] + [f'requirements/{n}.txt' for n in ('runtime', *extras.split(','))]
-digest = hashlib.sha256(f'{os.path.realpath(root)} {sys.version_info[:2]}'.encode())
+lists = sorted(os.listdir(os.path.join(root, 'requirements')))  # an extra may be of several
+names = ['setup.py', 'pyproject.toml', *(f'requirements/{name}' for name in lists)]
+digest = hashlib.sha256(f'{os.path.realpath(root)} {extras} {sys.version_info[:2]}'.encode())
 for name in names:
     with open(os.path.join(root, name), 'rb') as file:
         digest.update(file.read())
