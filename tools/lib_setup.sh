@@ -67,11 +67,15 @@ check_disk() {
 # Print what an environment with the extras $1 and the interpreter $2 depends on.
 fingerprint() {
     "$2" - "$ROOT" "$1" <<'PY'
-import hashlib, os, sys
+import hashlib, os, sys, tomllib
 root, extras = sys.argv[1:]
-lists = sorted(os.listdir(os.path.join(root, 'requirements')))  # an extra may be of several
-names = ['setup.py', 'pyproject.toml', *(f'requirements/{name}' for name in lists)]
-digest = hashlib.sha256(f'{os.path.realpath(root)} {extras} {sys.version_info[:2]}'.encode())
+with open(os.path.join(root, 'pyproject.toml'), 'rb') as file:
+    stated = tomllib.load(file)['tool']['setuptools']['dynamic']
+lists = [stated['dependencies'], *(stated['optional-dependencies'][one] for one in extras.split(','))]
+names = ['setup.py', 'pyproject.toml']
+for one in lists:
+    names += [one['file']] if isinstance(one['file'], str) else one['file']
+digest = hashlib.sha256(f'{os.path.realpath(root)} {sys.version_info[:2]}'.encode())
 for name in names:
     with open(os.path.join(root, name), 'rb') as file:
         digest.update(file.read())

@@ -94,6 +94,11 @@ def test_changed_requirements_install_again(checkout):
         file.write('another\n')
     checkout.run('quickstart.sh')
     assert len(checkout.pip) == 2
+    checkout.run('run_tests.sh')
+    with (checkout.root / 'requirements/formats.txt').open('a') as file:
+        file.write('another\n')
+    checkout.run('run_tests.sh')
+    assert len(checkout.pip) == 4, 'an extra may be of several lists'
 
 
 def test_failed_installation_is_tried_again(checkout):
