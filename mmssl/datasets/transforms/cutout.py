@@ -1,9 +1,9 @@
 """A hole of noise in an image, which is background in its mask."""
 
-import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmssl.datasets.transforms.base import check_prob, check_range, sample_rng
+from mmssl.datasets.transforms.views import draw_box
 from mmssl.registry import TRANSFORMS
 
 
@@ -46,7 +46,8 @@ class RandomCutout(BaseTransform):
         if rng.random() >= self.prob:
             return results
         img = results['img'].copy()
-        rows, columns = self._draw(rng, *img.shape[:2])
+        x, y, w, h = draw_box(rng, img.shape[:2], self.area, self.ratio, one_area=False)
+        rows, columns = slice(y, y + h), slice(x, x + w)
         hole = img[rows, columns]
         hole[...] = 255 * rng.integers(2, size=(*hole.shape[:2], *[1] * (hole.ndim - 2)))
         results['img'] = img
@@ -54,12 +55,3 @@ class RandomCutout(BaseTransform):
             results['gt'] = results['gt'].copy()
             results['gt'][rows, columns] = 0
         return results
-
-    def _draw(self, rng: np.random.Generator, height: int, width: int) -> tuple[slice, slice]:
-        while True:
-            pixels = rng.uniform(*self.area) * height * width
-            ratio = rng.uniform(*self.ratio)
-            w, h = int(np.sqrt(pixels / ratio)), int(np.sqrt(pixels * ratio))
-            x, y = int(rng.integers(width)), int(rng.integers(height))
-            if x + w <= width and y + h <= height:
-                return slice(y, y + h), slice(x, x + w)

@@ -74,22 +74,33 @@ class StrongView(BaseTransform):
 
 def draw_box(
     rng: np.random.Generator,
-    size: int,
+    size: tuple[int, int],
     area: tuple[float, float],
     ratio: tuple[float, float],
+    one_area: bool = True,
 ) -> tuple[int, int, int, int]:
-    """Draw a rectangle (x, y, w, h) inside a square of `size` pixels.
+    """Draw a rectangle (x, y, w, h) inside an image.
 
-    The area a is drawn once. Ratio r, x and y are drawn again until the rectangle of
-    w = floor(sqrt(a / r)) and h = floor(sqrt(a r)) pixels fits; r is uniform, not log-uniform.
+    Ratio r, x and y are drawn again until the rectangle of w = floor(sqrt(a / r)) and
+    h = floor(sqrt(a r)) pixels fits; r is uniform, not log-uniform.
+
+    Args:
+        rng: draws.
+        size: height and width of the image in pixels.
+        area: range of the rectangle's share of the image, a in pixels.
+        ratio: range of r, height / width.
+        one_area: draw a once; else with r, which makes small areas more frequent.
     """
-    pixels = rng.uniform(*area) * size * size
+    height, width = size
+    pixels = rng.uniform(*area) * height * width
     while True:
         r = rng.uniform(*ratio)
         w, h = int(np.sqrt(pixels / r)), int(np.sqrt(pixels * r))
-        x, y = int(rng.integers(size)), int(rng.integers(size))
-        if x + w <= size and y + h <= size:
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        if x + w <= width and y + h <= height:
             return x, y, w, h
+        if not one_area:
+            pixels = rng.uniform(*area) * height * width
 
 
 @TRANSFORMS.register_module()
@@ -131,7 +142,7 @@ class RandomPasteBox(BaseTransform):
         """Draw the box, then the gate unless the box is certain."""
         rng = sample_rng(results)
         size = int(self.size or side_of(results, 'box', 'RandomPasteBox'))
-        box = draw_box(rng, size, self.area, self.ratio)
+        box = draw_box(rng, (size, size), self.area, self.ratio)
         if self.prob < 1 and rng.random() >= self.prob:
             box = (0, 0, 0, 0)
         results[self.key] = np.array([*box, size], dtype=np.int64)

@@ -100,17 +100,28 @@ class CPCSAM(SemiSegmentor):
         """Show the unlabelled images too."""
         return {'u_w': batch['u_w']}, None
 
-    def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Return on every view the logits that the step needs, from one pass of the encoder.
+    def forward_students(
+        self, batch: Batch, views: Mapping[str, Mapping[str, Tensor]], step: Step
+    ) -> dict[str, dict[str, dict[str, Tensor]]]:
+        """Return student to view to the logits that the step needs."""
+        return {
+            name: self.ask(name, {view: x[name] for view, x in views.items()}, step)
+            for name in self.students
+        }
+
+    def ask(
+        self, name: str, views: Mapping[str, Tensor], step: Step
+    ) -> dict[str, dict[str, Tensor]]:
+        """Return a student's logits on several views, from one pass of the encoder.
 
         They are named `coarse_<i>`, `optimal_<i>` and `random_<i>` for z_i, o_i and o'_i.
         """
         student: Any = self.students[name]
         found, x = {}, torch.cat(list(views.values()))
         head, features = student.decode_head, student.extract_feat(x)
-        if 0 in self.rounds(self.step):
+        if 0 in self.rounds(step):
             found['coarse_1'], found['coarse_2'] = head.forward_all(features)
-        for i, j in self.prompting(self.step):
+        for i, j in self.prompting(step):
             if f'coarse_{j}' not in found:
                 found[f'coarse_{j}'] = head.coarse(features, j - 1, detach=True)
             both = head.prompted(features, found[f'coarse_{j}'], i - 1)

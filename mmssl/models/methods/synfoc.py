@@ -77,7 +77,7 @@ class SynFoC(SemiSegmentor):
 
     def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show u_c, and teach each student its label and mask (N, H, W) there."""
-        lessons, curves = self.lessons(batch['u_w'])
+        lessons, curves = self.lessons(batch['u_w'], step)
         taught, u_c = {}, {}
         for name, (label, confident) in lessons.items():
             inside = self.inside(batch, 'box', label.shape[-2:])
@@ -93,9 +93,11 @@ class SynFoC(SemiSegmentor):
         return box_mask(batch[key], size, batch['u_w'][self.conventional].shape[-1])
 
     @torch.no_grad()
-    def lessons(self, u_w: dict[str, Tensor]) -> tuple[dict[str, tuple[Tensor, Tensor]], Curves]:
+    def lessons(
+        self, u_w: dict[str, Tensor], step: Step
+    ) -> tuple[dict[str, tuple[Tensor, Tensor]], Curves]:
         """Return yhat and W (N, H, W) for each student, and the curves of the confidences."""
-        q_f, q_c, alphas, confidences = self.teach(u_w)
+        q_f, q_c, alphas, confidences = self.teach(u_w, step)
         sizes = {self.foundation: q_f.shape[-2:], self.conventional: q_c.shape[-2:]}
         q_f, lessons = resize_bilinear(q_f, q_c.shape[-2:]), {}
         for name, alpha in alphas.items():
@@ -110,7 +112,7 @@ class SynFoC(SemiSegmentor):
         return lessons, {key: value.mean() for key, value in curves.items()}
 
     @torch.no_grad()
-    def teach(self, u_w: dict[str, Tensor]) -> tuple[Tensor, Tensor, Curves, Curves]:
+    def teach(self, u_w: dict[str, Tensor], step: Step) -> tuple[Tensor, Tensor, Curves, Curves]:
         """Return both teachers' probabilities, and for each image alpha and the confidences."""
         q_f = self.teacher_prob(self.foundation, u_w[self.foundation])
         q_c = self.teacher_prob(self.conventional, u_w[self.conventional])
@@ -120,7 +122,7 @@ class SynFoC(SemiSegmentor):
         self_conf = agreement(of_student, of_c, self.smooth)
         low = resize_mask(of_c.float(), q_f.shape[-2:]) > 0
         mutual_conf = agreement(low, of_f, self.smooth)
-        alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, self.step.progress)
+        alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, step.progress)
         alphas = {self.foundation: alpha_f, self.conventional: alpha_c}
         return q_f, q_c, alphas, {'self_conf': self_conf, 'mutual_conf': mutual_conf}
 
@@ -141,7 +143,7 @@ class SynFoC(SemiSegmentor):
 
     def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of teachers and ensemble, and the confidences (N,)."""
-        q_f, q_c, alphas, confidences = self.teach(inputs)
+        q_f, q_c, alphas, confidences = self.teach(inputs, self.step)
         q_f, alpha = resize_bilinear(q_f, q_c.shape[-2:]), alphas[self.conventional]
         maps = {self.foundation: q_f, self.conventional: q_c, 'ensemble': mix(q_f, q_c, alpha)}
         classes = {name: self.label_space.class_map(q) for name, q in maps.items()}

@@ -72,7 +72,9 @@ def test_impossible_probability_is_refused(cfg):
 
 def test_box_follows_the_published_rule():
     size, rng = 384, np.random.default_rng(0)
-    boxes = np.array([draw_box(rng, size, (0.02, 0.4), (0.3, 1 / 0.3)) for _ in range(4000)])
+    boxes = np.array(
+        [draw_box(rng, (size, size), (0.02, 0.4), (0.3, 1 / 0.3)) for _ in range(4000)]
+    )
     x, y, w, h = boxes.T
     assert (x >= 0).all()
     assert (y >= 0).all()
@@ -103,7 +105,7 @@ def test_box_goes_into_the_sample():
 def test_box_draws_by_default_are_those_of_the_box_alone():
     rng, other = np.random.default_rng(3), np.random.default_rng(3)
     out = TRANSFORMS.build(dict(type='RandomPasteBox', size=64))(dict(rng=rng))
-    assert tuple(out['box']) == (*draw_box(other, 64, (0.02, 0.4), (0.3, 1 / 0.3)), 64)
+    assert tuple(out['box']) == (*draw_box(other, (64, 64), (0.02, 0.4), (0.3, 1 / 0.3)), 64)
     assert rng.bit_generator.state == other.bit_generator.state
 
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mmssl.models.methods.bcp.bcp import BCPTargets
 from mmssl.models.strategies.mixing import halves
 from mmssl.testing.no_host_sync import assert_no_host_sync
 from tests.tiny import BN, GN, build, raw_batch, segmentor, set_iter, sup_terms, unsup_terms
@@ -58,7 +59,7 @@ def test_one_rectangle_of_two_thirds_for_all_images():
 def test_pretraining_mixes_labelled_images_and_labels():
     model = bcp(iteration=0)
     batch = batch_of(model, side=9)
-    views, (sup, unsup) = model.prepare(batch, model.step)
+    views, (sup, unsup, _) = model.prepare(batch, model.step)
     (view, y_a, outside), (_, y_b, inside) = sup['unet']
     x, box = batch['x_w']['unet'], inside[0, 0] > 0
     assert view == 'x' and not views['x_w'] and unsup['unet'] == []
@@ -80,7 +81,7 @@ def test_selftraining_pastes_both_ways_and_labels_go_along(monkeypatch):
         return torch.full((len(u), 9, 9), len(seen) - 1)
 
     monkeypatch.setattr(model, 'pseudo_label', pseudo_label)
-    views, (sup, unsup) = model.prepare(batch, model.step)
+    views, (sup, unsup, _) = model.prepare(batch, model.step)
     x, u = batch['x_w']['unet'], batch['u_w']['unet']
     assert torch.equal(seen[0], u[0::2]) and torch.equal(seen[1], u[1::2]), 'the halves apart'
     (in_u, y_a, box), (in_x, y_b, around) = sup['unet']
@@ -101,7 +102,9 @@ def test_terms_by_hand():
     logits = {'u': torch.zeros(1, 2, 1, 3), 'x': torch.zeros(1, 2, 1, 3)}
     label = torch.tensor([[[0, 1, 1]]])
     box = torch.tensor([[[[0.0, 0.0, 1.0]]]])
-    targets = {'unet': [('u', label, box)]}, {'unet': [('u', label, 1 - box)]}
+    targets = BCPTargets(
+        {'unet': [('u', label, box)]}, {'unet': [('u', label, 1 - box)]}, images={}
+    )
     sup, unsup = (of(model, {}, {'unet': logits}, targets) for of in (sup_terms, unsup_terms))
     log2 = 0.693147
     # in the box one pixel of class 1: 1 - 2 * .5 / (1 + .25) and, without a pixel, 1

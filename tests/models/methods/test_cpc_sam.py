@@ -123,7 +123,7 @@ def got_gradient(model, term: str) -> set[str]:
     """Return the parts that learn from one term."""
     batch_ = batch()
     views = {'x_w': batch_['x_w'], 'u_w': batch_['u_w']}
-    logits = {'sam': model.forward_views('sam', {k: v['sam'] for k, v in views.items()})}
+    logits = {'sam': model.ask('sam', {k: v['sam'] for k, v in views.items()}, model.step)}
     terms = {**sup_terms(model, batch_, logits), **unsup_terms(model, batch_, logits)}
     model.zero_grad()
     terms[term].backward()
@@ -196,7 +196,7 @@ def test_pseudo_labels_are_both_decoders(at):
     maps = model.pseudo_labels(x)
     assert set(maps) == {'sam_1', 'sam_2'}
     at(10, 1)
-    u = model.forward_views('sam', {'x_w': batch()['x_w']['sam'], 'u_w': x['sam']})['u_w']
+    u = model.ask('sam', {'x_w': batch()['x_w']['sam'], 'u_w': x['sam']}, model.step)['u_w']
     assert torch.equal(maps['sam_1'], model.pseudo_label(u['optimal_1'], u['random_1']))
 
 

@@ -28,7 +28,7 @@ def test_targets_are_the_ensemble_outside_and_the_label_inside_the_box():
     label, mask = taught['unet']
     assert torch.equal(label[:, 3:10, 2:11], batch['y']['unet'][:, 3:10, 2:11])
     assert (mask[:, 3:10, 2:11] == 1).all()
-    lessons, _ = model.lessons(batch['u_w'])
+    lessons, _ = model.lessons(batch['u_w'], model.step)
     outside = torch.ones(24, 24, dtype=torch.bool)
     outside[3:10, 2:11] = False
     assert torch.equal(label[:, outside], lessons['unet'][0][:, outside])
@@ -55,7 +55,7 @@ def test_passes_of_the_conventional_student_come_in_the_published_order():
 def test_no_graph_is_built_for_the_teachers_and_the_confidences():
     model = build(synfoc())
     batch = prepared(model)
-    q_f, q_c, alphas, confidences = model.teach(batch['u_w'])
+    q_f, q_c, alphas, confidences = model.teach(batch['u_w'], model.step)
     assert not any(t.requires_grad for t in (q_f, q_c, *alphas.values(), *confidences.values()))
 
 
@@ -77,11 +77,11 @@ def test_rules_by_hand(rule, value):
 def test_own_and_cross_teachers_give_each_student_one_teacher():
     model = build(synfoc(ensemble=dict(type='OwnTeacher')))
     batch = prepared(model)
-    q_f, q_c, *_ = model.teach(batch['u_w'])
-    lessons, _ = model.lessons(batch['u_w'])
+    q_f, q_c, *_ = model.teach(batch['u_w'], model.step)
+    lessons, _ = model.lessons(batch['u_w'], model.step)
     assert torch.equal(lessons['unet'][0], q_c.argmax(1))
     model.ensemble = ENSEMBLES.build(dict(type='CrossTeacher'))
-    crossed, _ = model.lessons(batch['u_w'])
+    crossed, _ = model.lessons(batch['u_w'], model.step)
     up = resize_bilinear(q_f, (24, 24))
     assert torch.equal(crossed['unet'][0], up.argmax(1))
     assert torch.equal(lessons['sam'][0], resize_bilinear(up, (16, 16)).argmax(1))
@@ -95,7 +95,7 @@ def test_a_rule_is_given_self_and_mutual_confidence_and_the_progress():
     model.ensemble = lambda *args: (seen.extend(args), args[:2])[1]
     set_iter(30, 60)
     u_w = prepared(model)['u_w']
-    q_f, q_c, *_ = model.teach(u_w)
+    q_f, q_c, *_ = model.teach(u_w, model.step)
     student = model.students['unet'](u_w['unet'], mode='tensor').softmax(1)
     self_conf, mutual_conf, progress = seen
     of_c = model.members(q_c)

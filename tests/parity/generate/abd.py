@@ -18,28 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.parity.generate import cli, released
 from tests.parity.generate.bcp import components, corners, draw, used
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    fill,
-    load_script,
-    norms,
-    pick,
-    save,
-    scale,
-    train,
-)
 
 STUBS = (
-    'tensorboardX',
-    'skimage',
-    'imageio',
-    'h5py',
-    'SimpleITK',
-    'medpy',
-    'cv2',
+    *released.USUAL,
     'val_2D',
     'networks.net_factory',
     'networks.vision_transformer',
@@ -60,7 +43,7 @@ class Batch(dict):
 
     def __init__(self, arrays, i: int, chance: mock.Mock) -> None:
         def images(*keys: str) -> torch.Tensor:
-            return torch.cat([scale(arrays[f'in{i}_{key}']) for key in keys])
+            return torch.cat([released.scale(arrays[f'in{i}_{key}']) for key in keys])
 
         y, ys = (torch.from_numpy(arrays[f'in{i}_{key}']) for key in ('y', 'ys'))
         super().__init__(
@@ -86,7 +69,7 @@ def run(
     displacement = importlib.import_module('utils.displacement')
     with mock.patch.object(displacement.random, 'random') as chance:
         batches = [Batch(arrays, i, chance) for i in range(2)]
-        return train(
+        return released.train(
             script,
             lambda: getattr(script, function)(script.args, *args),
             [batches],
@@ -97,10 +80,10 @@ def run(
 
 def over_bcp(code: Path) -> dict:
     """Return the reference over BCP."""
-    arrays = np.load(DATA / 'abd_bcp.npz')
+    arrays = np.load(released.DATA / 'abd_bcp.npz')
     networks = [importlib.import_module('networks.unet').UNet_2d(1, 4) for _ in range(3)]
-    shapes = [fill(network, 'abd') for network in networks][0]
-    script = load_script(code / 'train_ACDC_BCP.py', ['--batch_size=12', '--labeled_bs=6'])
+    shapes = [released.fill(network, 'abd') for network in networks][0]
+    script = released.load_script(code / 'train_ACDC_BCP.py', ['--batch_size=12', '--labeled_bs=6'])
     script.label, script.pre_snapshot_path = components, '.'
     given = iter(networks)
     script.BCP_net = lambda *args, **kwargs: next(given)
@@ -110,8 +93,10 @@ def over_bcp(code: Path) -> dict:
     for step in steps:
         for n in '12':
             step[f'mixed{n}'] = (step[f'loss_dice_{n}'] + step[f'loss_ce_{n}']) / 2
-    terms = pick(steps, 'mixed1', 'mixed2', *(f'pseudo_supervision{n}' for n in '1234'), 'loss')
-    final1, final2, teacher = (used(norms(network)) for network in networks)
+    terms = released.pick(
+        steps, 'mixed1', 'mixed2', *(f'pseudo_supervision{n}' for n in '1234'), 'loss'
+    )
+    final1, final2, teacher = (used(released.norms(network)) for network in networks)
     return dict(
         shapes=used(shapes),
         terms=terms,
@@ -125,11 +110,11 @@ def over_bcp(code: Path) -> dict:
 
 def over_cross_teaching(code: Path) -> dict:
     """Return the reference over cross teaching, whose steps lie far apart in the training."""
-    arrays = np.load(DATA / 'abd_cross_teaching.npz')
+    arrays = np.load(released.DATA / 'abd_cross_teaching.npz')
     networks = [importlib.import_module('networks.unet').UNet(1, 4) for _ in range(2)]
-    shapes = [fill(network, f'abd{i + 1}') for i, network in enumerate(networks)][0]
+    shapes = [released.fill(network, f'abd{i + 1}') for i, network in enumerate(networks)][0]
     first, second = (int(i) for i in arrays['iters'])
-    script = load_script(
+    script = released.load_script(
         code / 'train_ACDC_Cross_Teaching.py',
         ['--batch_size=12', '--labeled_bs=6'],
         {
@@ -144,23 +129,23 @@ def over_cross_teaching(code: Path) -> dict:
     for step in steps:
         step.update({f'trouble{n - 2}': 2 * step[f'loss{n}'] for n in (3, 4)})
     names = ('loss1', 'loss2', 'trouble1', 'trouble2', *(f'pseudo_supervision{n}' for n in '1234'))
-    terms = pick(steps, *names, 'consistency_weight', 'loss')
+    terms = released.pick(steps, *names, 'consistency_weight', 'loss')
     return dict(
         shapes=shapes,
         terms=terms,
         grads1=steps[0]['grads'][0],
         grads2=steps[0]['grads'][1],
-        final1=norms(networks[0]),
-        final2=norms(networks[1]),
+        final1=released.norms(networks[0]),
+        final2=released.norms(networks[1]),
     )
 
 
 def main() -> None:
     """Recompute both references."""
-    args = parse(__doc__)
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
-        save('abd_bcp', over_bcp(code), args.check)
-        save('abd_cross_teaching', over_cross_teaching(code), args.check)
+    args = cli.parse(__doc__)
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
+        released.save('abd_bcp', over_bcp(code), args.check)
+        released.save('abd_cross_teaching', over_cross_teaching(code), args.check)
 
 
 if __name__ == '__main__':

@@ -18,32 +18,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    fill,
-    load_script,
-    norms,
-    pick,
-    save,
-    scale,
-    train,
-)
+from tests.parity.generate import cli, released
 
-STUBS = (
-    'tensorboardX',
-    'skimage',
-    'imageio',
-    'h5py',
-    'SimpleITK',
-    'medpy',
-    'cv2',
-    'asyncore',
-    'utils.val_2d',
-    'networks.net_factory',
-    'dataloaders',
-)
+STUBS = (*released.USUAL, 'asyncore', 'utils.val_2d', 'networks.net_factory', 'dataloaders')
 
 
 def components(mask: np.ndarray) -> np.ndarray:
@@ -65,7 +42,7 @@ def draw(numbers: Iterator[int]):
 
 def batch(arrays, i: int) -> dict:
     """Return labelled and unlabelled images, in this order, and the labels."""
-    images = torch.cat([scale(arrays[f'in{i}_{key}']) for key in 'xu'])
+    images = torch.cat([released.scale(arrays[f'in{i}_{key}']) for key in 'xu'])
     y = torch.from_numpy(arrays[f'in{i}_y'])
     return dict(image=images, label=torch.cat([y, torch.zeros_like(y)]))
 
@@ -77,19 +54,21 @@ def used(tensors: dict) -> dict:
 
 def main() -> None:
     """Recompute the reference."""
-    args, arrays = parse(__doc__), np.load(DATA / 'bcp.npz')
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
-        script = load_script(code / 'ACDC_BCP_train.py', ['--batch_size=12', '--labeled_bs=6'])
+    args, arrays = cli.parse(__doc__), np.load(released.DATA / 'bcp.npz')
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
+        script = released.load_script(
+            code / 'ACDC_BCP_train.py', ['--batch_size=12', '--labeled_bs=6']
+        )
         script.label = components
         script.patients_to_slices = lambda *args: 6
         script.pre_snapshot_path = '.'  # of the main part
         networks = [importlib.import_module('networks.unet').UNet_2d(1, 4) for _ in range(3)]
-        shapes = [fill(network, 'bcp') for network in networks][0]
+        shapes = [released.fill(network, 'bcp') for network in networks][0]
         first, student, teacher = networks
         given = iter(networks)
         script.BCP_net = lambda *args, **kwargs: next(given)
         with draw(corners(arrays, range(1))):
-            steps = train(
+            steps = released.train(
                 script, lambda: script.pre_train(script.args, '.'), [[batch(arrays, 0)]], [first]
             )
         pretrained = steps[0]['optimizer'].state_dict()
@@ -101,7 +80,7 @@ def main() -> None:
         script.load_net = lambda network, path: network.load_state_dict(first.state_dict())
         script.load_net_opt = load
         with draw(corners(arrays, range(1, 3))):
-            steps += train(
+            steps += released.train(
                 script,
                 lambda: script.self_train(script.args, '.', '.'),
                 [[batch(arrays, i) for i in (1, 2)]],
@@ -109,15 +88,15 @@ def main() -> None:
             )
     results = dict(
         shapes=used(shapes),
-        terms=pick(steps, 'loss_dice', 'loss_ce', 'loss'),
+        terms=released.pick(steps, 'loss_dice', 'loss_ce', 'loss'),
         grads=steps[1]['grads'][0],
-        student=used(norms(student)),
-        teacher=used(norms(teacher)),
+        student=used(released.norms(student)),
+        teacher=used(released.norms(teacher)),
     )
     for i in (1, 2):
         labels = torch.cat([steps[i]['plab_a'], steps[i]['plab_b']])
         results[f'plab{i}'] = labels.byte().numpy()
-    save('bcp', results, args.check)
+    released.save('bcp', results, args.check)
 
 
 if __name__ == '__main__':

@@ -19,16 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    Loader,
-    _Finished,
-    checkout,
-    fill,
-    load_script,
-    save,
-)
+from tests.parity.generate import cli, released
 from tests.parity.recipe import recipe
 
 STUBS = ('tensorboardX', 'dataloaders', 'test_util_CT', 'pandas', 'h5py', 'SimpleITK', 'medpy')
@@ -39,14 +30,14 @@ START = 540
 
 def run(script, batch: dict) -> dict:
     """Return the variables of the script's main part after one iteration."""
-    script.DataLoader = lambda *args, **kwargs: Loader([batch])
+    script.DataLoader = lambda *args, **kwargs: released.Loader([batch])
     for name in ('os', 'shutil', 'logging', 'CTdataset', 'SummaryWriter'):
         setattr(script, name, mock.MagicMock())
     try:
         # the networks stay, as the second loss needs the kernels that the first step would change
         with mock.patch.object(torch.optim.SGD, 'step', lambda self: None):
             script.main()
-    except _Finished as end:
+    except released.Finished as end:
         return end.__traceback__.tb_next.tb_frame.f_locals
     raise RuntimeError('the script ended before its batches did')
 
@@ -71,8 +62,8 @@ def norms_of_gradients(networks: Sequence[nn.Module]) -> list[dict[str, float]]:
 def of(code: Path, form: str) -> dict:
     """Return the reference of one form."""
     file, kind, count, maps = FORMS[form]
-    arrays = np.load(DATA / 'caussl.npz')
-    script = load_script(
+    arrays = np.load(released.DATA / 'caussl.npz')
+    script = released.load_script(
         code / f'train_CT_{file}.py',
         replace={
             '\n    iter_num = 0\n': f'\n    iter_num = {START}\n',
@@ -91,7 +82,7 @@ def of(code: Path, form: str) -> dict:
         for _ in range(count)
     ]
     for i, network in enumerate(networks):
-        shapes = fill(network, f'caussl{i + 1}')
+        shapes = released.fill(network, f'caussl{i + 1}')
         given_logits = logits[i] if count == maps else logits
         network.forward = lambda x, z=given_logits: z
     given, made = iter(networks), itertools.count()
@@ -130,10 +121,10 @@ def of(code: Path, form: str) -> dict:
 
 def main() -> None:
     """Recompute the reference."""
-    args = parse(__doc__)
-    with checkout(args.checkout, STUBS) as code:
+    args = cli.parse(__doc__)
+    with released.checkout(args.checkout, STUBS) as code:
         results = of(code, 'cps') | of(code, 'mc')
-    save('caussl', results, args.check)
+    released.save('caussl', results, args.check)
 
 
 if __name__ == '__main__':

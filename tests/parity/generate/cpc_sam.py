@@ -20,16 +20,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    Loader,
-    _Finished,
-    checkout,
-    fill,
-    load_script,
-    save,
-)
+from tests.parity.generate import cli, released
 from tests.parity.recipe import unit
 
 STUBS = (
@@ -75,7 +66,7 @@ ARGS = dict(
 def batches() -> list[dict]:
     """Return the batches, whose images are their labels with noise."""
     found = []
-    for i, y in enumerate(torch.from_numpy(np.load(DATA / 'cpc_sam.npz')['labels'])):
+    for i, y in enumerate(torch.from_numpy(np.load(released.DATA / 'cpc_sam.npz')['labels'])):
         noise = unit(f'image{i}', (len(y), 1, SIDE, SIDE), SALT)
         x = (y[:, None].double() / 4 + 0.1 + 0.1 * noise).clamp(0, 1)
         found.append(dict(image=x.repeat(1, 3, 1, 1), label=y.long()))
@@ -93,7 +84,7 @@ def network() -> tuple[nn.Module, dict[str, list[int]]]:
         pixel_std=[1, 1, 1],
     )
     model = importlib.import_module('sam_lora_image_encoder_prompt').LoRA_Sam(sam, 4)
-    return model, fill(model, SALT)
+    return model, released.fill(model, SALT)
 
 
 def norms_of(tensors: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -129,7 +120,7 @@ def watch_points(sam: nn.Module) -> dict[str, list[torch.Tensor]]:
 
 def run(folder: Path, model: nn.Module, given: list[dict]) -> dict:
     """Train; return the rate and the gradients of each step, and all that the script writes."""
-    script, found = load_script(folder / 'trainer_dualmask.py'), dict(lr=[], grads=[])
+    script, found = released.load_script(folder / 'trainer_dualmask.py'), dict(lr=[], grads=[])
 
     def keep(optimizer, args, kwargs) -> None:
         found['lr'].append(optimizer.param_groups[0]['lr'])
@@ -137,7 +128,7 @@ def run(folder: Path, model: nn.Module, given: list[dict]) -> dict:
             norms_of({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
         )
 
-    script.DataLoader = lambda *args, **kwargs: Loader(given)
+    script.DataLoader = lambda *args, **kwargs: released.Loader(given)
     script.SummaryWriter = mock.MagicMock()
     handle = register_optimizer_step_pre_hook(keep)
     np.random.seed(0)  # noqa: NPY002, of the script
@@ -145,7 +136,7 @@ def run(folder: Path, model: nn.Module, given: list[dict]) -> dict:
         script.trainer_acdc_dualmask_prompt_ssl_fixcoe_random_new_mean_up(
             SimpleNamespace(**ARGS), model, '.', True, SIDE
         )
-    except _Finished:
+    except released.Finished:
         terms = {}
         for call in script.SummaryWriter.return_value.add_scalar.mock_calls:
             name, value, _ = call.args
@@ -170,10 +161,10 @@ def of(folder: Path) -> dict:
 
 def main() -> None:
     """Recompute the reference."""
-    args = parse(__doc__)
-    with checkout(args.checkout, STUBS) as folder, mock.patch('logging.basicConfig'):
+    args = cli.parse(__doc__)
+    with released.checkout(args.checkout, STUBS) as folder, mock.patch('logging.basicConfig'):
         results = of(folder)
-    save('cpc_sam', results, args.check)
+    released.save('cpc_sam', results, args.check)
 
 
 if __name__ == '__main__':

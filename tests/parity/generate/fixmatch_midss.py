@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import DATA, checkout, fill, load_script, norms, save, scale
+from tests.parity.generate import cli, released
 from tests.parity.generate.symgd import STUBS, SmallUNet
 
 START, ITERATIONS, CLASSES, THRESHOLD, LR = 60, 100, 3, 0.6, 0.03
@@ -25,12 +24,15 @@ def network(role: str) -> tuple[nn.Module, dict[str, list[int]]]:
     """Return the authors' blocks with the recipe's weights, and the shapes of its tensors."""
     unet = SmallUNet(1)
     unet.outc.conv = nn.Conv2d(6, CLASSES, 1)
-    return unet, fill(unet, f'fixmatch_midss{role}', outc__conv__weight=3)
+    return unet, released.fill(unet, f'fixmatch_midss{role}', outc__conv__weight=3)
 
 
 def two_steps(code: Path) -> dict:
     """Return the reference."""
-    arrays, script = np.load(DATA / 'fixmatch_midss.npz'), load_script(code / 'train.py')
+    arrays, script = (
+        np.load(released.DATA / 'fixmatch_midss.npz'),
+        released.load_script(code / 'train.py'),
+    )
     (student, shapes), (teacher, _) = network(''), network('_teacher')
     optimizer = torch.optim.SGD(student.parameters(), LR, momentum=0.9, weight_decay=1e-4)
     cross_entropy = nn.CrossEntropyLoss(reduction='none')
@@ -38,7 +40,7 @@ def two_steps(code: Path) -> dict:
     results = dict(shapes=shapes)
     for i in range(2):
         t = START + i
-        x, u, us = (scale(arrays[f'in{i}_{key}']) for key in ('x_w', 'u_w', 'u_s'))
+        x, u, us = (released.scale(arrays[f'in{i}_{key}']) for key in ('x_w', 'u_w', 'u_s'))
         y = torch.from_numpy(arrays[f'in{i}_y']).long()
         with torch.no_grad():
             confidence, label = teacher(u).softmax(1).max(1)
@@ -67,15 +69,17 @@ def two_steps(code: Path) -> dict:
         optimizer.step()
         script.update_ema_variables(student, teacher, script.args.ema_decay, t)
         optimizer.param_groups[0]['lr'] = LR * (1 - t / ITERATIONS) ** 0.9
-    return results | dict(final=dict(student=norms(student), teacher=norms(teacher)))
+    return results | dict(
+        final=dict(student=released.norms(student), teacher=released.norms(teacher))
+    )
 
 
 def main() -> None:
     """Recompute the reference."""
-    args = parse(__doc__)
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
+    args = cli.parse(__doc__)
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
         results = two_steps(code)
-    save('fixmatch_midss', results, args.check)
+    released.save('fixmatch_midss', results, args.check)
 
 
 if __name__ == '__main__':

@@ -19,15 +19,7 @@ import torch
 from scipy.ndimage import zoom
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    load_script,
-    pick,
-    save,
-    train,
-)
+from tests.parity.generate import cli, released
 from tests.parity.recipe import recipe, unit
 
 STUBS = (
@@ -81,7 +73,7 @@ class Embeddings(nn.Module):
 
 def network(folder: Path, side: int, salt: str) -> tuple[nn.Module, dict[str, list[int]]]:
     """Return SAM with both decoders and the recipe's weights, and the shapes of its tensors."""
-    builder = load_script(
+    builder = released.load_script(
         folder / 'segment_anything' / 'build_sam.py',
         replace={
             'from .modeling import': 'from segment_anything.modeling import',
@@ -132,7 +124,7 @@ def watch(decoder: nn.Module, every: int) -> dict[str, torch.Tensor]:
 
 def of(folder: Path, side: int) -> dict:
     """Return the reference at one size."""
-    salt, y = f'hsam{side}', np.load(DATA / 'h_sam.npz')[f'{side}_y']
+    salt, y = f'hsam{side}', np.load(released.DATA / 'h_sam.npz')[f'{side}_y']
     sam, shapes = network(folder, side, salt)
     batch = dict(
         image=torch.zeros(IMAGES, 3, side, side),
@@ -146,7 +138,7 @@ def of(folder: Path, side: int) -> dict:
         CLASSES: unit('map noise', (IMAGES, CLASSES, embedding[0, 0].numel()), salt),
         CHANNELS: unit('image noise', tuple(embedding.shape), salt),
     }
-    script = load_script(
+    script = released.load_script(
         folder / 'trainer.py',
         replace={
             '0.990**epoch_num': f'0.990**({LATER} * i_batch)',
@@ -155,7 +147,7 @@ def of(folder: Path, side: int) -> dict:
     )
     script.transforms = mock.Mock(Compose=lambda parts: lambda image: image)
     with mock.patch.object(torch, 'randn', lambda size: draws[size[1]]):
-        steps = train(
+        steps = released.train(
             script,
             lambda: script.trainer_synapse(
                 SimpleNamespace(img_size=side, **ARGS), sam, '.', True, side // 4
@@ -169,7 +161,7 @@ def of(folder: Path, side: int) -> dict:
         {**dict.fromkeys(own), **step['grads'][0], 'embedding': step['embedding']} for step in steps
     ]
     results |= maps | dict(
-        rows=pick(steps, 'loss1', 'loss2', 'weight', 'loss'),
+        rows=released.pick(steps, 'loss1', 'loss2', 'weight', 'loss'),
         grads=grads,
         final={k: p.detach().norm().item() for k, p in own.items()},
         shapes=shapes,
@@ -179,10 +171,10 @@ def of(folder: Path, side: int) -> dict:
 
 def main() -> None:
     """Recompute both sizes."""
-    args = parse(__doc__)
-    with checkout(args.checkout, STUBS) as folder, mock.patch('logging.basicConfig'):
+    args = cli.parse(__doc__)
+    with released.checkout(args.checkout, STUBS) as folder, mock.patch('logging.basicConfig'):
         results = of(folder, 224) | of(folder, 512)
-    save('h_sam', results, args.check)
+    released.save('h_sam', results, args.check)
 
 
 if __name__ == '__main__':

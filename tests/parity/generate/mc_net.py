@@ -8,68 +8,70 @@ Two steps of `train_mcnet_2d.py` from iteration 24,000, with `mcnet2d_v1` and `m
 inputs of `tests/parity/data/mc_net.npz`, the networks' dropout at rate 0.
 """
 
+import functools
 import importlib
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
-import torch
+from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    fill,
-    load_script,
-    norms,
-    pick,
-    save,
-    scale,
-    train,
-)
+from tests.parity.generate import cli, released
 
-STUBS = (
-    'tensorboardX',
-    'skimage',
-    'h5py',
-    'SimpleITK',
-    'medpy',
-    'cv2',
-    'utils.val_2d',
-    'networks.net_factory',
-    'dataloaders',
-)
+STUBS = (*released.USUAL, 'utils.val_2d', 'networks.net_factory', 'dataloaders')
+
+
+def two_steps(
+    script: SimpleNamespace,
+    reference: str,
+    network: nn.Module,
+    extra: Callable = lambda seen: {},
+) -> list[dict]:
+    """Return the variables of two steps of one of the authors' scripts for slices.
+
+    Args:
+        script: from `released.load_script`.
+        reference: name of the file with the inputs.
+        network: which it is to train.
+        extra: as in `released.train`.
+    """
+    batches = released.labelled_batches(np.load(released.DATA / f'{reference}.npz'))
+    script.net_factory = lambda *args, **kwargs: network
+    script.patients_to_slices = lambda *args: 2
+    run = functools.partial(script.train, script.args, '.')
+    return released.train(script, run, [batches], [network], extra=extra)
+
+
+def load(path: Path) -> SimpleNamespace:
+    """Return the names of one of these scripts, which is to begin in the middle."""
+    begin = {'\n    iter_num = 0\n': '\n    iter_num = 24000\n'}
+    return released.load_script(path, ['--batch_size', '4', '--labeled_bs', '2'], begin)
 
 
 def of(code: Path, kind: str) -> dict:
     """Return the reference of one network, `MCNet2d_v1` or `MCNet2d_v2`."""
-    arrays = np.load(DATA / 'mc_net.npz')
-    batches = [
-        dict(image=scale(arrays[f'in{i}_x']), label=torch.from_numpy(arrays[f'in{i}_y']))
-        for i in range(2)
-    ]
-    script = load_script(
-        code / 'train_mcnet_2d.py',
-        ['--batch_size', '4', '--labeled_bs', '2'],
-        {'\n    iter_num = 0\n': '\n    iter_num = 24000\n'},
-    )
+    script = load(code / 'train_mcnet_2d.py')
     network = getattr(importlib.import_module('networks.unet'), kind)(1, 4)
-    shapes = fill(network, 'mc_net')
-    script.net_factory = lambda *args, **kwargs: network
-    script.patients_to_slices = lambda *args: 2
-    steps = train(script, lambda: script.train(script.args, '.'), [batches], [network])
-    terms = pick(steps, 'loss_seg_dice', 'loss_consist', 'loss', 'consistency_weight')
+    shapes = released.fill(network, 'mc_net')
+    steps = two_steps(script, 'mc_net', network)
+    terms = released.pick(steps, 'loss_seg_dice', 'loss_consist', 'loss', 'consistency_weight')
     results = dict(
-        shapes=shapes, it0=terms[0], it1=terms[1], grads=steps[0]['grads'][0], final=norms(network)
+        shapes=shapes,
+        it0=terms[0],
+        it1=terms[1],
+        grads=steps[0]['grads'][0],
+        final=released.norms(network),
     )
     return {f'{kind}_{key}': value for key, value in results.items()}
 
 
 def main() -> None:
     """Recompute the reference."""
-    args = parse(__doc__)
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
+    args = cli.parse(__doc__)
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
         results = [of(code, kind) for kind in ('MCNet2d_v1', 'MCNet2d_v2')]
-    save('mc_net', {**results[0], **results[1]}, args.check)
+    released.save('mc_net', {**results[0], **results[1]}, args.check)
 
 
 if __name__ == '__main__':

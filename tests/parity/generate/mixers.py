@@ -18,8 +18,7 @@ from unittest import mock
 
 import numpy as np
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import DATA, checkout, load_script, save
+from tests.parity.generate import cli, released
 from tests.parity.generate.symgd import STUBS
 
 LOW = 0.1  # part of the spectrum that is mixed
@@ -28,7 +27,7 @@ DRAWN = (0.1, 0.9, 0.9)  # numbers after which FMix rounds its count of pixels d
 
 def fmix(folder: Path, arrays: dict) -> np.ndarray:
     """Return a mask of FMix for each image's noise."""
-    code, masks = load_script(folder / 'fmix.py'), []
+    code, masks = released.load_script(folder / 'fmix.py'), []
     code.sample_lam = lambda *args: float(arrays['fmix_part'])
     for noise, drawn in zip(arrays['fmix_noise'], DRAWN, strict=True):
         with (
@@ -41,9 +40,9 @@ def fmix(folder: Path, arrays: dict) -> np.ndarray:
 
 def amplitudes(fda: Path, midss: Path, arrays: dict) -> dict[str, np.ndarray]:
     """Return the images with their styles' low amplitudes, swapped and by a degree."""
-    swap = load_script(fda / 'utils' / '__init__.py').FDA_source_to_target_np
-    with checkout(midss / 'code', STUBS) as code:
-        train = load_script(code / 'train.py')
+    swap = released.load_script(fda / 'utils' / '__init__.py').FDA_source_to_target_np
+    with released.checkout(midss / 'code', STUBS) as code:
+        train = released.load_script(code / 'train.py')
     swapped, mixed = [], []
     for image, style, degree in zip(
         *(arrays[k] for k in ('image', 'style', 'degree')), strict=True
@@ -56,10 +55,10 @@ def amplitudes(fda: Path, midss: Path, arrays: dict) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Recompute the reference."""
-    args = parse(__doc__)
-    folder, arrays = Path(args.checkout), dict(np.load(DATA / 'mixers.npz'))
+    args = cli.parse(__doc__)
+    folder, arrays = Path(args.checkout), dict(np.load(released.DATA / 'mixers.npz'))
     results = amplitudes(folder / 'FDA', folder / 'MiDSS', arrays)
-    save('mixers', results | dict(fmix=fmix(folder / 'FMix', arrays)), args.check)
+    released.save('mixers', results | dict(fmix=fmix(folder / 'FMix', arrays)), args.check)
 
 
 if __name__ == '__main__':

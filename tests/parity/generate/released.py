@@ -11,7 +11,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from unittest import mock
@@ -25,10 +25,12 @@ from tests.parity.float64 import float64
 from tests.parity.recipe import recipe
 
 DATA = Path(__file__).parent.parent / 'data'
+USUAL = ('tensorboardX', 'skimage', 'imageio', 'h5py', 'SimpleITK', 'medpy', 'cv2')
+"""Packages that most scripts import for what is not compared: logs, files, metrics."""
 SEED = 100  # of the first step; the second has the next one
 
 
-class _Finished(Exception):
+class Finished(Exception):
     """The loader has no further batch."""
 
 
@@ -131,7 +133,7 @@ class Loader(list):
         for i, batch in enumerate(list.__iter__(self)):
             torch.manual_seed(SEED + i)
             yield batch
-        raise _Finished
+        raise Finished
 
 
 def train(
@@ -179,7 +181,7 @@ def train(
     handle = register_optimizer_step_pre_hook(keep)
     try:
         run()
-    except _Finished:
+    except Finished:
         return steps
     finally:
         handle.remove()
@@ -213,6 +215,14 @@ def norms(network: nn.Module) -> dict[str, float]:
 def scale(image: np.ndarray) -> torch.Tensor:
     """Return 8-bit images in [0, 1]."""
     return torch.from_numpy(image).double() / 255
+
+
+def labelled_batches(arrays: Mapping[str, np.ndarray], count: int = 2) -> list[dict]:
+    """Return images in [0, 1] and their labels, a batch for each step, by the names of SSL4MIS."""
+    return [
+        dict(image=scale(arrays[f'in{i}_x']), label=torch.from_numpy(arrays[f'in{i}_y']))
+        for i in range(count)
+    ]
 
 
 def pick(steps: Sequence[dict], *names: str) -> list[list[float]]:

@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from scipy.ndimage import zoom
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import DATA, checkout, load_script, pick, save, train
+from tests.parity.generate import cli, released
 from tests.parity.recipe import recipe
 
 STUBS = (
@@ -103,12 +102,12 @@ def parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 def of(folder: Path, name: str) -> dict:
     """Return the reference of one of the two."""
-    arrays = dict(np.load(DATA / 'samed.npz'))
-    script = load_script(folder / 'trainer.py')
+    arrays = dict(np.load(released.DATA / 'samed.npz'))
+    script = released.load_script(folder / 'trainer.py')
     model = network(arrays, name)
     own = parameters(model)
     learning = [key for key, p in own.items() if p.requires_grad]
-    steps = train(
+    steps = released.train(
         script,
         lambda: script.trainer_synapse(SimpleNamespace(**ARGS), model, '.', True, SIDE // 4),
         [batches(arrays)],
@@ -122,17 +121,17 @@ def of(folder: Path, name: str) -> dict:
         rates=[step['lr'] for step in steps],
         final={key: own[key].detach().norm().item() for key in learning},
     )
-    terms = pick(steps, 'loss', 'loss_ce', 'loss_dice')
+    terms = released.pick(steps, 'loss', 'loss_ce', 'loss_dice')
     results |= {f'terms{i}': row for i, row in enumerate(terms)}
     return {f'{name}_{key}': value for key, value in results.items()}
 
 
 def main() -> None:
     """Recompute both."""
-    args = parse(__doc__)
-    with checkout(args.checkout, STUBS) as folder, mock.patch('logging.basicConfig'):
+    args = cli.parse(__doc__)
+    with released.checkout(args.checkout, STUBS) as folder, mock.patch('logging.basicConfig'):
         results = of(folder, 'samed') | of(folder, 'samed_s')
-    save('samed', results, args.check)
+    released.save('samed', results, args.check)
 
 
 if __name__ == '__main__':

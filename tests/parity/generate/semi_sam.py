@@ -24,17 +24,7 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    Loader,
-    _Finished,
-    checkout,
-    fill,
-    load_script,
-    pick,
-    save,
-)
+from tests.parity.generate import cli, released
 from tests.sam_parts import original_sam
 
 STUBS = (
@@ -116,7 +106,7 @@ def distance(mask: np.ndarray, **options) -> np.ndarray:
 
 def click_method(code: Path):
     """Return the names of the module of the clicks, mended."""
-    script = load_script(
+    script = released.load_script(
         code / 'utils' / 'click_method.py',
         replace={'point[0], point[1], point[2]': 'point[1], point[2], point[3]'},
     )
@@ -126,16 +116,16 @@ def click_method(code: Path):
 
 def step(script, call: Callable, batch: dict, student: nn.Module, labelled: int) -> dict:
     """Return the script's variables at its first step, and the norms of the student's gradient."""
-    script.DataLoader = lambda *args, **kwargs: Loader([batch])
+    script.DataLoader = lambda *args, **kwargs: released.Loader([batch])
     for name in ('os', 'shutil', 'logging', 'SummaryWriter'):
         setattr(script, name, mock.MagicMock())
     try:
         with (
-            mock.patch.object(torch.optim.SGD, 'step', side_effect=_Finished),
+            mock.patch.object(torch.optim.SGD, 'step', side_effect=released.Finished),
             mock.patch.object(torch, 'load'),
         ):
             call()
-    except _Finished as end:
+    except released.Finished as end:
         frames = [
             frame
             for frame, _ in traceback.walk_tb(end.__traceback__)
@@ -164,7 +154,7 @@ def prepare(arrays, sams) -> tuple[Iterator[nn.Module], nn.Module, dict]:
 
 def semi_sam(code: Path, arrays, iteration: int) -> list[float]:
     """Return the row of an iteration of SemiSAM on the left atrium."""
-    script = load_script(
+    script = released.load_script(
         code / 'train_LA_semisam_mt.py',
         ['--device=cpu'],
         replace={
@@ -179,7 +169,7 @@ def semi_sam(code: Path, arrays, iteration: int) -> list[float]:
     script.get_next_click3D_torch_ritm = clicks.get_next_click3D_torch_ritm
     script.VNet = lambda **kwargs: next(given)
     seen = step(script, script.main, batch, student, 1)
-    return pick(
+    return released.pick(
         [seen],
         'consistency_weight',
         'consistency_weight_sam',
@@ -195,7 +185,7 @@ def semi_sam(code: Path, arrays, iteration: int) -> list[float]:
 
 def semi_sam_plus(code: Path, arrays, iteration: int) -> list[float]:
     """Return the row of an iteration of SemiSAM+ over the mean teacher."""
-    script = load_script(
+    script = released.load_script(
         code / 'SemiSAM_train_MT_3D.py',
         ['--batch_size=4', '--labeled_bs=2'],
         replace={FIRST_ITERATION: f'\n    iter_num = {iteration}\n'},
@@ -206,7 +196,7 @@ def semi_sam_plus(code: Path, arrays, iteration: int) -> list[float]:
     script.semisam_branch = functools.partial(branch.semisam_branch, device='cpu')
     script.net_factory_3d = lambda **kwargs: next(given)
     seen = step(script, lambda: script.train(script.args, '.'), batch, student, 2)
-    return pick(
+    return released.pick(
         [seen],
         'consistency_weight',
         'consistency_weight_sam',
@@ -238,7 +228,7 @@ def candidates(click: Callable, wanted: np.ndarray, given: np.ndarray) -> np.nda
 def ten_clicks(script, clicks, arrays) -> dict:
     """Return clicks, logits and masks for each wanted mask of each image."""
     sam = original_sam(128)
-    shapes = fill(sam, 'semi_sam')
+    shapes = released.fill(sam, 'semi_sam')
     images = F.interpolate(
         torch.from_numpy(arrays['click_image']).double(), (128, 128), mode='bilinear'
     )
@@ -279,19 +269,19 @@ def of_clicks(code: Path, arrays) -> dict:
             for click in (clicks.get_next_click3D_torch_ritm, clicks.get_next_click3D_torch_2)
         ]
     )
-    script = load_script(code / 'train_LA_semisam_mt.py', ['--device=cpu'])
+    script = released.load_script(code / 'train_LA_semisam_mt.py', ['--device=cpu'])
     return dict(candidates=labels >= 0, labels=labels) | ten_clicks(script, clicks, arrays)
 
 
 def main() -> None:
     """Recompute the reference."""
-    args, arrays = parse(__doc__), np.load(DATA / 'semi_sam.npz')
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
+    args, arrays = cli.parse(__doc__), np.load(released.DATA / 'semi_sam.npz')
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
         results = of_clicks(code, arrays)
         results['la'] = [semi_sam(code, arrays, int(t)) for t in arrays['la_iterations']]
-    with checkout(Path(args.checkout, 'code_semisam+'), STUBS) as code:
+    with released.checkout(Path(args.checkout, 'code_semisam+'), STUBS) as code:
         results['plus'] = [semi_sam_plus(code, arrays, int(t)) for t in arrays['plus_iterations']]
-    save('semi_sam', results, args.check)
+    released.save('semi_sam', results, args.check)
 
 
 if __name__ == '__main__':

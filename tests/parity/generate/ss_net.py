@@ -12,32 +12,9 @@ import importlib
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    fill,
-    load_script,
-    norms,
-    pick,
-    save,
-    scale,
-    train,
-)
-
-STUBS = (
-    'tensorboardX',
-    'skimage',
-    'h5py',
-    'SimpleITK',
-    'medpy',
-    'cv2',
-    'utils.val_2d',
-    'networks.net_factory',
-    'dataloaders',
-)
+from tests.parity.generate import cli, released
+from tests.parity.generate.mc_net import STUBS, load, two_steps
 
 
 def memory_means(seen: dict) -> dict:
@@ -51,25 +28,13 @@ def memory_means(seen: dict) -> dict:
 
 def main() -> None:
     """Recompute the reference."""
-    args, arrays = parse(__doc__), np.load(DATA / 'ss_net.npz')
-    batches = [
-        dict(image=scale(arrays[f'in{i}_x']), label=torch.from_numpy(arrays[f'in{i}_y']))
-        for i in range(2)
-    ]
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
-        script = load_script(
-            code / 'train_ss_2d.py',
-            ['--batch_size', '4', '--labeled_bs', '2'],
-            {'\n    iter_num = 0\n': '\n    iter_num = 24000\n'},
-        )
+    args = cli.parse(__doc__)
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
+        script = load(code / 'train_ss_2d.py')
         network = importlib.import_module('networks.unet').UNet(1, 4)
-        shapes = fill(network, 'ss_net')
-        script.net_factory = lambda *args, **kwargs: network
-        script.patients_to_slices = lambda *args: 2
-        steps = train(
-            script, lambda: script.train(script.args, '.'), [batches], [network], extra=memory_means
-        )
-    terms = pick(
+        shapes = released.fill(network, 'ss_net')
+        steps = two_steps(script, 'ss_net', network, memory_means)
+    terms = released.pick(
         steps,
         'loss_seg_dice',
         'loss_lds',
@@ -78,7 +43,7 @@ def main() -> None:
         'loss',
         'consistency_weight',
     )
-    save(
+    released.save(
         'ss_net',
         dict(
             shapes=shapes,
@@ -87,7 +52,7 @@ def main() -> None:
             memory0=steps[0]['means'],
             memory1=steps[1]['means'],
             grads=steps[0]['grads'][0],
-            final=norms(network),
+            final=released.norms(network),
         ),
         args.check,
     )

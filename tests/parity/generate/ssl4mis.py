@@ -18,28 +18,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    fill,
-    load_script,
-    norms,
-    pick,
-    save,
-    scale,
-    train,
-)
+from tests.parity.generate import cli, released
 
 STUBS = (
-    'tensorboardX',
-    'skimage',
-    'h5py',
-    'SimpleITK',
-    'medpy',
+    *released.USUAL,
     'config',
     'val_2D',
-    'cv2',
     'networks.net_factory',
     'networks.vision_transformer',
     'dataloaders.dataset',
@@ -52,16 +36,16 @@ SHARP = dict(decoder__out_conv__weight=12.0)  # so that some pixels are sure
 
 def plain_batch(arrays: dict, i: int) -> dict:
     """Return labelled and unlabelled images, in this order, and the labels."""
-    x, y = scale(arrays[f'in{i}_x']), torch.from_numpy(arrays[f'in{i}_y'])
+    x, y = released.scale(arrays[f'in{i}_x']), torch.from_numpy(arrays[f'in{i}_y'])
     if f'in{i}_u' in arrays:
-        x = torch.cat([x, scale(arrays[f'in{i}_u'])])
+        x = torch.cat([x, released.scale(arrays[f'in{i}_u'])])
     return dict(image=x, label=torch.cat([y, torch.zeros_like(y)])[: len(x)])
 
 
 def two_views(arrays: dict, i: int) -> dict:
     """Return weak and strong views of all images, and the labels."""
     weak, strong = (
-        torch.cat([scale(arrays[f'in{i}_{key}']) for key in keys])
+        torch.cat([released.scale(arrays[f'in{i}_{key}']) for key in keys])
         for keys in (('x', 'u'), ('xs', 'us'))
     )
     y = torch.from_numpy(arrays[f'in{i}_y'])
@@ -78,10 +62,10 @@ def run(
 ) -> list[dict]:
     """Return the variables of two steps of `train_<name>.py`."""
     file, reference = SCRIPTS[name]
-    arrays = dict(np.load(DATA / f'{reference}.npz'))
+    arrays = dict(np.load(released.DATA / f'{reference}.npz'))
     batches = [batch(arrays, i) for i in range(2)]
     count = len(next(iter(batches[0].values())))
-    script = load_script(
+    script = released.load_script(
         code / f'train_{file}.py',
         [f'--max_iterations={LAST}', f'--batch_size={count}', f'--labeled_bs={count // 2}'],
         {'\n    iter_num = 0\n': f'\n    iter_num = {start}\n'},
@@ -95,7 +79,9 @@ def run(
         setattr(script, other, lambda network: network)
     script.args.patch_size = list(batches[0][next(iter(batches[0]))].shape[-2:])
     script.patients_to_slices = lambda *args: count // 2
-    return train(script, lambda: script.train(script.args, '.'), [batches], networks, first_lr)
+    return released.train(
+        script, lambda: script.train(script.args, '.'), [batches], networks, first_lr
+    )
 
 
 SCRIPTS = dict(
@@ -113,7 +99,7 @@ def with_teacher(code: Path, name: str) -> dict:
     unet = importlib.import_module('networks.unet')
     networks = [unet.UNet(1, 4) for _ in range(2)]
     shapes = [
-        fill(network, f'{name}_{kind}', **SHARP)
+        released.fill(network, f'{name}_{kind}', **SHARP)
         for network, kind in zip(networks, ('student', 'teacher'), strict=True)
     ]
     steps = run(code, name, networks, MIDDLE, two_views if name == 'fixmatch' else plain_batch)
@@ -121,23 +107,23 @@ def with_teacher(code: Path, name: str) -> dict:
         for step in steps:
             step['negative'] = step['as_weight'] * step['comp_loss']
             step['unsup'] = step['unsup_loss'] - step['negative']
-        terms = pick(steps, 'sup_loss', 'unsup', 'negative', 'consistency_weight', 'loss')
+        terms = released.pick(steps, 'sup_loss', 'unsup', 'negative', 'consistency_weight', 'loss')
     else:
         names = ['supervised_loss', 'consistency_loss', 'consistency_weight', 'loss']
         if name == 'ua_mt':
             for step in steps:
                 step['share'] = step['mask'].mean()
             names.append('share')
-        terms = pick(steps, *names)
+        terms = released.pick(steps, *names)
     results = dict(
         shapes=shapes[0],
         it0=terms[0],
         it1=terms[1],
         grads=steps[0]['grads'][0],
-        final=norms(networks[0]),
+        final=released.norms(networks[0]),
     )
     if name != 'fixmatch':  # whose teacher takes no part
-        results['teacher'] = norms(networks[1])
+        results['teacher'] = released.norms(networks[1])
     return results
 
 
@@ -145,9 +131,9 @@ def of_two_networks(code: Path, name: str) -> dict:
     """Return the reference of CPS or cross teaching."""
     unet = importlib.import_module('networks.unet')
     networks = [unet.UNet(1, 4) for _ in range(2)]
-    shapes = [fill(network, f'{name}{i + 1}') for i, network in enumerate(networks)]
+    shapes = [released.fill(network, f'{name}{i + 1}') for i, network in enumerate(networks)]
     steps = run(code, name, networks, LATE, first_lr=0.01 * (1 - LATE / LAST) ** 0.9)
-    terms = pick(
+    terms = released.pick(
         steps,
         'loss1',
         'loss2',
@@ -163,7 +149,7 @@ def of_two_networks(code: Path, name: str) -> dict:
         it0=terms[0],
         it1=terms[1],
         grads=steps[1]['grads'],
-        final=[norms(network) for network in networks],
+        final=[released.norms(network) for network in networks],
     )
 
 
@@ -176,10 +162,12 @@ def urpc(code: Path) -> dict:
         mock.patch.object(unet.FeatureNoise, 'forward', lambda self, x: x),
     ):
         network = unet.UNet_URPC(1, 4)
-        shapes = fill(network, 'urpc')
+        shapes = released.fill(network, 'urpc')
         steps = run(code, 'urpc', [network], LATE)
-    terms = pick(steps, 'supervised_loss', 'consistency_loss', 'loss', 'consistency_weight')
-    f = torch.from_numpy(np.load(DATA / 'urpc.npz')['f'])
+    terms = released.pick(
+        steps, 'supervised_loss', 'consistency_loss', 'loss', 'consistency_weight'
+    )
+    f = torch.from_numpy(np.load(released.DATA / 'urpc.npz')['f'])
     with mock.patch.object(np.random, 'uniform', lambda low, high: 0.8):
         dropped = unet.FeatureDropout(f)
     return dict(
@@ -187,20 +175,20 @@ def urpc(code: Path) -> dict:
         it0=terms[0],
         it1=terms[1],
         grads=steps[0]['grads'][0],
-        final=norms(network),
+        final=released.norms(network),
         dropped=dropped.numpy(),
     )
 
 
 def main() -> None:
     """Recompute all six references."""
-    args = parse(__doc__)
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
+    args = cli.parse(__doc__)
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
         for name in ('mean_teacher', 'ua_mt', 'fixmatch'):
-            save(name, with_teacher(code, name), args.check)
+            released.save(name, with_teacher(code, name), args.check)
         for name in ('cps', 'cross'):
-            save(SCRIPTS[name][1], of_two_networks(code, name), args.check)
-        save('urpc', urpc(code), args.check)
+            released.save(SCRIPTS[name][1], of_two_networks(code, name), args.check)
+        released.save('urpc', urpc(code), args.check)
 
 
 if __name__ == '__main__':

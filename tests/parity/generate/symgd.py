@@ -18,17 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    fill,
-    load_script,
-    norms,
-    pick,
-    save,
-    train,
-)
+from tests.parity.generate import cli, released
 
 STUBS = ('tensorboardX', 'skimage', 'medpy', 'cv2', 'dataloaders')
 GREYS = dict(prostate=(255, 0), fundus=(255, 0, 128))  # of the label images, by class
@@ -87,10 +77,10 @@ def of(code: Path, name: str) -> dict:
     """Return the reference of one data set."""
     arrays = {
         k.removeprefix(f'{name}_'): v
-        for k, v in np.load(DATA / 'symgd.npz').items()
+        for k, v in np.load(released.DATA / 'symgd.npz').items()
         if k.startswith(name)
     }
-    script = load_script(
+    script = released.load_script(
         code / 'train.py',
         [f'--dataset={name}'],
         {
@@ -101,7 +91,7 @@ def of(code: Path, name: str) -> dict:
     )
     networks = [SmallUNet(arrays['in0_x_w'].shape[1]) for _ in range(2)]
     shapes = [
-        fill(network, f'symgd/{name}{role}', outc__conv__weight=3)
+        released.fill(network, f'symgd/{name}{role}', outc__conv__weight=3)
         for network, role in zip(networks, ('', '_teacher'), strict=True)
     ][0]
     given = iter(networks)
@@ -114,16 +104,17 @@ def of(code: Path, name: str) -> dict:
     script.transforms = mock.MagicMock()
     vars(script.args).update(amp=0, threshold=0.6, LB=0.1, domain_num=1, num_eval_iter=50)
     with mock.patch.object(random, 'uniform', lambda low, high: high * next(degree)):
-        steps = train(
+        steps = released.train(
             script, lambda: script.train(script.args, '.'), [labelled, unlabelled], networks
         )
     results = dict(
-        shapes=shapes, final=dict(zip(('student', 'teacher'), map(norms, networks), strict=True))
+        shapes=shapes,
+        final=dict(zip(('student', 'teacher'), map(released.norms, networks), strict=True)),
     )
     for i, step in enumerate(steps):
         step.update(share=step['mask'].mean(), share_direct=step['mask_w'].mean())
         results |= {
-            f'terms{i}': pick([step], *TERMS)[0],
+            f'terms{i}': released.pick([step], *TERMS)[0],
             f'grads{i}': step['grads'][0],
             f'mutated{i}': step['move_transx'][:, :, ::4, ::4].numpy(),
         }
@@ -132,10 +123,10 @@ def of(code: Path, name: str) -> dict:
 
 def main() -> None:
     """Recompute the reference."""
-    args = parse(__doc__)
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
+    args = cli.parse(__doc__)
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
         results = of(code, 'prostate') | of(code, 'fundus')
-    save('symgd', results, args.check)
+    released.save('symgd', results, args.check)
 
 
 if __name__ == '__main__':

@@ -17,8 +17,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import DATA, checkout, load_script, save, train
+from tests.parity.generate import cli, released
 from tests.parity.synfoc_reference import Reference
 
 STUBS = ('tensorboardX', 'skimage', 'icecream', 'dataloaders', 'medpy', 'cv2')
@@ -148,14 +147,16 @@ def sums_and_norms(network: nn.Module) -> dict[str, list[float]]:
 
 def compute(code: Path, ref: Reference) -> dict:
     """Return the results of three steps under the names that the reference gives them."""
-    script = load_script(
+    script = released.load_script(
         code / 'train.py', (), {'\n    iter_num = 0\n': f'\n    iter_num = {ref.cfg["iter0"]}\n'}
     )
     made = prepare(script, ref)
     labelled, unlabelled, boxes = batches(ref)
     box = iter(boxes)
     script.obtain_cutmix_box = lambda **kwargs: next(box)
-    steps = train(script, lambda: script.train(script.args, '.'), [labelled, unlabelled], made)
+    steps = released.train(
+        script, lambda: script.train(script.args, '.'), [labelled, unlabelled], made
+    )
     results = dict(cfg=ref.cfg | dict(dtype='float64'))
     for i, step in enumerate(steps):
         found = dict(
@@ -180,11 +181,11 @@ def compute(code: Path, ref: Reference) -> dict:
 
 def main() -> None:
     """Recompute the reference."""
-    args = parse(__doc__)
-    ref = Reference(str(DATA / 'synfoc_prostate.npz'))
-    with checkout(Path(args.checkout, 'code'), STUBS) as code:
+    args = cli.parse(__doc__)
+    ref = Reference(str(released.DATA / 'synfoc_prostate.npz'))
+    with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
         results = compute(code, ref)
-    save('synfoc_prostate', results, args.check)
+    released.save('synfoc_prostate', results, args.check)
 
 
 if __name__ == '__main__':

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import DATA, checkout, load_script, pick, save
+from tests.parity.generate import cli, released
 
 STUBS = ('tensorboardX', 'dataloaders', 'networks')
 FILE = 'train_LA_meanteacher_certainty_unlabel.py'
@@ -47,7 +46,7 @@ def terms(code: Path, arrays: dict) -> list[list[float]]:
     step = compile(lines(code / FILE, student.shape[2:]), FILE, 'exec')
     rows = []
     for iteration in ITERATIONS:
-        script = load_script(code / FILE)
+        script = released.load_script(code / FILE)
         passes = iter(preds.chunk(4))
         names = dict(
             vars(script),
@@ -61,7 +60,7 @@ def terms(code: Path, arrays: dict) -> list[list[float]]:
         )
         exec(step, names)
         names.update(share=names['mask'].mean(), level=names['uncertainty'].mean())
-        rows += pick([names], *TERMS)
+        rows += released.pick([names], *TERMS)
     return rows
 
 
@@ -70,19 +69,22 @@ def moved(code: Path, arrays: dict, iteration: int) -> np.ndarray:
     student, teacher = nn.Module(), nn.Module()
     for network, key in ((student, 'ema_student'), (teacher, 'ema_teacher')):
         network.weight = nn.Parameter(torch.from_numpy(arrays[key]).clone())
-    load_script(code / FILE).update_ema_variables(student, teacher, 0.99, iteration)
+    released.load_script(code / FILE).update_ema_variables(student, teacher, 0.99, iteration)
     return teacher.weight.detach().numpy()
 
 
 def main() -> None:
     """Recompute the arrays."""
-    args = parse(__doc__)
-    arrays = dict(np.load(DATA / 'ua_mt.npz'))
-    with checkout(Path(args.checkout, 'code'), STUBS) as code, mock.patch.dict('os.environ'):
+    args = cli.parse(__doc__)
+    arrays = dict(np.load(released.DATA / 'ua_mt.npz'))
+    with (
+        released.checkout(Path(args.checkout, 'code'), STUBS) as code,
+        mock.patch.dict('os.environ'),
+    ):
         results = dict(la=terms(code, arrays))
         for iteration in (0, 1, 50, 500):
             results[f'ema_{iteration}'] = moved(code, arrays, iteration)
-    save('ua_mt', results, args.check)
+    released.save('ua_mt', results, args.check)
 
 
 if __name__ == '__main__':

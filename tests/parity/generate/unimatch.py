@@ -18,18 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.parity.generate.cli import parse
-from tests.parity.generate.released import (
-    DATA,
-    checkout,
-    fill,
-    load_script,
-    norms,
-    pick,
-    save,
-    scale,
-    train,
-)
+from tests.parity.generate import cli, released
 
 STUBS = ('dataset', 'util.classes', 'util.dist_helper', 'torch.utils.tensorboard')
 ARGV = [f'--{key}=.' for key in ('config', 'labeled-id-path', 'unlabeled-id-path', 'save-path')]
@@ -59,7 +48,7 @@ def loaders(arrays) -> list[list[tuple]]:
     for i in range(2):
 
         def images(*keys: str, i=i) -> list[torch.Tensor]:
-            return [scale(arrays[f'in{i}_{key}']) for key in keys]
+            return [released.scale(arrays[f'in{i}_{key}']) for key in keys]
 
         y = torch.from_numpy(arrays[f'in{i}_y']).long()
         boxes = [box_masks(arrays[f'in{i}_box{n}'], y.shape[-1]) for n in (1, 2)]
@@ -71,35 +60,35 @@ def loaders(arrays) -> list[list[tuple]]:
 
 def main() -> None:
     """Recompute the reference."""
-    args, arrays = parse(__doc__), np.load(DATA / 'unimatch.npz')
+    args, arrays = cli.parse(__doc__), np.load(released.DATA / 'unimatch.npz')
     itself = lambda module, *args, **kwargs: module  # noqa: E731
     with (
-        checkout(Path(args.checkout, 'more-scenarios', 'medical'), STUBS) as code,
+        released.checkout(Path(args.checkout, 'more-scenarios', 'medical'), STUBS) as code,
         mock.patch.dict(os.environ, LOCAL_RANK='0'),
         mock.patch.object(nn.SyncBatchNorm, 'convert_sync_batchnorm', itself),
         mock.patch.object(nn.parallel, 'DistributedDataParallel', itself),
         mock.patch.object(torch.utils.data.distributed, 'DistributedSampler', mock.MagicMock()),
         mock.patch.object(torch.distributed, 'barrier', lambda: None),
     ):
-        script = load_script(
+        script = released.load_script(
             code / 'unimatch.py', replace={'parser.parse_args()': f'parser.parse_args({ARGV!r})'}
         )
         network = importlib.import_module('model.unet').UNet(1, 4)
-        shapes = fill(network, 'unimatch')
+        shapes = released.fill(network, 'unimatch')
         script.UNet = lambda **kwargs: network
         script.open, script.yaml = mock.MagicMock(), mock.MagicMock()
         script.yaml.load.return_value = SETTINGS
         script.setup_distributed = lambda **kwargs: (0, 1)
         with mock.patch.object(os, 'makedirs', lambda *args, **kwargs: None):
-            steps = train(
+            steps = released.train(
                 script,
                 script.main,
                 loaders(arrays),
                 [network],
                 extra=lambda seen: dict(share=(seen['conf_u_w'] >= 0.4).double().mean()),
             )
-    terms = pick(steps, 'loss_x', 'loss_u_s1', 'loss_u_s2', 'loss_u_w_fp', 'loss', 'share')
-    save(
+    terms = released.pick(steps, 'loss_x', 'loss_u_s1', 'loss_u_s2', 'loss_u_w_fp', 'loss', 'share')
+    released.save(
         'unimatch',
         dict(
             shapes=shapes,
@@ -107,7 +96,7 @@ def main() -> None:
             it1=terms[1],
             grads=steps[0]['grads'][0],
             logits_x=steps[0]['pred_x'].detach()[:, :, ::4, ::4].numpy(),
-            final=norms(network),
+            final=released.norms(network),
         ),
         args.check,
     )

@@ -11,7 +11,7 @@ from mmssl.models.methods.abd.displacement import (
     Seen,
     trouble_sure,
 )
-from mmssl.models.methods.bcp.bcp import BCP, BCPOptions
+from mmssl.models.methods.bcp.bcp import BCP, BCPOptions, BCPTargets
 from mmssl.models.methods.cps import CPSOptions
 from mmssl.models.methods.cross_teaching import CrossTeaching
 from mmssl.registry import MODELS
@@ -138,21 +138,20 @@ class ABDBCP(Displacement, BCP):
         """Names of the students that are pre-trained: the first one."""
         return [self.primary]
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, BCPTargets]:
         """Show the mixed images, to the second network those of the strong views."""
         if step.iter >= self.pretrain_iters:
             batch = self.show_strong(batch).batch
-        views, (sup, unsup) = super().prepare(batch, step)
-        return views, (sup, unsup, views)
+        return super().prepare(batch, step)
 
-    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: BCPTargets, step: Step) -> Losses:
         """Return the terms of BCP, and `cps_<student>` and `displaced_<student>`."""
         terms, curves = split_curves(super().unsup_loss(batch, logits, targets, step))
         if not terms:
             return terms, curves
         own = {name: torch.cat([z['u'], z['x']]) for name, z in logits.items()}
         weak, strong = (
-            torch.cat([targets[2][view][name] for view in ('u', 'x')])
+            torch.cat([targets.images[view][name] for view in ('u', 'x')])
             for name in (self.primary, self.second)
         )
         moved, _ = self.displaced(

@@ -1,7 +1,7 @@
 """BCP: labelled and unlabelled images are pasted into each other, both ways."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack, cast
+from typing import NamedTuple, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,20 @@ from mmssl.utils.resize import fit_mask, resize_mask
 
 Parts = list[tuple[str, Tensor, Tensor]]
 """View, label (N, H, W) and mask of its pixels, for each term."""
+
+
+class BCPTargets(NamedTuple):
+    """Which label holds where in the mixed images.
+
+    Attributes:
+        sup: student to the parts that come from labelled images.
+        unsup: student to those that come from unlabelled ones, none in the pre-training.
+        images: view to student to the mixed images.
+    """
+
+    sup: dict[str, Parts]
+    unsup: dict[str, Parts]
+    images: Views
 
 
 class BCPOptions(Options, total=False):
@@ -106,21 +120,18 @@ class BCP(SemiSegmentor):
         for name, teacher in self.teachers.items():
             teacher.load_state_dict(self.students[name].state_dict())
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
-        """Show the mixed images; the targets say which label holds where in them.
-
-        They are `(sup, unsup)`, student to a list of (view, label, mask) for either kind of terms.
-        """
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, BCPTargets]:
+        """Show the mixed images; the targets say which label holds where in them."""
         box = self.draw_box(batch['x_w'][self.primary])
         pretraining = step.iter < self.pretrain_iters
         mix = self.mix_labelled if pretraining else self.mix_both
         views: Views = {'x_w': {}}
-        sup, unsup = {}, {}
+        targets = BCPTargets({}, {}, views)
         for name in self.pretrained if pretraining else self.names:
-            mixed, sup[name], unsup[name] = mix(batch, name, box)
+            mixed, targets.sup[name], targets.unsup[name] = mix(batch, name, box)
             for view, x in mixed.items():
                 views.setdefault(view, {})[name] = x
-        return views, (sup, unsup)
+        return views, targets
 
     def draw_box(self, x: Tensor) -> Tensor:
         """Return a mask (1, 1, S, S) that is 1 in the rectangle, one for all ranks."""
@@ -169,18 +180,18 @@ class BCP(SemiSegmentor):
             return label
         return largest_components(label, num_classes=self.label_space.table.shape[1])
 
-    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
+    def sup_loss(self, batch: Batch, logits: Logits, targets: BCPTargets, step: Step) -> Losses:
         """Return `sup_<student>`, the pixels of labelled images."""
         return {
             f'sup_{name}': self.mixed_loss(logits[name], parts)
-            for name, parts in targets[0].items()
+            for name, parts in targets.sup.items()
         }
 
-    def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
+    def unsup_loss(self, batch: Batch, logits: Logits, targets: BCPTargets, step: Step) -> Losses:
         """Return `unsup_<student>`, the pixels of unlabelled images; none in the pre-training."""
         return {
             f'unsup_{name}': self.u_weight * self.mixed_loss(logits[name], parts)
-            for name, parts in targets[1].items()
+            for name, parts in targets.unsup.items()
             if parts
         }
 

@@ -76,10 +76,11 @@ class CauSSL(SemiSegmentor):
         self, inputs: Mapping[str, Any], data_samples: Mapping[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """Return the method's terms and `independence_<i>` of every network."""
-        if self.step.iter > self.start and self.step.iter % self.every == 0:
+        t = self.step.iter
+        if t > self.start and t % self.every == 0:
             self.independence.maximise(common_kernels(self.rivals()))
         losses = super().loss(inputs, data_samples)
-        if self.step.iter < (self.start // self.every + 1) * self.every:
+        if t < (self.start // self.every + 1) * self.every:
             return losses
         values = self.with_gradient(self.independence(common_kernels(self.rivals())))
         total = losses['loss'] + self.coefficient * values.sum()
