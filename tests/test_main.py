@@ -63,6 +63,23 @@ def test_help_names_commands(tmp_path):
     assert 'tools/' not in text
 
 
+SCRIPTS = sorted(name for name, file in COMMANDS.items() if file.endswith('.sh'))
+
+
+@pytest.mark.parametrize('name', SCRIPTS)
+def test_scripts_of_the_shell_name_what_was_typed(name, tmp_path):
+    asked, lacking = mmssl(name, '-h', cwd=tmp_path), mmssl(name, cwd=tmp_path)
+    assert (asked.returncode, lacking.returncode) == (0, 1)
+    assert asked.stdout == lacking.stderr and not asked.stderr + lacking.stdout
+    tool = name.partition('-')[2]
+    assert f' mmssl {name} ' in asked.stdout and f'[options of mmssl {tool}]' in asked.stdout
+    assert 'tools/' not in asked.stdout
+    file = f'tools/{COMMANDS[name]}'
+    by_hand = subprocess.run(['bash', ROOT / file], capture_output=True, text=True, check=False)
+    assert by_hand.returncode == 1 and f' bash {file} ' in by_hand.stderr
+    assert f'[options of tools/{tool}.py]' in by_hand.stderr
+
+
 def test_unknown_command_is_one_line(capsys):
     with pytest.raises(SystemExit) as ended:
         main(['trian'])

@@ -5,13 +5,10 @@
 # NNODES=N, NODE_RANK=0..N-1, MASTER_ADDR and PORT set; on one machine a free port is taken unless
 # PORT says which. PYTHON chooses the interpreter.
 set -euo pipefail
-if [ $# -lt 3 ]; then
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
-    exit 1
-fi
+source "$(dirname "$0")/launch.sh"
+need_words 3 "$0" "$@"
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
 shift 3
-source "$(dirname "$0")/launch.sh"
 launch test.py "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

@@ -5,13 +5,10 @@
 # NNODES=N, NODE_RANK=0..N-1, MASTER_ADDR and PORT set; on one machine a free port is taken unless
 # PORT says which. PYTHON chooses the interpreter.
 set -euo pipefail
-if [ $# -lt 2 ]; then
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
-    exit 1
-fi
+source "$(dirname "$0")/launch.sh"
+need_words 2 "$0" "$@"
 CONFIG=$1
 GPUS=$2
 shift 2
-source "$(dirname "$0")/launch.sh"
 remember 'NNODES NODE_RANK MASTER_ADDR PORT PYTHON OMP_NUM_THREADS' "$(printf %q "$GPUS")" "$0"
 launch train.py "$CONFIG" --launcher pytorch "$@"

@@ -11,6 +11,33 @@ need_number() {
     exit 1
 }
 
+# Print the comment at the top of script $1; below `mmssl NAME` it names the tools as that does.
+usage() {
+    local text
+    text=$(awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$1")
+    if [ -n "${MMSSL_TYPED:-}" ]; then
+        text=$(sed -E "s#bash tools/[a-z_]+[.]sh#$MMSSL_TYPED#; s#tools/([a-z]+)[.]py#mmssl \\1#g" \
+            <<<"$text")
+    fi
+    printf '%s\n' "$text"
+}
+
+# Print the usage of script $2 and end unless its words, "$3 ...", are $1 or more.
+need_words() {
+    local count=$1 script=$2
+    shift 2
+    case ${1:-} in
+    -h | --help)
+        usage "$script"
+        exit 0
+        ;;
+    esac
+    if [ $# -lt "$count" ]; then
+        usage "$script" >&2
+        exit 1
+    fi
+}
+
 # Keep, for the line that says how to go on after an interruption, what stands before the config:
 # those of the variables "$1" that are set, then the script and the words "$3 ..."; and after it,
 # "$2". The command mmssl, which has chosen the interpreter, stands for the script if it was typed.

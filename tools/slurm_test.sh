@@ -5,14 +5,11 @@
 # GPUS_PER_NODE=0 asks for no GPU. PORT and MASTER_ADDR are honoured, PYTHON chooses the
 # interpreter. If one process fails, Slurm ends all of them.
 set -euo pipefail
-if [ $# -lt 4 ]; then
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
-    exit 1
-fi
+source "$(dirname "$0")/slurm_launch.sh"
+need_words 4 "$0" "$@"
 PARTITION=$1
 JOB_NAME=$2
 CONFIG=$3
 CHECKPOINT=$4
 shift 4
-source "$(dirname "$0")/slurm_launch.sh"
 slurm_launch test.py "$CONFIG" "$CHECKPOINT" --launcher slurm "$@"

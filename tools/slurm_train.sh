@@ -5,15 +5,12 @@
 # GPUS_PER_NODE=0 asks for no GPU. PORT and MASTER_ADDR are honoured, PYTHON chooses the
 # interpreter. If one process fails, Slurm ends all of them.
 set -euo pipefail
-if [ $# -lt 3 ]; then
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
-    exit 1
-fi
+source "$(dirname "$0")/slurm_launch.sh"
+need_words 3 "$0" "$@"
 PARTITION=$1
 JOB_NAME=$2
 CONFIG=$3
 shift 3
-source "$(dirname "$0")/slurm_launch.sh"
 remember 'GPUS GPUS_PER_NODE NNODES CPUS_PER_TASK SRUN_ARGS MASTER_ADDR PORT PYTHON OMP_NUM_THREADS' \
     '' "$0" "$PARTITION" "$JOB_NAME"
 slurm_launch train.py "$CONFIG" --launcher slurm "$@"
