@@ -164,6 +164,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mmssl.utils.processes.folder_lock import lock_folder
 
     single = is_mask(args.output)
+    if not single and args.output.exists() and not args.output.is_dir():
+        raise ValueError(
+            f'Output "{args.output}" is a file, and no mask by its name: name a folder'
+        )
     items = find_items(args.input, None if single else args.output)
     model, identity = open_model(args)
     predictor = Predictor(
@@ -248,6 +252,8 @@ def write_all(folder: Any, predictor: Any) -> int:
     """Predict all images into a folder, with a bar, and list those that failed."""
     from tqdm import tqdm
 
+    from mmssl.apis.predict_folder import on_a_line
+
     waiting = folder.waiting()
     before = len(folder.items) - len(waiting)
     if before:
@@ -262,7 +268,7 @@ def write_all(folder: Any, predictor: Any) -> int:
     if failed:
         print(f'error: {len(failed)} image(s) could not be predicted:', file=sys.stderr)
         for name, why in failed.items():
-            print(f'  {name}: {why}', file=sys.stderr)
+            print(f'  {on_a_line(name)}: {why}', file=sys.stderr)
     return int(bool(failed))
 
 

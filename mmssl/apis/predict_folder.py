@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ import numpy as np
 
 from mmssl.apis.cleaning import members
 from mmssl.apis.predict import Prediction, Predictor
-from mmssl.apis.predict_inputs import Item
+from mmssl.apis.predict_inputs import RECORD, Item
 from mmssl.utils import tables
 from mmssl.utils.file_names import escaped, file_names
 from mmssl.utils.io import write_atomic
 
-RECORD = 'predictions.jsonl'
 MAPS = ('probabilities', 'entropy', 'disagreement')
+MOST_BYTES = 200  # of a name without its suffix; most file systems end at 255
 OVERLAYS = '_overlays'
 COLUMNS = ('image', 'part', 'voxels', 'area_mm2', 'volume_ml', 'dice', 'spacing_mm', 'notes')
 
@@ -48,8 +49,8 @@ class PredictionFolder:
         model: what identifies the model, for the record: name to text.
 
     Raises:
-        ValueError: the folder holds predictions of another model or of other options, or a mask
-            would be written over an image.
+        ValueError: the folder holds predictions of another model or of other options, or there
+            are no masks to compare with.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class PredictionFolder:
         model: Mapping[str, str],
     ) -> None:
         self.folder, self.predictor, self.items, self.extras = folder, predictor, items, extras
+        if extras.truth is not None and not extras.truth.is_dir():
+            raise ValueError(f'There is no folder "{extras.truth}" of masks to compare with')
         self.settings = self._settings(model)
         self.names = output_names(items)
         self.done: dict[str, dict] = {}
@@ -288,7 +291,8 @@ def signature(path: str) -> list[int]:
 def output_names(items: Sequence[Item]) -> dict[str, str]:
     """Return the path of each image's mask below the output folder, without its suffix.
 
-    It is that of the image below the input; where two would be the same the suffix stays in it.
+    It is that of the image below the input; where two would be the same the suffix stays in it, and
+    where it does not help, as for `../a.png` and `a.png` of a list, the whole path.
     """
     from mmssl.datasets.reading import split_suffix
 
@@ -297,12 +301,14 @@ def output_names(items: Sequence[Item]) -> dict[str, str]:
         parts = [part for part in Path(item.name).parts if part not in ('..', os.sep)]
         stem = split_suffix(parts[-1])[0] or parts[-1]
         stems[item.name] = '/'.join([*map(escaped, parts[:-1]), escaped(stem)])
-    met = [stem.casefold() for stem in stems.values()]
-    for item in items:
-        if met.count(stems[item.name].casefold()) > 1:
-            folder = stems[item.name].rpartition('/')[0]
-            [name] = file_names([(Path(item.name).name,)]).values()
-            stems[item.name] = f'{folder}/{name}' if folder else name
+    for part in (lambda name: Path(name).name, lambda name: name):  # until no two are the same
+        met = Counter(stem.casefold() for stem in stems.values())
+        for item in items:
+            stem = stems[item.name]
+            folder, _, last = stem.rpartition('/')
+            if met[stem.casefold()] > 1 or len(last.encode()) > MOST_BYTES:
+                [name] = file_names([(part(item.name),)]).values()
+                stems[item.name] = f'{folder}/{name}' if folder else name
     return stems
 
 
@@ -368,6 +374,16 @@ def overlay(found: Prediction, predictor: Predictor, item: Item, most: int = 9) 
 
 def in_words(error: Exception) -> str:
     """Return an error's own words, with its type where they say nothing by themselves."""
-    text = ' '.join(str(error).split())
+    text = on_a_line(' '.join(str(error).split()))
     plain = isinstance(error, (ValueError, FileNotFoundError)) and text
     return text if plain else f'{type(error).__name__}: {text}'.rstrip(': ')
+
+
+def on_a_line(text: str) -> str:
+    r"""Return a text that a terminal only shows: names of files may hold any sign.
+
+    Example:
+        >>> print(on_a_line('é' + chr(10) + chr(27) + '[2J'))
+        é\n\x1b[2J
+    """
+    return ''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

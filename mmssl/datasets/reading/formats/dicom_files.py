@@ -68,11 +68,18 @@ def _is_dicom(path: str) -> bool:
         return False
 
 
+def _is_file(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
 def _files(folder: str, looked_at: int | None = None) -> Iterator[str]:
     """Yield the DICOM files that lie directly in a folder, sorted by name."""
     try:
         with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if not e.name.startswith('.') and e.is_file())
+            names = sorted(e.name for e in entries if not e.name.startswith('.') and _is_file(e))
     except OSError as error:
         raise DataError(f'The folder {folder} cannot be read ({error.strerror}).') from None
     for name in names[:looked_at]:
@@ -117,14 +124,28 @@ def list_series(folder: str, nested: bool = True) -> list[Series]:
 
 
 def series_of(folder: str) -> list[tuple[Series, list[tuple[str, Any]]]]:
-    """Return the series that lie directly in a folder, with the headers of their files."""
+    """Return the series that lie directly in a folder, with the headers of their files.
+
+    Raises:
+        DataError: a file is broken.
+    """
     grouped: dict[str, list[tuple[str, Any]]] = {}
     for path in _files(folder):
         header = read_header(path)
         if 'Rows' in header:  # a report or a plan has none
             grouped.setdefault(str(header.get('SeriesInstanceUID', '')), []).append((path, header))
+        elif _is_cut_short(header):
+            raise DataError(f'{path} ends before the size of its image. Copy the file again.')
     found = [(_series(folder, uid, headers), headers) for uid, headers in grouped.items()]
     return sorted(found, key=lambda pair: (pair[0].number or 0, pair[0].uid))
+
+
+def _is_cut_short(header: Any) -> bool:
+    """Tell whether a header without a size is that of an image: it would be missing in silence."""
+    from pydicom.uid import UID
+
+    kind = header.get('SOPClassUID') or header.file_meta.get('MediaStorageSOPClassUID')
+    return kind is None or 'Image Storage' in UID(kind).name
 
 
 def _series(folder: str, uid: str, headers: Sequence[tuple[str, Any]]) -> Series:
