@@ -87,6 +87,7 @@ CONTENT = {
     'other shapes': weights(lambda v: torch.zeros(3, 5, 7)),
     'text for weights': weights(lambda v: 'x'),
     'complex': weights(lambda v: v.to(torch.complex64)),
+    'sparse': weights(lambda v: v.to_sparse() if v.dim() else v),
 }
 NAN = weights(lambda v: v * float('nan') if v.is_floating_point() else v)
 

@@ -94,6 +94,10 @@ SETTINGS = [
     ('custom_hooks=EMA', "'EMA'; it must be a list"),
     ('custom_hooks.0.momentum=big', 'momentum'),
     ('custom_hooks.9.momentum=0.9', 'is a list, whose entries are 0 to'),
+    ('custom_hooks.0=5', r'custom_hooks\.0 is 5; it must be a dict'),
+    ('custom_hooks.0=None', r'custom_hooks\.0 is None; it must be a dict'),
+    ('custom_hooks.0=[1]', r'custom_hooks\.0 is \[1\]; it must be a dict'),
+    (f'{H}.checkpoint.save_best.0=5', r"save_best=\[5, 'unet/DSC'\]"),
     ('randomness.seed=-1', '-1; it must be a whole number from 0 to 4294967295'),
     ('randomness.seed=4294967296', '4294967296; it must be'),
     ('randomness.seed=a', "'a'; it must be"),
@@ -112,6 +116,9 @@ SETTINGS = [
     ('model.threshold.value=high', "value='high'; it must be a number"),
     ('model.ramp.type=LinearRmp', 'LinearRmp'),
     ('model.students.unet.decode_head.num_classes=7', '7'),
+    ('model.data_preprocessor.sizes.unet.image=0', r'sizes\.unet\.image is 0; it must be'),
+    ('model.data_preprocessor.sizes.unet.label=abc', r"sizes\.unet\.label is 'abc'; it must be"),
+    ('compile=5', 'compile is 5; it must be'),
     (f'{D}.dataset.labelled.num=0', 'num'),
     (f'{D}.dataset.labelled.num=many', 'many'),
     (f'{D}.dataset.labelled.domain=Nowhere', 'Nowhere'),
@@ -125,18 +132,28 @@ SETTINGS = [
     ('max_iterations=5', 'no entry "max_iterations"'),
     ('load_from=/no/such/file.pth', '/no/such/file.pth'),
     ('load_from=5', '5; it must be'),
+    ('load_from=s3://bucket/model.pth', 's3://bucket/model.pth.*fetch the file'),
+    ('work_dir=5', 'work_dir is 5; it must be'),
+    ('work_dir=', "work_dir is ''; it must be"),
     ('resume=perhaps', "'perhaps'; it must be True or False"),
     ('work_dir=/proc/none/run', '/proc/none'),
 ]
 
 
 BINARY = bytes(range(256)) * 8
+# Nine aliases of nine aliases ...: 9**9 values in a file of some lines.
+MANY = 'a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n' + ''.join(
+    f'{new}: &{new} [{", ".join([f"*{old}"] * 9)}]\n'
+    for old, new in zip('abcdefgh', 'bcdefghi', strict=True)
+)
 # A file beside the good config (its name is {base} in the text), and what the line says.
 CONFIGS = [
     ('empty.py', '', 'empty'),
     ('comment.py', '# nothing\n', 'empty'),
     ('binary.py', BINARY, 'no text'),
     ('zeros.py', b'model = 1\n\0\0', 'zero bytes'),
+    ('mark.py', b'\xef\xbb\xbfmodel = 1\n', 'byte order mark'),
+    ('mark.json', b'\xef\xbb\xbf{"model": 1}', 'byte order mark'),
     ('latin.py', 'a = "\u00e9"'.encode('latin-1'), 'UTF-8'),
     ('half.py', 'model = dict(', 'half.py.*SyntaxError.*line 1'),
     ('raises.py', '_base_ = ["{base}"]\na = 1\nb = a / 0\n', 'line 3 of .*raises.py.*ZeroDivision'),
@@ -161,6 +178,14 @@ CONFIGS = [
     ('broken.yaml', 'a: [1, 2\nb: }}', 'is no YAML'),
     ('empty.yaml', '', 'empty'),
     ('text.yaml', 'just words', 'no entries by name'),
+    ('loop.yaml', 'a: &a\n  b: *a\n', 'lead back to themselves'),
+    ('many.yaml', MANY, 'unfolds to more than'),
+    ('loop.py', 'model = dict()\nmodel["me"] = model\n', r'read: RecursionError'),
+    (
+        'digits.py',
+        '_base_ = ["{base}"]\ntrain_cfg = dict(max_iters=10**9999)\n',
+        'max_iters is a value of int that is too long',
+    ),
     ('no_model.py', 'work_dir = "x"\n', 'no model'),
     ('no_train.py', '_base_ = ["{base}"]\ntrain_cfg = None\n', 'no train_cfg'),
     ('replaced.py', '_base_ = ["{base}"]\ntrain_cfg = 5\n', 'train_cfg'),

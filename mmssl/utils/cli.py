@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mmssl.utils.errors import SettingError, TypoError
+from mmssl.utils.errors import SettingError, TypoError, shown
 from mmssl.utils.machine import loading_fault, no_room, place_gone
 from mmssl.utils.packaged import as_typed, typed_command
 from mmssl.utils.processes.children import end_with_launcher
@@ -144,7 +144,13 @@ def _leave(code: int) -> None:
 
 
 def keep_tracebacks_in(folder: str | Path) -> None:
-    """Say where the traceback of an error that nobody foresaw belongs."""
+    """Say where the traceback of an error that nobody foresaw belongs: in the work folder.
+
+    Raises:
+        SettingError: that is no folder's name; an empty one would mean the current folder.
+    """
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        raise SettingError(f'work_dir is {shown(folder)}; it must be the path of a folder')
     _tracebacks.append(Path(folder))
 
 

@@ -27,7 +27,10 @@ class UnknownOption(TypoError, TypeError):
 
 def shown(value: object) -> str:
     """Return a value's representation, shortened, on one line."""
-    return ' '.join(_SHORT.repr(value).split())
+    try:
+        return ' '.join(_SHORT.repr(value).split())
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return f'a value of {type(value).__name__} that is too long to be written'
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = 'it has') -> str:

@@ -134,6 +134,14 @@ def load_from_http(filename, map_location=None, model_dir=None, progress=False):
     return load_checkpoint_file(fetch_once(filename, model_dir, progress), map_location)
 
 
+def _refuse_store(filename, map_location=None, **options):
+    """Stand in for mmengine's clients of stores, which need packages that are not public."""
+    raise ValueError(
+        f'Checkpoint "{filename}" lies in a store that is not read from here; fetch the file by '
+        'other means and name it by its path'
+    )
+
+
 def _safe_torch_load(file, map_location=None, weights_only=None):
     """Stand in for mmengine's loader, which retries with `weights_only=False`."""
     return load_checkpoint_file(file, map_location)
@@ -154,6 +162,7 @@ def install_safe_loading() -> None:
     register = checkpoint.CheckpointLoader.register_scheme
     register('', load_from_local, force=True)
     register(('http://', 'https://'), load_from_http, force=True)
+    register((r'(\S+\:)?s3://', r'(\S+\:)?petrel://', 'pavi://'), _refuse_store, force=True)
 
 
 class _Recorder:

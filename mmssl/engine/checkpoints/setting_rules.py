@@ -121,6 +121,7 @@ RULES = {
     'resume': FLAG,
     'experiment_name': TEXT_OR_NONE,
     'default_scope': TEXT_OR_NONE,
+    'compile': Rule((bool, Mapping), also=(None,)),
     'launcher': one_of('none', 'pytorch', 'slurm', 'mpi'),
     'scale_to_world': FLAG,
     'find_unused_parameters': FLAG,

@@ -121,6 +121,12 @@ def _check_values(state: Mapping[str, Tensor], own: Mapping[str, Tensor], name: 
                 f'Checkpoint "{name}" does not fit the model: {key} is {value.dtype} there and '
                 f'{own[key].dtype} here'
             )
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            kind = 'quantized' if value.is_quantized else str(value.layout).split('.')[-1]
+            raise ValueError(
+                f'Checkpoint "{name}" does not fit the model: {key} is stored as '
+                f'{"nothing but its shape" if value.is_meta else kind}; save its dense values'
+            )
     broken = [
         key
         for key, value in state.items()

@@ -61,6 +61,13 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
                     f'data_preprocessor.sizes.{name} has {sorted(odd)}; known are '
                     f'{", ".join(OF_STUDENT)}'
                 )
+            for key in ('image', 'label', 'channels'):
+                value = size.get(key)
+                if value is not None and (not isinstance(value, int) or value < 1):
+                    raise ValueError(
+                        f'data_preprocessor.sizes.{name}.{key} is {value!r}; it must be a whole '
+                        'number of at least 1 or None'
+                    )
         self.norms = {
             name: Normalisation(
                 self.sizes.get(name, {}).get('mean', mean),
@@ -102,7 +109,7 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
     def view_of(self, name: str, image: Tensor) -> Tensor:
         """Return grey values (N, C, H, W) scaled, with a student's channels, at their size."""
         x = image.float()
-        wanted = self.sizes.get(name, {}).get('channels', x.shape[1])
+        wanted = self.sizes.get(name, {}).get('channels') or x.shape[1]
         several = self.norms[name].channels > 1
         if several and x.shape[1] == 1:  # each copy has a mean of its own
             x = x.expand(-1, wanted, -1, -1)

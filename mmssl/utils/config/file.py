@@ -1,6 +1,7 @@
 """Read a config file; whatever is wrong with it is said in one sentence, with file and line."""
 
 import os
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from mmssl.utils.errors import SettingError, shown
 
 ENDINGS = ('.py', '.json', '.yaml', '.yml')
 BOMB = 10_000_000  # bytes; a config of a few kilobytes is long
+MOST = 100_000  # values in a config of data; those of this package have some hundred
 
 
 def read_config(path: Path):
@@ -95,6 +97,8 @@ def _check_text(path: Path, named: str) -> None:
         ) from None
     if '\0' in text:
         raise SettingError(f'{named} is no text: it has zero bytes; is it a config?')
+    if text.startswith('\ufeff'):
+        raise SettingError(f'{named} begins with a byte order mark; save it as UTF-8 without one')
     if path.suffix != '.py':
         _check_data(path, named)
 
@@ -113,10 +117,26 @@ def _check_data(path: Path, named: str) -> None:
         ) from None
     except Exception as error:
         raise SettingError(f'{named} is no {path.suffix[1:].upper()}: {_words(error)}') from None
+    if _count(content) > MOST:
+        raise SettingError(
+            f'{named} unfolds to more than {MOST} values: its aliases (*name) repeat each other '
+            'or lead back to themselves; write out what they stand for'
+        )
     if content is None:
         raise SettingError(f'{named} is empty: it sets nothing; start from one of configs/')
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise SettingError(f'{named} has no entries by name at its top, but {shown(content)}')
+
+
+def _count(content: Any) -> int:
+    """Count the values in a tree as far as `MOST`; what has a loop has no end."""
+    number, left = 0, [content]
+    while left and number <= MOST:
+        node = left.pop()
+        number += 1
+        if isinstance(node, dict | list):
+            left.extend(node.values() if isinstance(node, dict) else node)
+    return number
 
 
 def import_plug_ins(custom_imports: Any, path: Path) -> None:
@@ -163,11 +183,13 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return f' (line {error.lineno} of {os.path.basename(error.filename or "it")})'
     ours = ('mmengine', 'mmssl', 'importlib', 'yaml')
+    python = sysconfig.get_path('stdlib')
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith('<')
         and not any(f'{os.sep}{name}{os.sep}' in frame.filename for name in ours)
+        and os.path.dirname(frame.filename) != python  # copy.py, of a dict that holds itself
     ]
     if not frames:
         return ''

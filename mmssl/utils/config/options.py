@@ -160,6 +160,7 @@ def merge_options(cfg: Any, options: Mapping[str, Any]) -> None:
     for key in options:
         _check_path(cfg, key)
     whole = dict(pair for key, value in options.items() for pair in _by_number(key, value))
+    whole |= {key: value for key, value in options.items() if _replaces_entry(cfg, key, value)}
     cfg.merge_from_dict({key: value for key, value in options.items() if key not in whole})
     for key, value in whole.items():
         *way, last = key.split('.')
@@ -180,6 +181,16 @@ def _by_number(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Mapping):
         if any(True for name, item in value.items() for _ in _by_number(name, item)):
             yield key, value
+
+
+def _replaces_entry(node: Any, key: str, value: Any) -> bool:
+    """Return whether an option takes the place of a list's entry; mmengine merges dicts alone."""
+    for part in key.split('.')[:-1]:
+        node = node[int(part)] if isinstance(node, list) else node.get(part, {})
+    last = key.rpartition('.')[2]
+    return isinstance(node, list) and not (
+        isinstance(value, Mapping) and isinstance(node[int(last)], Mapping)
+    )
 
 
 def _check_path(node: Any, key: str) -> None:

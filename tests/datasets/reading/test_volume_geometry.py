@@ -366,6 +366,15 @@ def test_other_files_under_the_name_of_nifti(tmp_path):
     assert (read_volume(str(tmp_path / 'v.nii'), '') == IMAGE.T).all()
 
 
+def test_a_packed_nifti_without_gz_in_its_name_and_the_way_out(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(IMAGE, AFFINE), tmp_path / 'v.nii.gz')
+    packed = (tmp_path / 'v.nii.gz').rename(tmp_path / 'v.nii')
+    with pytest.raises(DataError, match=r'packed by gzip: rename it to v\.nii\.gz\.'):
+        volume_shape(str(packed), '')
+    packed = packed.rename(tmp_path / 'v.nii.gz')
+    assert (read_volume(str(packed), '') == IMAGE.T).all()
+
+
 def test_a_dataset_of_another_name(tmp_path):
     with h5py.File(tmp_path / 'a.h5', 'w') as file:
         file['scan/t2'] = IMAGE[..., 0]

@@ -68,7 +68,7 @@ def open_nifti(path: str, choice: Choice) -> StoredNifti:
             image = nibabel.load(path)
     except (ImageFileError, HeaderDataError, WrapStructError) as error:
         said = ' '.join(str(error).split())
-        raise DataError(f'{path} cannot be opened as NIfTI ({said}). Copy it again.') from None
+        raise DataError(f'{path} cannot be opened as NIfTI ({said}). {_way_out(path)}') from None
     if not isinstance(image, nibabel.Nifti1Image):
         raise DataError(
             f'{path} is a file of {type(image).__name__}, which does not say how it lies. Save it '
@@ -82,8 +82,7 @@ def open_nifti(path: str, choice: Choice) -> StoredNifti:
     if used not in (2, 3, 4) or kind.kind not in 'biuf' or 0 in shape:
         raise DataError(
             f'{path} has shape {image.shape} and type {kind}; a slice (x, y), a volume (x, y, z) '
-            'or frames (x, y, z, time) of real numbers are needed. Write each volume into a file '
-            'of its own (nibabel.four_to_three(image)).'
+            'or frames (x, y, z, time) of real numbers are needed. Write it as such.'
         )
     check_size(path, math.prod(shape) * kind.itemsize, os.path.getsize(path))
     frame = choose_frame(path, shape[3], choice.frame) if used == 4 else 0
@@ -102,6 +101,15 @@ def open_nifti(path: str, choice: Choice) -> StoredNifti:
         image=image,
         rest=(frame, *(0 for _ in shape[4:])) if len(shape) > 3 else (),
     )
+
+
+def _way_out(path: str) -> str:
+    """Say what helps: nibabel takes a packed file for one by its name alone."""
+    with open(path, 'rb') as file:
+        packed = file.read(2) == b'\x1f\x8b'
+    if packed and not path.lower().endswith('.gz'):
+        return f'It is packed by gzip: rename it to {os.path.basename(path)}.gz.'
+    return 'Copy it again.'
 
 
 def _sizes(image: Any, axes: int) -> tuple[float, ...]:
