@@ -8,6 +8,7 @@ import tomllib
 from importlib.metadata import metadata, requires
 from pathlib import Path
 
+import pytest
 import yaml
 
 import mmssl
@@ -144,3 +145,17 @@ def test_workflow_tests_the_pythons_that_are_promised():
     assert jobs['newest']['strategy']['matrix']['python'] == promised
     assert project['requires-python'] == f'>={promised[0]}'
     assert 'lowest-direct' in jobs['lowest']['steps'][2]['run']
+
+
+@pytest.mark.slow
+def test_rooms_with_fixtures_of_their_own_are_tested_together():
+    rooms = sorted({path.parent for path in (ROOT / 'tests').glob('*/conftest.py')})
+    assert len(rooms) > 1
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '--collect-only', '-q', '-p', 'no:cacheprovider', *rooms],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-1000:]
