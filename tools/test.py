@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mmssl.utils.cli import Parser, is_first, keep_tracebacks_in, run
 from mmssl.utils.config.options import at_least
+from mmssl.utils.errors import SettingError
 from mmssl.utils.processes.signals import signals
 
 EXAMPLES = """examples:
@@ -101,7 +103,15 @@ def keep_outputs(args: argparse.Namespace) -> Iterator[None]:
 
     Raises:
         InUseError: another process is writing the same.
+        SettingError: a result cannot be written there, or would replace what the test reads.
     """
+    if args.out and Path(args.out).is_dir():
+        raise SettingError(f'--out {args.out} is a folder; name a file, {args.out}/results.json')
+    if args.show_dir and Path(args.show_dir).is_file():
+        raise SettingError(f'--show-dir {args.show_dir} is a file; name a folder')
+    for read in (args.config, args.checkpoint):
+        if args.out and os.path.realpath(args.out) == os.path.realpath(read):
+            raise SettingError(f'--out {args.out} is what the test reads; name another file')
     from mmssl.utils.io import remove_temporaries
     from mmssl.utils.processes.folder_lock import lock_file
 

@@ -4,10 +4,17 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from mmssl.datasets.files.counts import warn_once
 from mmssl.datasets.files.domain_names import DomainNames
 from mmssl.datasets.files.labelled import choose_labelled
 from mmssl.datasets.files.layout import DomainLayout, Place, Sample, as_tuple
-from mmssl.datasets.files.listing import check_link, find_images, find_masks, in_words
+from mmssl.datasets.files.listing import (
+    check_link,
+    find_images,
+    find_masks,
+    find_unread,
+    in_words,
+)
 from mmssl.datasets.files.splits import PARTS, hold_out, keep_patients_apart, split_names
 from mmssl.datasets.reading.errors import DataError
 from mmssl.datasets.reading.formats import holds_volumes
@@ -79,15 +86,21 @@ class DomainIndex:
             looked = self.layout.mask_name.replace('{name}', missing[0])
             more = f', nor for {len(missing) - 1} more' if len(missing) > 1 else ''
             other = f'; {orphans[0]} is a mask without image' if orphans else ''
+            odd = find_unread(self.mask_folders, self.layout, ())
+            other += f'; {odd[0]} is of a format that is not read: convert it' if odd else ''
             raise FileNotFoundError(
                 f'Domain "{self.domain}" has no mask for image {file}{more} '
                 f'(looked for {os.path.join(in_words(self.mask_folders), looked)}.*{other}). '
                 'Add the mask.'
             )
         if orphans:
+            odd = find_unread(
+                [os.path.dirname(file) for file in self.files.values()], self.layout, self.files
+            )
+            other = f'; {odd[0]} is of a format that is not read: convert it' if odd else ''
             raise FileNotFoundError(
                 f'Domain "{self.domain}" has a mask without image: {orphans[0]} '
-                f'({len(orphans)} in all). Add the image or remove the mask.'
+                f'({len(orphans)} in all{other}). Add the image or remove the mask.'
             )
         for path in (path for name in wanted for path in masks[name]):
             check_link(path)
@@ -143,6 +156,7 @@ def index_domain(
     split = layout.split.get(part, part) if layout.split['type'] == 'folder' else ''
     folders = layout.folders('image_dir', data_root, domain, split)
     files = find_images(folders, layout, domain)
+    warn_once(_unread(domain, find_unread(folders, layout, files)))
     pool = _pool(data_root, domain, layout, files, in_words(folders))
     beside = _domains_beside(data_root, domain, layout, split)
     pool = replace(pool, others=frozenset({*others, *beside} - {domain}))
@@ -162,6 +176,15 @@ def index_domain(
         pool = pool.keep([name for name in pool.names if (name in held) == (mode == 'val')])
     masks = layout.folders('mask_dir', data_root, domain, split)
     return DomainIndex(domain, layout, files, masks, images, pool, len(images))
+
+
+def _unread(domain: str, files: list[str]) -> str | None:
+    if not files:
+        return None
+    return (
+        f'Domain "{domain}": {len(files)} files beside the images are of a format that is not '
+        f'read and are left out, such as {files[0]}. Convert them (PNG, NIfTI) or move them away.'
+    )
 
 
 def _pool(

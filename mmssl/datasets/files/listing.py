@@ -2,14 +2,20 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from mmssl.datasets.files.layout import DomainLayout
+from mmssl.datasets.files.layout import KNOWN_SUFFIXES, DomainLayout
 from mmssl.datasets.files.naming import normal
 from mmssl.datasets.reading.decode import split_suffix
 from mmssl.datasets.reading.errors import DataError
 from mmssl.datasets.reading.formats import FORMATS, holds_volumes
+
+NO_IMAGES = tuple(
+    '.txt .csv .tsv .json .xml .yaml .yml .md .rst .html .pdf .doc .docx .xls .xlsx .log .list '
+    '.ini .db .lock .py .m .sh .zip .tar .tgz .7z .rar .md5 .sha256 .bval .bvec .tmp .bak'.split()
+) + ('',)
+"""Suffixes of what people keep beside images."""
 
 
 def find_images(folders: Sequence[str], layout: DomainLayout, domain: str) -> dict[str, str]:
@@ -93,6 +99,23 @@ def _owners(name: str, layout: DomainLayout, images: Mapping[str, str]) -> list[
 
 def _as_regex(pattern: str) -> str:
     return re.escape(pattern).replace(r'\*', '.*')
+
+
+def find_unread(folders: Sequence[str], layout: DomainLayout, names: Collection[str]) -> list[str]:
+    """Return the files in some folders that look like images and are of no format that is read.
+
+    Hidden files, notes, and what belongs to a file that is read (`names`) are none.
+    """
+    found = []
+    for folder in (folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)):
+        for file in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            name, suffix = split_suffix(file.name)
+            known = suffix.lower() in (*KNOWN_SUFFIXES, *NO_IMAGES)
+            if known or file.name.startswith('.') or normal(name) in names or not file.is_file():
+                continue
+            if fnmatchcase(name, layout.image_name):
+                found.append(file.path)
+    return found
 
 
 def check_link(path: str) -> None:

@@ -174,3 +174,32 @@ def test_a_data_root_that_is_a_file(root):
     (root / 'data').write_text('')
     with pytest.raises((FileNotFoundError, NotADirectoryError), match='data" is no folder'):
         build(root, data_root=str(root / 'data'))
+
+
+@pytest.mark.parametrize('suffix', ['.jp2', '.npy', '.mgz', '.HEIC', '.mgh.gz'])
+def test_images_of_a_format_that_is_not_read_are_named(root, suffix):
+    """They are missing from the images, which nobody would see."""
+    for name in ('03', '04'):
+        (root / f'A/train/image/{name}{suffix}').write_bytes(b'x')
+    for name in ('notes.txt', '00.raw', '.05.npy', 'Thumbs.db'):  # none of these is an image
+        (root / 'A/train/image' / name).write_bytes(b'x')
+    warnings = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmssl.datasets.files.index.warn_once', warnings.append)
+        assert names(build(root)) == ['00', '01', '02']
+    (warning,) = filter(None, warnings)
+    assert '2 files beside the images' in warning and f'03{suffix}' in warning
+
+
+def test_a_mask_or_an_image_of_a_format_that_is_not_read_is_named(root):
+    mask = root / 'A/train/mask/00.png'
+    mask.rename(mask.with_suffix('.jp2'))
+    with pytest.raises(
+        FileNotFoundError, match=r'no mask for image 00.*mask/00\.jp2 is of a format'
+    ):
+        build(root)
+    mask.with_suffix('.jp2').rename(mask)
+    image = root / 'A/train/image/00.png'
+    image.rename(image.with_suffix('.jp2'))
+    with pytest.raises(FileNotFoundError, match=r'without image.*image/00\.jp2 is of a format'):
+        build(root)
