@@ -46,5 +46,7 @@ def test_the_page_works_as_printed(tmp_path):
     call('mmssl', 'test', config, weights, cwd=tmp_path)
     call('mmssl', 'browse', config, '--number', '1', cwd=tmp_path)
     call('mmssl', 'benchmark-step', config, '--iters', '1', cwd=tmp_path)
-    compare = call('mmssl', 'compare', '--help', cwd=tmp_path)
-    assert '--methods' in compare
+    call('mmssl', 'benchmark', 'pipeline', config, cwd=tmp_path)
+    methods = ('--methods', f'sup_only,mine={config}', '--data', 'sup_only/lite_phantom.py')
+    compared = call('mmssl', 'compare', *methods, '--dry-run', cwd=tmp_path)
+    assert '[2/2] mine, seed 0: new' in compared
