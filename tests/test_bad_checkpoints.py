@@ -162,3 +162,28 @@ def test_a_foreign_pointer_is_passed_over(content, trained, base, tmp_path, monk
     )
     assert 'Traceback' not in errors and code in (0, 1), errors[-3000:]
     assert code or torch.load(run / 'iter_3.pth', weights_only=True)['meta']['iter'] == 3
+
+
+@pytest.mark.parametrize('content', [b'[{"a": ', b'\xff\x80', b'5'])
+def test_broken_notes_of_a_run_cost_the_notes_alone(
+    content,
+    trained,
+    base,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
+    """A full disk or another program leaves them so; the checkpoint is whole."""
+    run = tmp_path / 'run'
+    shutil.copytree(trained, run)
+    notes = list(run.glob('*.json'))
+    assert notes
+    for note in notes:
+        note.write_bytes(content)
+    code, errors = call(
+        monkeypatch,
+        capsys,
+        'train.py',
+        [base, '--work-dir', run, '--resume', '--cfg-options', 'train_cfg.max_iters=3'],
+    )
+    assert code == 0 and (run / 'iter_3.pth').exists(), errors[-3000:]

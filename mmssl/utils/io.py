@@ -1,11 +1,13 @@
 """Writing files so that a reader never meets half of one."""
 
+import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 # `.NAME.HOST.PID` and this: a file that becomes NAME when it is whole.
 TEMPORARY = '.tmp-mmssl'
@@ -49,6 +51,15 @@ def whole_file(path: Path) -> Iterator:
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def read_json(path: str | Path, otherwise: Any) -> Any:
+    """Return what a note of a run holds; where it is not there or is broken, what is given."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return otherwise
+    return content if isinstance(content, type(otherwise)) else otherwise
 
 
 def remove_temporaries(folder: str | Path, name: str | None = None) -> list[str]:

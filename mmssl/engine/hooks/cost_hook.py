@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mmssl.registry import HOOKS
-from mmssl.utils.io import write_atomic
+from mmssl.utils.io import read_json, write_atomic
 
 FILE = 'cost.json'
 
@@ -58,7 +58,7 @@ class CostHook(Hook):
         if not self.times or not is_main_process():
             return
         path = Path(runner.work_dir) / FILE
-        sittings = json.loads(path.read_text()) if path.exists() else {}
+        sittings = read_json(path, {})
         sittings = {k: v for k, v in sittings.items() if int(k) < self.begin}
         cuda = torch.cuda.is_available()
         sittings[str(self.begin)] = {

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmssl.registry import HOOKS
 from mmssl.structures import Ensembling
+from mmssl.utils.io import read_json
 
 CURVES = ('alpha', 'self_conf', 'mutual_conf', 'mask')
 
@@ -50,8 +51,8 @@ class SMCEnsembleHook(Hook):
         self.attach(runner.bare_model)
         self.path = Path(runner.work_dir) / 'ensemble_curves.json'
         self.history: list[dict[str, float]] = []
-        if runner.iter and self.path.exists():
-            history = json.loads(self.path.read_text())
+        if runner.iter:
+            history = read_json(self.path, [])
             self.history = [point for point in history if point['iter'] <= runner.iter]
         begun = runner.message_hub.get_info(BEGUN) if runner.iter % self.interval else None
         if begun:
