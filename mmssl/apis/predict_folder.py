@@ -4,12 +4,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmssl.apis.background import ahead
 from mmssl.apis.cleaning import members
 from mmssl.apis.predict import Prediction, Predictor
 from mmssl.apis.predict_inputs import RECORD, Item
@@ -122,10 +124,13 @@ class PredictionFolder:
         failed: dict[str, str] = {}
         if not (self.folder / RECORD).exists():
             write_atomic(self.folder / RECORD, json.dumps(self.settings) + '\n')
-        with open(self.folder / RECORD, 'a', encoding='utf-8') as record:
+        stream = self.predictor.stream([item.image for item in items], seen)
+        with (
+            open(self.folder / RECORD, 'a', encoding='utf-8') as record,
+            closing(ahead(stream, 1)) as results,  # the next is predicted while one is written
+        ):
             if record.tell() and not self._ends_whole():
                 record.write('\n')
-            results = self.predictor.stream([item.image for item in items], seen)
             for item, (_, found) in zip(items, results, strict=True):
                 try:
                     if isinstance(found, Exception):
