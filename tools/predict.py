@@ -157,10 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Predict; return 1 if an image could not be."""
     args = parse_args(argv)
     signals.listen()
-    from mmssl.apis.cleaning import Cleaning
-    from mmssl.apis.predict import Predictor, Wishes
-    from mmssl.apis.predict_folder import Extras, PredictionFolder
-    from mmssl.apis.predict_inputs import find_items
+    from mmssl.apis.prediction import Predictor, Wishes
+    from mmssl.apis.prediction.cleaning import Cleaning
+    from mmssl.apis.prediction.folder import Extras, PredictionFolder
+    from mmssl.apis.prediction.inputs import find_items
     from mmssl.utils.processes.folder_lock import lock_folder
 
     single = is_mask(args.output)
@@ -252,7 +252,7 @@ def write_all(folder: Any, predictor: Any) -> int:
     """Predict all images into a folder, with a bar, and list those that failed."""
     from tqdm import tqdm
 
-    from mmssl.apis.predict_folder import on_a_line
+    from mmssl.apis.prediction.folder import on_a_line
 
     waiting = folder.waiting()
     before = len(folder.items) - len(waiting)

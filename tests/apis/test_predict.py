@@ -11,9 +11,10 @@ from identity import GREY, IdentityModel, config, labels
 from PIL import Image
 
 from mmssl.apis import inference_model, init_model, predict
-from mmssl.apis.background import ahead
-from mmssl.apis.cleaning import Cleaning
-from mmssl.apis.networks import (
+from mmssl.apis.prediction import Chosen, Predictor, Size, Wishes
+from mmssl.apis.prediction.background import ahead
+from mmssl.apis.prediction.cleaning import Cleaning
+from mmssl.apis.prediction.networks import (
     TURNS,
     Network,
     choose_networks,
@@ -22,7 +23,6 @@ from mmssl.apis.networks import (
     turn,
     turn_back,
 )
-from mmssl.apis.predict import Chosen, Predictor, Size, Wishes
 from tests import tiny
 
 CLASSES = labels((12, 10))

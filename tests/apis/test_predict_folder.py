@@ -11,15 +11,15 @@ from fake_dicom import write_series
 from identity import GREY, IdentityModel, labels
 from PIL import Image
 
-from mmssl.apis.predict import Predictor, Wishes
-from mmssl.apis.predict_folder import (
+from mmssl.apis.prediction import Predictor, Wishes
+from mmssl.apis.prediction.folder import (
     Extras,
     PredictionFolder,
     output_names,
     overlap,
     signature,
 )
-from mmssl.apis.predict_inputs import find_items
+from mmssl.apis.prediction.inputs import find_items
 
 FLAT, SOLID = labels((12, 10)), labels((6, 5, 4))
 

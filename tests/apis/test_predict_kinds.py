@@ -15,7 +15,7 @@ from PIL import Image
 from sam_parts import ARCH
 
 from mmssl.apis import inference_model, init_model, predict, publish
-from mmssl.apis.predict import Predictor, Wishes
+from mmssl.apis.prediction import Predictor, Wishes
 from mmssl.bundles.networks import Choice
 from mmssl.testing import MethodTester
 from mmssl.testing.method_tester import SIDE

@@ -15,7 +15,7 @@ from fake_dicom import write_series
 from identity import GREY, labels
 from PIL import Image
 
-from mmssl.apis.predict_inputs import find_items
+from mmssl.apis.prediction.inputs import find_items
 from tests.tools.test_predict_tool import CLASSES, call, tool  # noqa: F401
 
 RUN = Path(__file__).with_name('run_predict.py')

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from mmssl.apis import predict
-from mmssl.apis.predict import Predictor, Wishes
+from mmssl.apis.prediction import Predictor, Wishes
 from mmssl.datasets.reading import open_image
 from mmssl.writing import Labels, map_suffix, mask_suffix, write_map
 

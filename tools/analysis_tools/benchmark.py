@@ -146,9 +146,9 @@ def ways_to_predict(
         folder: for what is written.
     """
     from mmssl.apis import init_model
-    from mmssl.apis.predict import Predictor, Wishes
-    from mmssl.apis.predict_folder import Extras, PredictionFolder
-    from mmssl.apis.predict_inputs import Chosen, Item
+    from mmssl.apis.prediction import Predictor, Wishes
+    from mmssl.apis.prediction.folder import Extras, PredictionFolder
+    from mmssl.apis.prediction.inputs import Chosen, Item
     from mmssl.registry import RUNNERS
 
     cfg.test_dataloader.dataset.cache = False

@@ -2,19 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmssl.apis.background import ahead
-from mmssl.apis.cleaning import Cleaning, counts, members
 from mmssl.apis.inference import Image, TestPipeline
-from mmssl.apis.networks import (
-    TURNS,
+from mmssl.apis.prediction.background import ahead
+from mmssl.apis.prediction.networks import (
     Network,
     all_networks,
     ask,
@@ -23,139 +19,12 @@ from mmssl.apis.networks import (
     entropy,
     mean_of,
 )
+from mmssl.apis.prediction.result import Prediction
+from mmssl.apis.prediction.wishes import Chosen, Wishes
 from mmssl.utils.resize import resize_bilinear, resize_nearest
 
 if TYPE_CHECKING:
     from mmssl.datasets.reading import ImageFile
-    from mmssl.writing import Labels
-
-
-class Size(NamedTuple):
-    """How large a part of a prediction is.
-
-    Attributes:
-        voxels: number of voxels or pixels.
-        area_mm2: of a picture; None of a volume, and where the spacing is unknown.
-        volume_ml: of a volume; None of a picture, and where the spacing is unknown.
-    """
-
-    voxels: int
-    area_mm2: float | None
-    volume_ml: float | None
-
-
-@dataclass(eq=False)
-class Prediction:
-    """What a model says of an image.
-
-    Attributes:
-        classes: class ids, uint8, (H, W) or (Z, H, W), as the image was read (`affine` says how).
-        file: the image file and its place; `file.restore(array)` puts an array into its order.
-        labels: names, colours and parts of the classes.
-        spacing: size of a pixel or voxel in mm in the order of the axes, None where unknown.
-        affine: (column, row, slice) -> RAS in mm; None where the file does not say it.
-        probabilities: (C, H, W) or (C, Z, H, W), float16, where asked for.
-        entropy: of the probabilities, (H, W) or (Z, H, W), 0 to 1, where uncertainty was asked for.
-        disagreement: of all students and teachers, likewise; None where there is one network.
-        notes: what should be known of the input, such as that it is unlike the training data.
-    """
-
-    classes: np.ndarray
-    file: 'ImageFile'
-    labels: 'Labels'
-    spacing: tuple[float, ...] | None = None
-    affine: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    entropy: np.ndarray | None = None
-    disagreement: np.ndarray | None = None
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def parts(self) -> dict[str, np.ndarray]:
-        """Return the mask (H, W) or (Z, H, W) of each part; parts may overlap."""
-        return {name: members(self.classes, ids) for name, ids in self.labels.parts.items()}
-
-    def sizes(self) -> dict[str, Size]:
-        """Return the size of each part."""
-        voxels_of = counts(self.classes, max(256, len(self.labels.names)))
-        flat = self.classes.ndim == 2
-        sizes = (self.spacing or ())[-self.classes.ndim :]
-        one = float(np.prod(sizes)) if len(sizes) == self.classes.ndim else None
-        found = {}
-        for name, ids in self.labels.parts.items():
-            voxels = int(voxels_of[[*ids]].sum())
-            size = None if one is None else voxels * one
-            found[name] = Size(
-                voxels,
-                size if flat else None,
-                size / 1000 if size is not None and not flat else None,
-            )
-        return found
-
-    def save(self, path: str | Path) -> None:
-        """Write the mask as a file of the kind of its image, which lies where the image lies."""
-        from mmssl.writing import write_mask
-
-        write_mask(Path(path), self.classes, self.file, self.labels)
-
-
-class Chosen(NamedTuple):
-    """A file, or one of several series of a DICOM folder.
-
-    Attributes:
-        path: the file or folder.
-        series: UID of the series.
-    """
-
-    path: Image
-    series: str | None = None
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """How to predict; options of `predict`.
-
-    Args:
-        student: the student to ask; None is the model's first.
-        teacher: ask the teacher in its place.
-        ensemble: ask all students, or all teachers, and average their probabilities.
-        tta: test-time augmentation: `none`, `flips` (4), `turns` (4 quarter turns) or `all` (8).
-        smooth: bring the probabilities to the image's size before the class is chosen, for edges
-            without steps; otherwise the classes are, as the scores of the tables are computed.
-        cleaning: rules for the components of the parts.
-        probabilities: keep the probabilities of the classes.
-        uncertainty: keep entropy and disagreement; this asks all students and teachers.
-        batch_size: images or slices in one forward pass.
-        domain: whose options are used, where the domains of the config are not read alike.
-        frame: which volume of a file of several, from 0.
-        series: which series of a folder of several, by UID, number or description.
-        value_range: the intensities that become 0 and 255, `(low, high)` or 'volume' for the
-            smallest and largest of each file, in place of the config's; for a model that was
-            trained on prepared images, and raw files.
-
-    Raises:
-        ValueError: `tta` or `batch_size` is not among what there is.
-    """
-
-    student: str | None = None
-    teacher: bool = False
-    ensemble: bool = False
-    tta: str = 'none'
-    smooth: bool = False
-    cleaning: Cleaning = field(default_factory=Cleaning)
-    probabilities: bool = False
-    uncertainty: bool = False
-    batch_size: int = 8
-    domain: str | None = None
-    frame: int | None = None
-    series: str | int | None = None
-    value_range: tuple[float, float] | str | None = None
-
-    def __post_init__(self) -> None:
-        if self.tta not in TURNS:
-            raise ValueError(f'tta = "{self.tta}" is not known (known: {", ".join(TURNS)}).')
-        if self.batch_size < 1:
-            raise ValueError(f'batch_size = {self.batch_size} must be at least 1.')
 
 
 def predict(model: nn.Module, image: Image, **options: Any) -> Prediction:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mmssl.apis.predict import Chosen
+from mmssl.apis.prediction.wishes import Chosen
 
 RECORD = 'predictions.jsonl'
 """What is done in a folder of predictions; a folder that has it holds no images."""
