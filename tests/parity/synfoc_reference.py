@@ -163,8 +163,8 @@ def record(model) -> dict:
     seen: dict = {}
     teach, unsup, views = model.teach, model.unsup_loss, model.forward_views
 
-    def teach_and_keep(u_w):
-        out = teach(u_w)
+    def teach_and_keep(u_w, step):
+        out = teach(u_w, step)
         seen.update(q_f=out[0], q_c=out[1], alpha=out[2]['unet'], **out[3])
         return out
 
