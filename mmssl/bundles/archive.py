@@ -119,6 +119,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
             _check_entries(path, archive.infolist(), held)
             members = {name: archive.read(name) for name in (MANIFEST, *MEMBERS)}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        # NotImplementedError: a compression that zipfile does not know.
         raise BundleError(
             f'{path} is refused: it is no bundle of mmssl or damaged ({error})'
         ) from None

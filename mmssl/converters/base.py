@@ -100,7 +100,7 @@ class Converter:
 
     def plan(self, raw: Raw, faults: list[Fault]) -> list[Item]:
         """Return what there is to convert, by names alone; what is not of one item is a fault."""
-        raise NotImplementedError
+        raise NotImplementedError(f'{type(self).__name__} must define `plan`')
 
     def make(self, item: Item, raw: Raw) -> Made:
         """Read an item and return what becomes of it.
@@ -108,7 +108,7 @@ class Converter:
         Raises:
             Unfit: something is wrong with it.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f'{type(self).__name__} must define `make`')
 
     def lists(self, items: Sequence[Item], made: Mapping[str, Made]) -> dict[str, list[str]]:
         """Return path below OUT -> lines of the lists that say which image is for what."""
@@ -124,7 +124,7 @@ class Converter:
 
     def config(self, out: Path) -> str:
         """Return the config that trains on the result."""
-        raise NotImplementedError
+        raise NotImplementedError(f'{type(self).__name__} must define `config`')
 
     def read_pair(self, item: Item, raw: Raw, labels: Sequence[int]) -> tuple[Volume, np.ndarray]:
         """Read the NIfTI files `image` and `mask` of an item and compare them.

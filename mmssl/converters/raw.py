@@ -112,6 +112,7 @@ class Raw:
                 with self._archives[archive].open(member) as source, path.open('wb') as target:
                     shutil.copyfileobj(source, target)
             except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                # NotImplementedError: a compression that zipfile does not know.
                 said = ' '.join(str(error).split())
                 raise Unfit(f'{name} cannot be unpacked ({said}). Get the archive again.') from None
             yield path

@@ -8,6 +8,7 @@ import numpy as np
 
 from mmssl import __version__
 from mmssl.datasets.reading import DataError, ImageFile
+from mmssl.datasets.reading.formats.stored import library
 from mmssl.utils.io import whole_file
 from mmssl.writing.labels import Labels
 
@@ -36,8 +37,7 @@ def write_dicom_seg(path: Path, stored: np.ndarray, file: ImageFile, labels: Lab
     Raises:
         DataError: the headers of the series lack what a segmentation must repeat.
     """
-    import highdicom
-
+    highdicom = library('highdicom', file.path)
     headers: list[Any] = file.header()
     for header in headers:
         for name in MAY_BE_EMPTY:

@@ -1,6 +1,7 @@
 """A mask comes out as it went in, in the format of its image and in its place."""
 
 import json
+import sys
 
 import h5py
 import nibabel
@@ -129,6 +130,15 @@ def test_dicom(tmp_path, kind):
             frame = by_place[segment, tuple(np.round(place[:3], 3))]
             assert (frame.T == (mask[..., k] == segment)).all()
     assert found.sizes()['tumour'].voxels == int((STORED == 2).sum())
+
+
+def test_a_missing_library_names_the_way_out(tmp_path, monkeypatch):
+    path = write_series(tmp_path / 'series', PAINTED.astype(np.int16), np.diag([-1, -1, 1, 1]))
+    found = predict(IdentityModel(), str(path))
+    monkeypatch.setitem(sys.modules, 'highdicom', None)
+    with pytest.raises(ValueError, match=r"needs highdicom.*pip install 'mmssl\[formats\]'"):
+        found.save(tmp_path / 'mask.dcm')
+    assert not (tmp_path / 'mask.dcm').exists()
 
 
 def test_an_empty_mask_of_a_series_is_written(tmp_path):

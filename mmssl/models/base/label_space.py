@@ -57,20 +57,20 @@ class LabelSpace(nn.Module):
     @staticmethod
     def usual_parts(num_channels: int) -> list[list[int]]:
         """Return the parts where neither the model nor the data names any."""
-        raise NotImplementedError
+        raise NotImplementedError('A label space must define `usual_parts`')
 
     @staticmethod
     def count_classes(parts: Sequence[Sequence[int]], num_channels: int) -> int:
         """Return the number of classes with background."""
-        raise NotImplementedError
+        raise NotImplementedError('A label space must define `count_classes`')
 
     def prob(self, logits: Tensor) -> Tensor:
         """Return probabilities (N, C, H, W)."""
-        raise NotImplementedError
+        raise NotImplementedError(f'{type(self).__name__} must define `prob`')
 
     def decide(self, prob: Tensor) -> tuple[Tensor, Tensor]:
         """Return confidence and label."""
-        raise NotImplementedError
+        raise NotImplementedError(f'{type(self).__name__} must define `decide`')
 
     def __init__(self, parts: Sequence[Sequence[int]] | None, num_channels: int) -> None:
         super().__init__()

@@ -147,7 +147,7 @@ def choose_frame(path: str, frames: int, frame: int | None) -> int:
 
 
 def library(name: str, path: str) -> Any:
-    """Import what reads a format.
+    """Import what reads or writes a format.
 
     Raises:
         DataError: it is not installed.
@@ -156,6 +156,6 @@ def library(name: str, path: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise DataError(
-            f'{path} is read by {name}, which cannot be imported ({error}). Run: pip install '
+            f'{path} needs {name}, which cannot be imported ({error}). Run: pip install '
             "'mmssl[formats]'."
         ) from None
