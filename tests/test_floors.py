@@ -82,7 +82,16 @@ def test_no_import_runs_upwards(above):
 
 
 # Of models too: methods stand on base, base and strategies on losses and networks.
-OF_MODELS = ('losses', 'unet', 'sam', 'strategies', 'diffusion', 'base', 'methods')
+OF_MODELS = (
+    'losses',
+    'unet',
+    'volumetric',
+    'sam',
+    'strategies',
+    'diffusion',
+    'base',
+    'methods',
+)
 OF_DATASETS = (
     'reading',
     'files',

@@ -4,7 +4,16 @@ from mmssl.compat import import_mmseg
 
 import_mmseg()
 
-from mmssl.models import base, diffusion, losses, methods, sam, strategies, unet  # noqa: E402
+from mmssl.models import (  # noqa: E402
+    base,
+    diffusion,
+    losses,
+    methods,
+    sam,
+    strategies,
+    unet,
+    volumetric,
+)
 from mmssl.models.base import SemiSegmentor  # noqa: E402
 
 __all__ = [
@@ -16,4 +25,5 @@ __all__ = [
     'sam',
     'strategies',
     'unet',
+    'volumetric',
 ]
