@@ -15,4 +15,5 @@ class Options(TypedDict, total=False):
     parts: Sequence[Sequence[int]] | None
     label_space: dict[str, Any] | None
     data_preprocessor: dict[str, Any] | None
+    inferer: dict[str, Any] | None
     init_cfg: dict[str, Any] | None

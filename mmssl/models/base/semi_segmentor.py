@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmssl.models.base.label_space import ExclusiveClasses, OverlappingParts
 from mmssl.models.base.normalisation import own_normalisation
+from mmssl.models.base.sliding_window import SlidingWindow, best_class
 from mmssl.models.base.terms import Logits, Losses, Views, check_terms, split_curves
 from mmssl.models.strategies.mixing import box_mask
 from mmssl.registry import MODELS, RAMPS
@@ -47,6 +48,8 @@ class SemiSegmentor(BaseModel):
             by default those of the data set.
         label_space: `ExclusiveClasses` (softmax) or `OverlappingParts` (sigmoid for each part).
         data_preprocessor: config of the preprocessor.
+        inferer: `SlidingWindow`, how images larger than a network sees at once are predicted; by
+            default the whole image goes through the network.
 
     Raises:
         ValueError: if `teachers` or `primary` names a student that does not exist, the students
@@ -79,6 +82,7 @@ class SemiSegmentor(BaseModel):
         parts: Sequence[Sequence[int]] | None = None,
         label_space: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
+        inferer: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         students = {name: cfg for name, cfg in students.items() if cfg is not None}
@@ -100,6 +104,7 @@ class SemiSegmentor(BaseModel):
         self.label_space = MODELS.build({**label_space, 'parts': parts, 'num_channels': channels})
         self.criterion = MODELS.build(sup_loss or dict(type='DiceCELoss'))
         self.ramp = RAMPS.build(ramp or dict(type='GaussianRamp', stairs=200))
+        self.inferer: SlidingWindow | None = inferer and MODELS.build(dict(inferer))
 
     def _check_names(self, option: str, names: Sequence[str]) -> None:
         unknown = [name for name in names if name not in self.students]
@@ -307,14 +312,20 @@ class SemiSegmentor(BaseModel):
     def predict_logits(self, inputs: dict[str, Tensor], name: str, teacher: bool = False) -> Tensor:
         """Return scores of the classes (N, C, H, W) at the size of the network's input.
 
+        With an inferer they are the logarithm of the mean probabilities of its windows.
+
         Args:
             inputs: student name to images, as the preprocessor gives them at test time.
             name: student, or the student of the teacher.
             teacher: ask the teacher instead.
         """
         network = (self.teachers if teacher else self.students)[name]
-        logits: Tensor = network(inputs[name], mode='tensor').float()
-        return self.label_space.class_scores(resize_bilinear(logits, inputs[name].shape[-2:]))
+
+        def scores(x: Tensor) -> Tensor:
+            logits: Tensor = network(x, mode='tensor').float()
+            return self.label_space.class_scores(resize_bilinear(logits, x.shape[-2:]))
+
+        return self.inferer(inputs[name], scores) if self.inferer else scores(inputs[name])
 
     def scores(
         self,
@@ -343,7 +354,7 @@ class SemiSegmentor(BaseModel):
         """
         names = self.outputs
         for name in names:
-            classes = self.predict_logits(inputs, name).argmax(1).to(torch.uint8)
+            classes = best_class(self.predict_logits(inputs, name))
             for one, sample in zip(classes, data_samples, strict=True):
                 shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
                 pred = resize_nearest(one[None], tuple(shape[-2:]))
