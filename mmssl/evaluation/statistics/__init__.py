@@ -1,0 +1,35 @@
+"""What is chance in a score: resampled cases, paired tests, stable ranks, calibration."""
+
+from mmssl.evaluation.statistics.calibration import (
+    Agreement,
+    Reliability,
+    bland_altman,
+    calibration,
+    reliability_of,
+)
+from mmssl.evaluation.statistics.comparing import (
+    CaseScores,
+    Difference,
+    Ranks,
+    holm,
+    rank_stability,
+    wilcoxon,
+)
+from mmssl.evaluation.statistics.resampling import bootstrap_means, interval, share_ahead
+
+__all__ = [
+    'Agreement',
+    'CaseScores',
+    'Difference',
+    'Ranks',
+    'Reliability',
+    'bland_altman',
+    'bootstrap_means',
+    'calibration',
+    'holm',
+    'interval',
+    'rank_stability',
+    'reliability_of',
+    'share_ahead',
+    'wilcoxon',
+]
