@@ -1,9 +1,9 @@
 """Transforms of the pipelines: loading, geometry, intensity, views, packing."""
 
+from mmssl.datasets.transforms.crop import RandomCrop
 from mmssl.datasets.transforms.cutout import RandomCutout
 from mmssl.datasets.transforms.geometry import (
     RandomElastic,
-    RandomHorizontalFlip,
     RandomRotate,
     RandomScaleCrop,
     TrackGeometry,
@@ -13,26 +13,46 @@ from mmssl.datasets.transforms.intensity import (
     GaussianBlur,
     RandomBrightness,
     RandomContrast,
+    RandomGamma,
+    RandomNoise,
 )
 from mmssl.datasets.transforms.loading import LoadImage, LoadMask, ResizeMaskTo, ResizeSquare
+from mmssl.datasets.transforms.monai import Monai
 from mmssl.datasets.transforms.packing import PackSemiInputs, PackTestInputs
-from mmssl.datasets.transforms.rot_flip import RandomRotFlipRotate
-from mmssl.datasets.transforms.views import RandomApply, RandomPasteBox, StrongView
+from mmssl.datasets.transforms.rot_flip import (
+    RandomFlip,
+    RandomHorizontalFlip,
+    RandomQuarterTurn,
+    RandomRotFlipRotate,
+)
+from mmssl.datasets.transforms.views import (
+    RandomApply,
+    RandomPasteBox,
+    RandomPasteCuboid,
+    StrongView,
+)
 
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
     'LoadImage',
     'LoadMask',
+    'Monai',
     'PackSemiInputs',
     'PackTestInputs',
     'RandomApply',
     'RandomBrightness',
     'RandomContrast',
+    'RandomCrop',
     'RandomCutout',
     'RandomElastic',
+    'RandomFlip',
+    'RandomGamma',
     'RandomHorizontalFlip',
+    'RandomNoise',
     'RandomPasteBox',
+    'RandomPasteCuboid',
+    'RandomQuarterTurn',
     'RandomRotFlipRotate',
     'RandomRotate',
     'RandomScaleCrop',

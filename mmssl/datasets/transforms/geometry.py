@@ -12,11 +12,8 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmssl.datasets.transforms.base import check_range, sample_rng, with_channels
+from mmssl.datasets.transforms.base import OUTSIDE, check_range, sample_rng, with_channels
 from mmssl.registry import TRANSFORMS
-
-OUTSIDE = -1
-"""What the grid holds where a view shows nothing of the image."""
 
 
 @TRANSFORMS.register_module()
@@ -118,27 +115,6 @@ class RandomRotate(BaseTransform):
                     results[key], matrix, (width, height), flags=mode, borderValue=(fill,) * 4
                 )
                 results[key] = with_channels(out, results[key])
-        return results
-
-
-@TRANSFORMS.register_module()
-class RandomHorizontalFlip(BaseTransform):
-    """Mirror left and right.
-
-    Args:
-        prob: probability to apply it.
-    """
-
-    def __init__(self, prob: float = 0.5) -> None:
-        self.prob = prob
-
-    def transform(self, results: dict) -> dict:
-        """Draw the gate; mirror."""
-        if sample_rng(results).random() >= self.prob:
-            return results
-        for key in ('img', 'gt', 'grid'):
-            if key in results:
-                results[key] = with_channels(cv2.flip(results[key], 1), results[key])
         return results
 
 

@@ -147,3 +147,76 @@ class RandomPasteBox(BaseTransform):
             box = (0, 0, 0, 0)
         results[self.key] = np.array([*box, size], dtype=np.int64)
         return results
+
+
+@TRANSFORMS.register_module()
+class RandomPasteCuboid(BaseTransform):
+    """Draw the cuboid in which another volume is pasted over this one.
+
+    Adds `box`, int64 (9,): where it begins along each axis, its sides, and the sides D, H, W of the
+    view it was drawn in, so it comes after the crop. Its place is uniform over all that fit.
+
+    The default is BCP's (Bai et al., CVPR 2023), a fixed share of each side. With `volume` it is
+    that of UniMatch and CrossMatch on volumes: V voxels are drawn, then a ratio r until the cuboid
+    of (V / r)^(1/3), (V r)^(1/3) and V^(1/3) voxels fits, along columns, rows and slices.
+
+    Args:
+        side: share of each side of the view, or the range from which each is drawn.
+        volume: range of the cuboid's share of the view, instead.
+        ratio: range of r.
+        prob: probability of a cuboid; without one its sides are 0.
+        key: where it goes; that of a second strong view is 'box2'.
+
+    Raises:
+        ValueError: an option is out of its range, or no such cuboid fits.
+    """
+
+    def __init__(
+        self,
+        side: float | tuple[float, float] = 2 / 3,
+        volume: tuple[float, float] | None = None,
+        ratio: tuple[float, float] = (0.3, 1 / 0.3),
+        prob: float = 1.0,
+        key: str = 'box',
+    ) -> None:
+        sides = (side, side) if isinstance(side, (int, float)) else side
+        self.side = check_range('side', sides, 0, 1)
+        self.volume = None if volume is None else check_range('volume', volume, 0, 1)
+        self.ratio = check_range('ratio', ratio, 1e-3)
+        self.prob = check_prob(prob)
+        self.key = key
+
+    def transform(self, results: dict) -> dict:
+        """Draw the sides, then the place, then the gate unless the cuboid is certain.
+
+        Raises:
+            ValueError: the view is no volume, or no such cuboid fits into it.
+        """
+        rng = sample_rng(results)
+        whole = results['img'].shape[:-1]
+        if len(whole) != 3:
+            raise ValueError(
+                f'RandomPasteCuboid draws in volumes, but the image "{results.get("name", "?")}" '
+                f'has {len(whole)} axes beside its channels: use RandomPasteBox.'
+            )
+        sides = self._sides(rng, whole)
+        begin = [int(rng.integers(n - s, endpoint=True)) for n, s in zip(whole, sides, strict=True)]
+        if self.prob < 1 and rng.random() >= self.prob:
+            begin = sides = [0, 0, 0]
+        results[self.key] = np.array([*begin, *sides, *whole], dtype=np.int64)
+        return results
+
+    def _sides(self, rng: np.random.Generator, whole: Sequence[int]) -> list[int]:
+        if self.volume is None:
+            low, high = self.side
+            return [int(n * (low if low == high else rng.uniform(low, high))) for n in whole]
+        voxels = rng.uniform(*self.volume) * np.prod(whole)
+        for _ in range(1000):
+            r = rng.uniform(*self.ratio)
+            sides = [int(v ** (1 / 3)) for v in (voxels, voxels * r, voxels / r)]
+            if all(side <= n for side, n in zip(sides, whole, strict=True)):
+                return sides
+        raise ValueError(
+            f'No cuboid of {voxels:.0f} voxels with a ratio in {self.ratio} fits into a view of '
+            f'{" x ".join(map(str, whole))} voxels: give a smaller volume.'
+        )

@@ -130,3 +130,85 @@ def test_blur_widths_cover_the_range():
 def test_range_in_the_wrong_order_is_refused(kind):
     with pytest.raises(ValueError, match=r'\(low, high\) = \(2.0, 0.1\)'):
         TRANSFORMS.build(dict(type=kind, low=2.0, high=0.1))
+
+
+def volume(channels=2):
+    img = np.random.default_rng(4).standard_normal((20, 22, 18, channels)).astype(np.float32)
+    return img * [1, 3][:channels] + [0, 5][:channels]
+
+
+def change(img, seed=0, **cfg):
+    img = img.astype(np.float32)
+    return TRANSFORMS.build(cfg)(dict(img=img, rng=np.random.default_rng(seed)))['img']
+
+
+def test_brightness_and_contrast_of_floats_are_lines_that_are_not_cut_off():
+    img = volume()
+    bright = change(img, type='RandomBrightness', low=3.0, high=3.0)
+    np.testing.assert_allclose(bright, 3 * img, rtol=1e-5, atol=1e-5)
+    contrast = change(img, type='RandomContrast', low=2.0, high=2.0)
+    mean = img.mean((0, 1, 2))
+    np.testing.assert_allclose(contrast, mean + 2 * (img - mean), rtol=1e-4, atol=1e-4)
+    assert bright.dtype == contrast.dtype == np.float32
+
+
+def test_a_volume_is_blurred_along_every_axis():
+    spot = np.zeros((21, 21, 21, 1), np.float32)
+    spot[10, 10, 10] = 1
+    out = change(spot, type='GaussianBlur', sigma=(1.5, 1.5), kernel=1.0)[..., 0]
+    places = np.arange(21) - 10
+    for axes in ((1, 2), (0, 2), (0, 1)):
+        assert (out.sum(axes) * places**2).sum() == pytest.approx(1.5**2, rel=0.02)
+    assert out.sum() == pytest.approx(1, rel=1e-4)
+    flat = np.ones((9, 9, 9, 2), np.float32) * np.float32([1, 2])
+    np.testing.assert_allclose(
+        change(flat, type='GaussianBlur', sigma=(2.0, 2.0), kernel=1.0), flat, rtol=1e-5
+    )
+
+
+def test_noise_has_its_deviation_and_its_limit():
+    img = volume(1)
+    noise = change(img, type='RandomNoise', std=(0.5, 0.5)) - img
+    assert noise.std() == pytest.approx(0.5, rel=0.03) and abs(noise.mean()) < 0.02
+    cut = change(img, type='RandomNoise', std=(0.1, 0.1), limit=2.0) - img
+    assert np.abs(cut).max() == pytest.approx(0.2, rel=1e-3)
+    std = [
+        (change(img, seed, type='RandomNoise', std=(0.0, 0.4)) - img).std() for seed in range(60)
+    ]
+    assert min(std) < 0.05 and max(std) > 0.35
+
+
+def test_gamma_is_monais():
+    """MONAI's AdjustContrast with `retain_stats` is nnU-Net's, here for each channel."""
+    import torch
+    from monai.transforms import AdjustContrast
+
+    img = volume()
+    for invert in (False, True):
+        out = change(img, type='RandomGamma', gamma=(1.4, 1.4), invert=float(invert))
+        for channel in range(2):
+            own = AdjustContrast(1.4, invert_image=invert, retain_stats=True)
+            expected = own(torch.from_numpy(img[..., channel].astype(np.float32))[None])[0]
+            np.testing.assert_allclose(out[..., channel], expected, rtol=2e-3, atol=2e-3)
+
+
+def test_gamma_bends_up_as_often_as_down():
+    ramp = np.linspace(0, 1, 1000, dtype=np.float32).reshape(10, 10, 10, 1)
+    cfg = dict(type='RandomGamma', gamma=(0.7, 1.5), keep_stats=False)
+    powers = [
+        np.log(change(ramp, seed, **cfg).flat[500]) / np.log(ramp.flat[500]) for seed in range(200)
+    ]
+    assert 0.7 <= min(powers) < 0.75 and 1.4 < max(powers) <= 1.5001
+    assert np.mean(np.array(powers) < 1) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_flat_channel_stays_finite():
+    flat = np.full((4, 4, 4, 1), 2.0, np.float32)
+    np.testing.assert_allclose(change(flat, type='RandomGamma'), flat, atol=1e-5)
+
+
+def test_noise_and_gamma_ask_for_floats():
+    for name in ('RandomNoise', 'RandomGamma'):
+        with pytest.raises(ValueError, match=f'{name} changes floats, but "img" of .* is uint8'):
+            step = TRANSFORMS.build(dict(type=name))
+            step(dict(img=np.zeros((4, 4, 1), np.uint8), rng=np.random.default_rng(0)))

@@ -146,3 +146,56 @@ def test_the_square_of_a_box_is_the_data_sets_unless_it_is_given():
     assert 56 < largest() <= 64 and 14 < largest(size=16) <= 16
     with pytest.raises(ValueError, match='RandomPasteBox has no size and .* no box_size'):
         TRANSFORMS.build(dict(type='RandomPasteBox'))(dict(rng=np.random.default_rng(0)))
+
+
+def cuboids(count, shape=(112, 96, 80), **options):
+    step = TRANSFORMS.build(dict(type='RandomPasteCuboid', **options))
+    img = np.zeros((*shape, 1), np.float32)
+    key = options.get('key', 'box')
+    made = [step(dict(img=img, rng=np.random.default_rng(seed)))[key] for seed in range(count)]
+    assert all(box.dtype == np.int64 and box.shape == (9,) for box in made)
+    made = np.array(made)
+    assert (made[:, 6:] == shape).all()
+    assert (made[:, :3] >= 0).all() and (made[:, :3] + made[:, 3:6] <= shape).all()
+    return made
+
+
+def test_cuboid_of_bcp():
+    made = cuboids(400)
+    assert (made[:, 3:6] == (74, 64, 53)).all()  # two thirds, rounded down
+    assert (made[:, :3].min(0) == 0).all() and (made[:, :3].max(0) == (38, 32, 27)).all()
+
+
+def test_cuboid_with_a_range_of_its_sides():
+    sides = cuboids(400, side=(0.25, 0.5))[:, 3:6] / (112, 96, 80)
+    assert (sides <= 0.5).all() and (sides > 0.23).all()
+    assert sides.mean(0) == pytest.approx([0.37] * 3, abs=0.02)
+    assert abs(np.corrcoef(sides.T)[0, 1]) < 0.2  # each its own
+
+
+def test_cuboid_of_a_share_of_the_volume():
+    made = cuboids(1000, volume=(0.02, 0.4), key='box2')
+    depth, height, width = made[:, 3:6].T
+    share = (depth + 0.5) * (height + 0.5) * (width + 0.5) / (112 * 96 * 80)
+    assert share.min() > 0.015 and share.max() < 0.43
+    ratio = (height / width) ** 1.5
+    assert ratio.min() > 0.25 and ratio.max() < 3.8
+    assert np.abs(depth**2 / (height * width) - 1).max() < 0.3
+
+
+def test_cuboid_of_some_volumes():
+    drawn = cuboids(400, prob=0.5)
+    assert (drawn[:, 3:6] > 0).all(1).mean() == pytest.approx(0.5, abs=0.08)
+    assert (drawn[drawn[:, 3] == 0][:, :6] == 0).all()
+    certain = cuboids(400)
+    there = drawn[:, 3] > 0
+    assert (drawn[there] == certain[there]).all()
+
+
+def test_cuboid_that_does_not_go_is_refused():
+    with pytest.raises(ValueError, match='draws in volumes, but .* 2 axes .*RandomPasteBox'):
+        cuboids(1, shape=(8, 8))
+    with pytest.raises(ValueError, match='No cuboid of .* fits into a view of 40 x 40 x 2'):
+        cuboids(1, shape=(40, 40, 2), volume=(0.4, 0.4))
+    with pytest.raises(ValueError, match='side = .*give'):
+        cuboids(1, side=1.5)
