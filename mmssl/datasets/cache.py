@@ -27,16 +27,19 @@ class SampleCache:
     """Keep the results of the deterministic transforms.
 
     Filled before the workers are forked, its arrays are shared by all of them. What is handed
-    out is a copy, so that no transform can spoil it.
+    out is a copy, so that no transform can spoil it; or, of volumes, the array itself, which can
+    be read alone. With 'lazy' each worker keeps what it has read itself.
 
     Args:
         mode: False keeps nothing, True fills itself at once, 'lazy' on first use.
+        shared: hand out the arrays themselves, see `locked`, instead of copies.
     """
 
-    def __init__(self, mode: bool | str = False) -> None:
+    def __init__(self, mode: bool | str = False, shared: bool = False) -> None:
         if mode not in (True, False, 'lazy'):
             raise ValueError(f'cache = {mode!r} is not known (known: True, False, "lazy").')
         self.mode = mode
+        self.shared = shared
         self._results: dict[int, dict] = {}
 
     def __len__(self) -> int:
@@ -72,7 +75,8 @@ class SampleCache:
                 )
                 for index, results in enumerate(bar):
                     self._results[index] = results
-                    if begin is not None and index % 256 == 0:
+                    # Volumes differ in size; slices are many.
+                    if begin is not None and (self.shared or index % 256 == 0):
                         self._check_room(count, begin)
             except MemoryError:
                 pool.shutdown(cancel_futures=True)
@@ -101,19 +105,20 @@ class SampleCache:
         )
 
     def get(self, index: int) -> dict | None:
-        """Return a copy of a sample's results, None if they are not kept."""
+        """Return a sample's results, None if they are not kept."""
         results = self._results.get(index)
-        if results is None:
-            return None
-        return _copy(results)
+        return None if results is None else self._handed(results)
 
     def put(self, index: int, results: dict) -> None:
         """Keep a sample's results if the mode is 'lazy'."""
         if self.mode == 'lazy':
             try:
-                self._results[index] = _copy(results)
+                self._results[index] = self._handed(results)
             except MemoryError:  # what is there stays; the others are read anew
                 self.mode = False
+
+    def _handed(self, results: dict) -> dict:
+        return dict(results) if self.shared else _copy(results)
 
 
 def free_memory() -> float | None:
@@ -141,6 +146,14 @@ def _number(path: str, pattern: str = r'(\d+)', factor: int = 1) -> float | None
     except OSError:
         return None
     return factor * float(found[1]) if found else None
+
+
+def locked(results: dict) -> dict:
+    """Return results after their arrays were made such that nothing can write to them."""
+    for value in results.values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+    return results
 
 
 def _copy(results: dict) -> dict:

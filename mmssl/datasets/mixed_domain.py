@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from mmssl.datasets.cache import SampleCache
+from mmssl.datasets.cache import SampleCache, locked
 from mmssl.datasets.files.choice import (
     ALL,
     check_domains,
@@ -26,9 +26,8 @@ from mmssl.datasets.files.layout import DomainLayout, Sample
 from mmssl.datasets.files.naming import as_name, as_names
 from mmssl.datasets.metainfo import build_metainfo
 from mmssl.datasets.reading.class_check import missing_classes
-from mmssl.datasets.reading.decode import decode_mask
 from mmssl.datasets.reading.errors import DataError
-from mmssl.datasets.reading.volumes import Source
+from mmssl.datasets.transforms.loading import read_truth
 from mmssl.registry import DATASETS, TRANSFORMS
 from mmssl.structures import Draw
 
@@ -39,7 +38,8 @@ MODES = ('train', 'val', 'test')
 class MixedDomainDataset(Dataset):
     """Read images of several domains; in training, N images of one of them have labels.
 
-    Where the files lie, what the mask values mean and how images are split are options of
+    Where the files lie, what the mask values mean, how images are split, and whether an image is
+    a slice or a whole volume (`sample='volume'`) are options of
     `DomainLayout`, given as further keyword arguments. In training the masks of unlabelled
     images are never opened and need not exist.
 
@@ -147,11 +147,22 @@ class MixedDomainDataset(Dataset):
             labelled: self.pipeline if own is None else [TRANSFORMS.build(step) for step in own]
             for labelled, own in ((True, labelled_pipeline), (False, unlabelled_pipeline))
         }
-        self.cache = SampleCache(cache)
+        self.sample = self._one_kind()
+        self.cache = SampleCache(cache, shared=self.sample == 'volume')
         self.samples: list[Sample] = []
         self._ready = False
         if not lazy_init:
             self.full_init()
+
+    def _one_kind(self) -> str:
+        """Return what a sample is, the same for all domains."""
+        kinds = {layout.sample for layout in self.layouts.values()}
+        if len(kinds) > 1:
+            raise ValueError(
+                'overrides: sample is "slice" for some domains and "volume" for others. Say it '
+                'once, as an option of the data set.'
+            )
+        return kinds.pop()
 
     @property
     def metainfo(self) -> dict:
@@ -183,7 +194,8 @@ class MixedDomainDataset(Dataset):
         flags = np.array([sample.labelled for sample in self.samples])
         self.labelled_indices = np.flatnonzero(flags)
         self.unlabelled_indices = np.flatnonzero(~flags)
-        warn_once(compare_counts(self._metainfo, self.mode, found))
+        if self.sample == self.LAYOUT.get('sample', 'slice'):
+            warn_once(compare_counts(self._metainfo, self.mode, found))
         print_log(summary(self._metainfo, self.mode, self.samples), logger='current')
         self.cache.fill(len(self.samples), self._run_prepare)
         for warning in missing_classes(self):
@@ -251,8 +263,20 @@ class MixedDomainDataset(Dataset):
             DataError: a file cannot be used; the message names domain and file.
         """
         sample = self.samples[index]
-        layout = self.layouts[sample.domain]
         labelled = sample.labelled if labelled is None else labelled
+        results = self._describe(sample, labelled)
+        try:
+            for step in self.prepare:
+                results = step(results)
+        except (ValueError, OSError) as error:
+            hint = self.leave_out(sample.domain)
+            raise DataError(f'Domain "{sample.domain}": {error} {hint}'.strip()) from None
+        # Kept or not, so that a transform that writes into a volume is found out at once.
+        return locked(results) if self.sample == 'volume' else results
+
+    def _describe(self, sample: Sample, labelled: bool) -> dict[str, Any]:
+        """Return what the transforms may know of a sample, its masks only if it is labelled."""
+        layout = self.layouts[sample.domain]
         results: dict[str, Any] = dict(
             img_path=sample.img_path,
             label_map=layout.labels,
@@ -271,18 +295,17 @@ class MixedDomainDataset(Dataset):
             spacing=layout.spacing,
             labelled=labelled,
         )
+        if layout.sample == 'volume':
+            results['frames'] = layout.frames
+        if sample.slices:
+            results['img_paths'] = [file.img_path for file in sample.slices]
         if labelled and sample.mask_paths is not None:
-            results['mask_paths'] = list(sample.mask_paths)
-        try:
-            for step in self.prepare:
-                results = step(results)
-        except (ValueError, OSError) as error:
-            hint = self.leave_out(sample.domain)
-            raise DataError(f'Domain "{sample.domain}": {error} {hint}'.strip()) from None
+            masks = [file.mask_paths for file in sample.slices] or sample.mask_paths
+            results['mask_paths'] = list(masks)
         return results
 
     def read_mask(self, index: int) -> np.ndarray:
-        """Read the mask of a labelled sample as stored, uint8 class ids (H, W).
+        """Read the mask of a labelled sample as stored, uint8 class ids (H, W) or (D, H, W).
 
         Raises:
             ValueError: the sample has no label.
@@ -291,17 +314,8 @@ class MixedDomainDataset(Dataset):
         sample = self.samples[index]
         if sample.mask_paths is None:
             raise ValueError(f'Sample {index} ("{sample.name}") has no label.')
-        layout = self.layouts[sample.domain]
         try:
-            return decode_mask(
-                sample.mask_paths,
-                layout.labels,
-                None,
-                layout.mask_key,
-                sample.index,
-                Source(sample.img_path, layout.image_key),
-                layout.axes,
-            )
+            return read_truth(self._describe(sample, True), whole=self.sample == 'volume')
         except (ValueError, OSError) as error:
             raise DataError(f'Domain "{sample.domain}": {error}') from None
 

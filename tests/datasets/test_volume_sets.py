@@ -22,7 +22,8 @@ from fake_files import (
 from mmssl.datasets.files import splits
 from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.datasets.reading.decode import DataError
-from mmssl.datasets.sets import ACDC, HEART, MNMs, MNMsVolumes
+from mmssl.datasets.sets import ACDC, MNMs, MNMsVolumes
+from mmssl.datasets.sets.slices import HEART
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadMask')]
 ORDER = dict(cases=1, list='train_slices.list')

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from mmssl.datasets.files.counts import warn_once
 from mmssl.datasets.files.domain_names import DomainNames
+from mmssl.datasets.files.expansion import expand, fitting
 from mmssl.datasets.files.labelled import choose_labelled
 from mmssl.datasets.files.layout import DomainLayout, Place, Sample, as_tuple
 from mmssl.datasets.files.listing import (
@@ -17,7 +18,6 @@ from mmssl.datasets.files.listing import (
 )
 from mmssl.datasets.files.splits import PARTS, hold_out, keep_patients_apart, split_names
 from mmssl.datasets.reading.errors import DataError
-from mmssl.datasets.reading.formats import holds_volumes
 from mmssl.datasets.reading.volumes import Source, volume_shape, volume_turn
 
 
@@ -48,7 +48,7 @@ class DomainIndex:
         """Return what lists may call the images of the part that are not in use."""
         kept = set(self.pool.names)
         held = [sample for name, sample in self.images.items() if name not in kept]
-        return {called for s in held for called in (s.name, _stem(s), s.volume, s.case)}
+        return {called for s in held for called in (s.name, *s.files, s.volume, s.case)}
 
     def choose(self, labelled: dict, total: int) -> list[str]:
         """Return the names of the labelled images, see `choose_labelled`."""
@@ -66,12 +66,12 @@ class DomainIndex:
             DataError: image and mask are volumes of different shapes.
         """
         with_masks = set(with_masks)
-        masks = self._masks({_stem(self.images[name]) for name in with_masks})
+        masks = self._masks({file for name in with_masks for file in self.images[name].files})
         found = []
         for name in names:
             sample = self.images[name]
             if name in with_masks:
-                sample = sample._replace(mask_paths=masks[_stem(sample)])
+                sample = sample.with_masks(masks)
             found.append(sample)
         return found
 
@@ -104,7 +104,12 @@ class DomainIndex:
             )
         for path in (path for name in wanted for path in masks[name]):
             check_link(path)
-        volumes = {_stem(s): s.img_path for s in self.images.values() if s.index is not None}
+        whole = self.layout.sample == 'volume'
+        volumes = {
+            s.files[0]: s.img_path
+            for s in self.images.values()
+            if s.index is not None or (whole and not s.slices)
+        }
         for name in wanted & set(volumes):
             self._compare_shapes(volumes[name], masks[name])
         return masks
@@ -162,12 +167,12 @@ def index_domain(
     pool = replace(pool, others=frozenset({*others, *beside} - {domain}))
     chosen = split_names(pool, layout.split, part)
     _check_folders(data_root, domain, layout)
-    images = _expand(domain, layout, {name: files[name] for name in chosen})
+    images = expand(domain, layout, files, chosen)
     pool = replace(
         pool,
         names=tuple(images),
         cases=tuple(sample.case for sample in images.values()),
-        groups=tuple((_stem(sample), sample.volume) for sample in images.values()),
+        groups=tuple((*sample.files, sample.volume) for sample in images.values()),
         folder=f'the {part} part of {pool.folder}',
         paths=tuple(sample.img_path for sample in images.values()),
     )
@@ -194,7 +199,7 @@ def _pool(
     places = {name: layout.place_of(name) for name in files}
     if layout.split['type'] != 'list':
         for name, place in places.items():
-            _fitting(name, place, domain, layout)
+            fitting(name, place, domain, layout)
     found = [place or Place(name, name, None) for name, place in places.items()]
     return DomainNames(
         domain,
@@ -218,48 +223,6 @@ def _domains_beside(data_root: str, domain: str, layout: DomainLayout, split: st
     ]
 
 
-def _fitting(name: str, place: Place | None, domain: str, layout: DomainLayout) -> Place:
-    if place is None:
-        raise ValueError(
-            f'Domain "{domain}": the name "{name}" does not fit '
-            f'case_pattern = r"{layout.case_pattern}". Change one of the two.'
-        )
-    return place
-
-
-def _expand(domain: str, layout: DomainLayout, files: dict[str, str]) -> dict[str, Sample]:
-    """Return name -> sample without mask: one for a file with a slice, several for a volume."""
-    images: dict[str, Sample] = {}
-    for name, path in files.items():
-        case, volume, number = _fitting(name, layout.place_of(name), domain, layout)
-        shape: tuple[int, ...] = ()
-        if number is None and holds_volumes(path):
-            shape = volume_shape(path, layout.image_key, layout.axes)
-        if len(shape) < 3:
-            found = [Sample(domain, name, case, number, path, None, volume)]
-        else:
-            found = [
-                Sample(domain, f'{name}_slice_{k + 1}', case, str(k + 1), path, None, volume, k)
-                for k in range(shape[0])
-            ]
-        for sample in found:
-            _check_volume(images.setdefault(sample.name, sample), sample)
-    files_of: dict[str, Sample] = {}
-    for sample in images.values():
-        _check_volume(files_of.setdefault(sample.volume, sample), sample)
-    return images
-
-
-def _check_volume(first: Sample, second: Sample) -> None:
-    """Refuse a file with a whole volume beside other files of the same volume."""
-    if first.img_path != second.img_path and (first.index, second.index) != (None, None):
-        raise ValueError(
-            f'{first.img_path} and {second.img_path} both belong to volume "{second.volume}", and '
-            'one of them holds all of its slices. Choose one with image_dir, image_name or the '
-            'lists, or tell them apart by a group "volume" in case_pattern.'
-        )
-
-
 def _check_folders(data_root: str, domain: str, layout: DomainLayout) -> None:
     """Compare the patients of the folders of a split, if asked for: cases may count anew in each.
 
@@ -276,10 +239,3 @@ def _check_folders(data_root: str, domain: str, layout: DomainLayout) -> None:
             files = find_images(folders, layout, domain)
             cases[part] = _pool(data_root, domain, layout, files, '').cases
     keep_patients_apart(domain, cases)
-
-
-def _stem(sample: Sample) -> str:
-    """Return the name of a sample's file."""
-    if sample.index is None:
-        return sample.name
-    return sample.name[: -len(f'_slice_{sample.index + 1}')]

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -25,7 +26,10 @@ class Sample(NamedTuple):
         img_path: image file.
         mask_paths: mask files, None where the mask must not be opened.
         volume: what is stacked again for a score by volume; a case can have several.
-        index: number of the slice in its file, from 0; None where the file holds one image.
+        index: number of the slice in its file, from 0; None where the file holds one image, and of
+            a whole volume.
+        slices: the files of a whole volume that lies in several, in order; `img_path` then is that
+            of the first, `mask_paths` those of all.
     """
 
     domain: str
@@ -36,11 +40,39 @@ class Sample(NamedTuple):
     mask_paths: tuple[str, ...] | None
     volume: str = ''
     index: int | None = None  # type: ignore[assignment]  # takes the name of tuple.index
+    slices: tuple['SliceFile', ...] = ()
 
     @property
     def labelled(self) -> bool:
         """Whether the sample comes with a mask."""
         return self.mask_paths is not None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the names of its files, without suffix."""
+        if self.slices:
+            return tuple(file.name for file in self.slices)
+        return (self.name if self.index is None else self.name[: -len(f'_slice_{self.index + 1}')],)
+
+    def with_masks(self, masks: Mapping[str, tuple[str, ...]]) -> 'Sample':
+        """Return the sample with its masks, which are given by the names of its files."""
+        slices = tuple(file._replace(mask_paths=masks[file.name]) for file in self.slices)
+        paths = tuple(path for name in self.files for path in masks[name])
+        return self._replace(mask_paths=paths, slices=slices)
+
+
+class SliceFile(NamedTuple):
+    """A file that holds one slice of a volume.
+
+    Attributes:
+        name: its name without suffix.
+        img_path: where it is.
+        mask_paths: its mask files, None where they must not be opened.
+    """
+
+    name: str
+    img_path: str
+    mask_paths: tuple[str, ...] | None = None
 
 
 class Place(NamedTuple):
@@ -55,14 +87,18 @@ class Place(NamedTuple):
 class DomainLayout:
     """How the files of a domain are laid out and what they mean; the options of a data config.
 
-    Images are pictures, or files (of DICOM: folders) with a slice (2-D) or a volume (3-D) each;
-    every slice of a volume is an image.
+    Images are pictures, or files (of DICOM: folders) with a slice (2-D) or a volume (3-D) each.
+    With `sample='slice'` every slice of a volume is an image; with `'volume'` a whole volume is,
+    be it one file or several with a slice each, which are stacked by their numbers.
 
     Attributes:
         image_dir: folder of the images below the data root, or several, of which those that are
             there are used; `{domain}` and `{split}` are filled in (`{split}` only with a split of
             type 'folder'), `*` stands for anything.
         mask_dir: folder of the masks, may be the same one.
+        sample: 'slice' or 'volume': what is drawn, labelled and counted as one image.
+        named_by: 'file', or 'folder' where images lie in a folder each, whose name is theirs,
+            under one name that `image_name` gives (`mask_name` that of the masks).
         image_name: which files are images, by their name without suffix; `*` stands for anything.
         mask_name: name of a mask without suffix; `{name}` is the image's, `*` stands for
             anything, so that one image can have several masks (`'{name}_mask*'`).
@@ -84,7 +120,8 @@ class DomainLayout:
             files and compares shapes alone.
         plane: 'axial', 'coronal' or 'sagittal'; None cuts a volume as it was acquired, across
             clearly thicker voxels, else into axial slices.
-        frame: which volume is read of files that hold several frames (4-D), from 0.
+        frame: which volume is read of files that hold several frames (4-D), from 0; with whole
+            volumes several can be given, which become the channels.
         series: which series is read of DICOM folders that hold several: its UID, number or
             description.
         spacing: pixel size (row, column) or (slice, row, column) in mm, or None; what a file says
@@ -93,6 +130,8 @@ class DomainLayout:
 
     image_dir: str | tuple[str, ...] = '{domain}/{split}/image'
     mask_dir: str | tuple[str, ...] = '{domain}/{split}/mask'
+    sample: str = 'slice'
+    named_by: str = 'file'
     image_name: str = '*'
     mask_name: str = '{name}'
     image_suffixes: str | tuple[str, ...] = KNOWN_SUFFIXES
@@ -106,14 +145,14 @@ class DomainLayout:
     channels: int = 1
     geometry: str = 'canonical'
     plane: str | None = None
-    frame: int | None = None
+    frame: int | tuple[int, ...] | None = None
     series: str | int | None = None
     spacing: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without looking at files."""
         check_types(type(self), vars(self))
-        if '{name}' not in self.mask_name:
+        if '{name}' not in self.mask_name and self.named_by == 'file':
             raise ValueError(f'mask_name = "{self.mask_name}" must contain {{name}}.')
         if self.label_map is None:
             raise ValueError(
@@ -149,11 +188,22 @@ class DomainLayout:
 
     @property
     def axes(self) -> Axes:
-        """Return how volumes are cut."""
-        return Axes(self.geometry, self.plane, self.frame, self.series)
+        """Return how volumes are cut; whole ones have one frame, whatever their voxels' size."""
+        whole = self.sample == 'volume' and self.geometry == 'canonical'
+        plane = 'axial' if whole and self.plane is None else self.plane
+        return Axes(self.geometry, plane, (self.frames or (None,))[0], self.series)
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Return which volumes of a file become the channels; none where it holds one alone."""
+        if self.frame is None:
+            return ()
+        return (self.frame,) if isinstance(self.frame, int) else tuple(self.frame)
 
     def _check_values(self) -> None:
         for option, known in (
+            ('sample', ('slice', 'volume')),
+            ('named_by', ('file', 'folder')),
             ('geometry', ('canonical', 'stored')),
             ('plane', (None, *PLANES)),
         ):
@@ -167,6 +217,10 @@ class DomainLayout:
                 f'geometry = "stored" cuts along the third axis of the file: leave out '
                 f'plane = "{self.plane}".'
             )
+        if len(self.frames) > 1 and self.sample != 'volume':
+            raise ValueError(
+                f'frame = {self.frame}: a slice is of one frame. Name one, or set sample="volume".'
+            )
         if self.value_range not in (None, 'volume'):
             pair = () if isinstance(self.value_range, str) else tuple(self.value_range)
             if len(pair) != 2 or not pair[0] < pair[1]:
@@ -179,6 +233,10 @@ class DomainLayout:
         ):
             raise ValueError(
                 f'spacing = {self.spacing}: give (row, column) or (slice, row, column) in mm.'
+            )
+        if self.spacing is not None and len(self.spacing) < 3 and self.sample == 'volume':
+            raise ValueError(
+                f'spacing = {self.spacing}: give (slice, row, column) in mm, as sample="volume".'
             )
 
     @classmethod
@@ -224,6 +282,11 @@ class DomainLayout:
         """Return what finds `name` in the name of a mask."""
         pattern = re.escape(self.mask_name).replace(r'\*', '.*')
         return re.compile(pattern.replace(r'\{name\}', '(?P<name>.+?)', 1))
+
+    @property
+    def mask_in_folder(self) -> str:
+        """Return what a mask is called in the folder of its image, where folders name images."""
+        return self.image_name if self.mask_name == '{name}' else self.mask_name
 
     def folders(self, option: str, data_root: str, domain: str, split: str) -> list[str]:
         """Return the folders that `image_dir` or `mask_dir` stands for.

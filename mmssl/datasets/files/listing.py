@@ -32,6 +32,8 @@ def find_images(folders: Sequence[str], layout: DomainLayout, domain: str) -> di
             continue
         if not fnmatchcase(name, layout.image_name):
             continue
+        if layout.named_by == 'folder':
+            name = _folder_name(path)
         if name in found:
             raise ValueError(_same_name(domain, found[name], path, 'image_suffixes'))
         check_link(path)
@@ -66,17 +68,24 @@ def find_masks(
     several = '*' in layout.mask_name
     seen: dict[tuple[str, ...], str] = {}
     for name, path in _names(folders, layout.mask_suffixes, domain, 'folder of masks'):
-        match = layout.mask_regex.fullmatch(name)
-        if match is None:
-            continue
-        owners = _owners(name, layout, images)
+        if layout.named_by == 'folder':
+            if not fnmatchcase(name, layout.mask_in_folder):
+                continue
+            fits, owners = True, [owner for owner in (_folder_name(path),) if owner in images]
+            name = _folder_name(path)
+        else:
+            match = layout.mask_regex.fullmatch(name)
+            if match is None:
+                continue
+            owners = _owners(name, layout, images)
+            fits = fnmatchcase(match['name'], layout.image_name)
         if len(owners) > 1:
             raise ValueError(
                 f'Domain "{domain}": mask {path} fits the images {owners[0]} and {owners[1]} by '
                 f'mask_name = "{layout.mask_name}". Say more in mask_name or rename the mask.'
             )
         if not owners:
-            if fnmatchcase(match['name'], layout.image_name):
+            if fits:
                 orphans.append(path)
             continue
         # Several masks of one image may lie in several folders under one name.
@@ -86,6 +95,10 @@ def find_masks(
         seen[key] = path
         found[owners[0]] = (*found.get(owners[0], ()), path)
     return found, orphans
+
+
+def _folder_name(path: str) -> str:
+    return normal(os.path.basename(os.path.dirname(path)))
 
 
 def _owners(name: str, layout: DomainLayout, images: Mapping[str, str]) -> list[str]:

@@ -31,6 +31,9 @@ from mmssl.datasets.transforms.views import (
     RandomPasteCuboid,
     StrongView,
 )
+from mmssl.datasets.transforms.rot_flip import RandomRotFlipRotate
+from mmssl.datasets.transforms.views import RandomApply, RandomPasteBox, StrongView
+from mmssl.datasets.transforms.whole import LoadVolume, NormaliseIntensity, Resample
 
 __all__ = [
     'ColorJitter',
@@ -38,6 +41,8 @@ __all__ = [
     'LoadImage',
     'LoadMask',
     'Monai',
+    'LoadVolume',
+    'NormaliseIntensity',
     'PackSemiInputs',
     'PackTestInputs',
     'RandomApply',
@@ -56,6 +61,7 @@ __all__ = [
     'RandomRotFlipRotate',
     'RandomRotate',
     'RandomScaleCrop',
+    'Resample',
     'ResizeMaskTo',
     'ResizeSquare',
     'StrongView',

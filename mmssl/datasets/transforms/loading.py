@@ -1,6 +1,7 @@
 """The deterministic part of a pipeline: read an image and its mask, bring them to one size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -9,6 +10,7 @@ from PIL import Image
 from mmssl.datasets.reading.decode import LabelMap, decode_mask, read_image
 from mmssl.datasets.reading.geometry import Axes
 from mmssl.datasets.reading.volumes import Source
+from mmssl.datasets.reading.whole import decode_mask_stack, decode_whole_mask
 from mmssl.datasets.transforms.base import side_of
 from mmssl.registry import TRANSFORMS
 from mmssl.utils.resize import nearest_index
@@ -44,7 +46,7 @@ class LoadImage(BaseTransform):
 
     Of an HDF5 or NIfTI file it reads slice `index` of dataset `image_key`, cut along `axes`, scales
     it by `value_range`, and notes the file's own `spacing` and `affine`, if any; the data set
-    gives the four.
+    gives the four. `LoadVolume` reads whole volumes.
 
     Args:
         channels: 1 for grey images, 3 for RGB; by default that of the data set, found in
@@ -57,6 +59,11 @@ class LoadImage(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Read the image."""
         path, key = results['img_path'], results.get('image_key') or 'image'
+        if 'frames' in results:
+            raise ValueError(
+                f'{path} is a whole volume (sample="volume"), LoadImage reads slices. Put '
+                'LoadVolume in its place.'
+            )
         channels = self.channels or results.get('channels') or 1
         scan = read_image(
             path,
@@ -76,7 +83,8 @@ class LoadImage(BaseTransform):
 class LoadMask(BaseTransform):
     """Read the mask files `mask_paths` of a sample into `gt`, uint8 class ids (H, W).
 
-    A sample that is not labelled is left alone and its mask is never opened.
+    After `LoadVolume` they are those of the whole volume, (D, H, W), laid on its grid. A sample
+    that is not labelled is left alone and its mask is never opened.
 
     Args:
         label_map: what the values of the file mean, see `LabelMap`; by default that of the data
@@ -101,18 +109,37 @@ class LoadMask(BaseTransform):
                 f'No label map for {results["mask_paths"]}: give label_map to the data set or to '
                 'LoadMask.'
             )
-        results['gt'] = decode_mask(
-            results['mask_paths'],
-            LabelMap.build(label_map),
-            results.get('ori_shape'),
-            results.get('mask_key') or 'label',
-            results.get('index'),
-            Source(results['img_path'], results.get('image_key') or 'image')
-            if results.get('img_path')
-            else None,
-            results.get('axes') or Axes(),
-        )
+        shape = results.get('ori_shape')
+        whole = shape is not None and len(shape) == 3
+        results['gt'] = read_truth({**results, 'label_map': label_map}, shape, whole)
         return results
+
+
+def read_truth(
+    results: Mapping[str, Any], shape: Sequence[int] | None = None, whole: bool = False
+) -> np.ndarray:
+    """Return the mask of a sample as class ids, uint8 (H, W), or (D, H, W) of a whole volume.
+
+    Args:
+        results: what the data set says of the sample.
+        shape: that of its image as it was read; None does not compare.
+        whole: whether the sample is a volume.
+
+    Raises:
+        DataError: the mask is broken, has an unlisted value, or another size or grid than its
+            image.
+    """
+    keys = results.get('image_key') or 'image', results.get('mask_key') or 'label'
+    axes, paths = results.get('axes') or Axes(), results['mask_paths']
+    label_map = LabelMap.build(results['label_map'])
+    like = Source(results['img_path'], keys[0]) if results.get('img_path') else None
+    if not whole:
+        size = None if shape is None else (shape[0], shape[1])
+        return decode_mask(paths, label_map, size, keys[1], results.get('index'), like, axes)
+    images = results.get('img_paths')
+    if images:
+        return decode_mask_stack(images, paths, label_map, shape, keys, axes)
+    return decode_whole_mask(paths, label_map, shape, keys[1], like, axes)
 
 
 def zoom_nearest(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -30,8 +30,11 @@ def _data_sample_type() -> type:
 
 
 def image_tensor(img: np.ndarray) -> torch.Tensor:
-    """Copy an image (H, W, C) into a tensor (C, H, W) of its own, as cached arrays must stay."""
-    return torch.from_numpy(img.transpose(2, 0, 1).copy())
+    """Copy an image, channels last, into a tensor of its own, channels first.
+
+    A volume (D, H, W, C) becomes (C, D, H, W). Cached arrays must stay as they are.
+    """
+    return torch.from_numpy(np.moveaxis(img, -1, 0).copy())
 
 
 def _need(results: dict, key: str, maker: str) -> np.ndarray:

@@ -1,7 +1,5 @@
-"""The data sets of the papers in their usual layouts: four of mixed domains, two of volumes.
+"""Data sets of slices and photographs: four of mixed domains, two scored by volume.
 
-Nothing but names, layouts and counts: `MixedDomainDataset` does the same with these options in a
-config. `SEED = None` is the published rule: the first or last of the sorted names or cases.
 Counts: code and text of MiDSS (CVPR 2024) and SynFoC (CVPR 2025).
 """
 
