@@ -18,6 +18,7 @@ data = dict(
     prepare=prepare,
 )
 weak_view = [
+    dict(type='RandomFlip', axes=(2,)),  # left and right
     # many volumes are smaller than the patch along an axis and are padded
     dict(type='RandomCrop', size=patch_size, pad='min'),
 ]

@@ -4,6 +4,7 @@ data_root = 'data/LA'
 patch_size = (112, 112, 80)
 data = dict(type='LeftAtrium', data_root=data_root)
 weak_view = [
+    dict(type='RandomQuarterTurn', axes=(0, 1)),
     # UA-MT pads with the mean, 3 voxels further where the volume is not larger than the patch
     dict(type='RandomCrop', size=patch_size, pad=0, margin=3),
 ]

@@ -31,8 +31,6 @@ from mmssl.datasets.transforms.views import (
     RandomPasteCuboid,
     StrongView,
 )
-from mmssl.datasets.transforms.rot_flip import RandomRotFlipRotate
-from mmssl.datasets.transforms.views import RandomApply, RandomPasteBox, StrongView
 from mmssl.datasets.transforms.whole import LoadVolume, NormaliseIntensity, Resample
 
 __all__ = [
