@@ -1,12 +1,10 @@
 """What the parts of a training hand to each other: draws, views, batches, steps."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from mmengine.structures import BaseDataElement
 
 
 class Draw(NamedTuple):
@@ -58,10 +56,14 @@ MADE_BY = {
     'y_s': 'a StrongView to labelled_pipeline, with mask=True',
     'u_s': 'a StrongView to unlabelled_pipeline',
     'u_s2': "a StrongView to unlabelled_pipeline, with key='img_strong2'",
-    'box': 'RandomPasteBox to unlabelled_pipeline',
-    'box2': "RandomPasteBox to unlabelled_pipeline, with key='box2'",
+    'box': 'RandomPasteBox (volumes: RandomPasteCuboid) to unlabelled_pipeline',
+    'box2': "RandomPasteBox (volumes: RandomPasteCuboid) to unlabelled_pipeline, with key='box2'",
 }
 """What a config adds to have a view in the batch."""
+
+
+OF_EITHER = ('grid', 'maps')
+"""What a labelled or an unlabelled image has beside its views."""
 
 
 def view_name(key: str, labelled: bool) -> str | None:
@@ -87,7 +89,18 @@ def view_name(key: str, labelled: bool) -> str | None:
         return (f'y_{name}' if name else 'y') if labelled else None
     if kind.startswith(BOX) and not key.endswith('_size'):
         return None if labelled else key
-    return f'{image}_{key}' if key in ('grid', 'maps') else None
+    return f'{image}_{key}' if key in OF_EITHER else None
+
+
+def is_image(view: str) -> bool:
+    """Return whether an entry of a batch holds images: all `x_...` and `u_...` but grid and maps.
+
+    Example:
+        >>> [is_image(view) for view in ('x_w', 'u_s2', 'u_grid', 'x_maps', 'y', 'box')]
+        [True, True, False, False, False, False]
+    """
+    kind, _, name = view.partition('_')
+    return kind in ('x', 'u') and name not in OF_EITHER
 
 
 def made_by(view: str) -> str | None:
@@ -101,7 +114,7 @@ def made_by(view: str) -> str | None:
         return MADE_BY[view]
     kind, _, name = view.partition('_')
     pipelines = {'x': 'labelled_pipeline', 'y': 'labelled_pipeline', 'u': 'unlabelled_pipeline'}
-    if kind not in pipelines or not name or name in ('grid', 'maps'):
+    if kind not in pipelines or not name or name in OF_EITHER:
         return None
     mask = ', mask=True' * (kind == 'y')
     return f"a StrongView to {pipelines[kind]}, with key='img_{name}'{mask}"
@@ -111,7 +124,8 @@ class Batch(dict[str, Any]):
     """A batch of views that names what a config lacks when a method asks for a missing view.
 
     Every image view (`x_w`, `u_w`, `u_s`, ...) and label (`y`, `y_s`) is a dict of student name to
-    tensor; `box`, `box2` (N, 4 or 5) and what else the pipeline makes are for all students.
+    tensor; `box`, `box2` (N, 4 or 5; N, 9 for volumes) and what else the pipeline makes are for all
+    students.
 
     Args:
         views: the entries.
@@ -129,7 +143,7 @@ class Batch(dict[str, Any]):
     def __init__(
         self,
         views: Mapping[str, Any],
-        samples: Mapping[str, Sequence['BaseDataElement']] | None = None,
+        samples: Mapping[str, Sequence[BaseDataElement]] | None = None,
     ) -> None:
         super().__init__(views)
         self.samples = dict(samples if samples is not None else getattr(views, 'samples', {}))
@@ -166,6 +180,67 @@ class Batch(dict[str, Any]):
                 f'PackSemiInputs; they have {sorted(samples[0].metainfo_keys())}.'
             )
         return [sample.get(key) for sample in samples]
+
+
+class VoxelData(PixelData):
+    """What is known of every voxel of a volume: `PixelData` with a third axis.
+
+    Fields are arrays or tensors (D, H, W) or (C, D, H, W), all of one size; the former become
+    (1, D, H, W). `shape` is (D, H, W), and an index is one of three slices or numbers.
+
+    Example:
+        >>> import torch
+        >>> truth = VoxelData(data=torch.zeros(2, 3, 4))
+        >>> truth.shape, tuple(truth.data.shape), truth[:, 1:, :2].shape
+        ((2, 3, 4), (1, 2, 3, 4), (2, 2, 2))
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field.
+
+        Raises:
+            ValueError: it is no array of a volume, or one of another size than the other fields.
+        """
+        if name in ('_metainfo_fields', '_data_fields'):
+            super().__setattr__(name, value)
+            return
+        if getattr(value, 'ndim', 0) not in (3, 4):
+            found = f'shape {tuple(value.shape)}' if hasattr(value, 'shape') else repr(value)[:80]
+            raise ValueError(
+                f'"{name}" of VoxelData is {found}: give an array (D, H, W) or (C, D, H, W).'
+            )
+        value = value[None] if value.ndim == 3 else value
+        if self.shape not in (None, tuple(value.shape[1:])):
+            raise ValueError(
+                f'"{name}" of VoxelData has the size {tuple(value.shape[1:])}, but the '
+                f'other fields {self.shape}: bring all to one size.'
+            )
+        BaseDataElement.__setattr__(self, name, value)
+
+    def __getitem__(self, item: Sequence[int | slice]) -> 'VoxelData':
+        """Return all fields in a part of the volume."""
+        if not isinstance(item, tuple) or len(item) != 3:
+            raise IndexError(f'VoxelData has three axes, found the index {item!r}')
+        box = [slice(one, one + 1 or None) if isinstance(one, int) else one for one in item]
+        part = type(self)(metainfo=self.metainfo)
+        for name, value in self.items():
+            setattr(part, name, value[(slice(None), *box)])
+        return part
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Size (D, H, W) of the volume, None without a field."""
+        first = next(iter(self.values()), None)
+        return None if first is None else tuple(first.shape[1:])
+
+
+def element(data: Tensor) -> PixelData:
+    """Return labels or scores of an image as what a data sample takes.
+
+    Args:
+        data: (C, H, W) of a slice, or (C, D, H, W) of a volume.
+    """
+    return VoxelData(data=data) if data.dim() == 4 else PixelData(data=data)
 
 
 @runtime_checkable

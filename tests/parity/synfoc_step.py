@@ -116,10 +116,10 @@ def run(ref: Reference, precision: str) -> dict:
 def first_step(seen: dict) -> dict:
     """Return what the reference holds of step 0 alone, of the teachers the probabilities."""
     from mmssl.models.methods.synfoc import mix
-    from mmssl.utils.resize import resize_bilinear
+    from mmssl.utils.resize import resize_linear
 
     logits, target = (seen['batch'][key] for key in ('logits', 'target'))
-    q_f = resize_bilinear(seen['q_f'], seen['q_c'].shape[-2:])
+    q_f = resize_linear(seen['q_f'], seen['q_c'].shape[-2:])
     found = dict(
         teacher_sam=seen['q_f'],
         teacher_unet=seen['q_c'],
@@ -217,12 +217,12 @@ def errors(want: dict, got: dict, ties: list[dict]) -> dict[str, tuple[float, in
 
 def wrong_pixels(want: dict, got: dict, tau: float) -> dict[str, int]:
     """Return how many pixels of each pseudo-label and mask differ and are not tied."""
-    from mmssl.utils.resize import resize_bilinear
+    from mmssl.utils.resize import resize_linear
 
     count = {}
     for size in ('low', 'unet'):
         keys = f'pseudo_{size}', f'mask_{size}'
-        prob = resize_bilinear(torch.from_numpy(want['ensemble_prob']), want[keys[0]].shape[-2:])
+        prob = resize_linear(torch.from_numpy(want['ensemble_prob']), want[keys[0]].shape[-2:])
         tie = (tied(prob, TIE) | ((prob.amax(1) - tau).abs() < TIE)).numpy()
         label, mask = (want[key] != got[key] for key in keys)
         count[f'pseudo-label and mask, {size}, pixels'] = ((label | mask[:, 0]) & ~tie).sum()

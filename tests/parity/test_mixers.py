@@ -26,7 +26,7 @@ def test_regions_of_fmix(reference):
     side = expected.shape[-1]
     part = expected.double().mean((1, 2))  # theirs rounds the number of pixels up or down
     assert (part * side**2 - reference['fmix_part'] * side**2).abs().max() < 1
-    image = low_frequency_image(noise, side, 3.0, 'code')
+    image = low_frequency_image(noise, (side, side), 3.0, 'code')
     assert torch.equal(brightest(image, part)[:, 0], expected.float())
 
 

@@ -17,7 +17,7 @@ from mmssl.models.base.terms import split_curves
 from mmssl.models.losses import DiceBCELoss, DiceCELoss
 from mmssl.models.methods.semi_sam import clicks
 from mmssl.models.methods.semi_sam.clicks import click_masks, next_click
-from mmssl.utils.resize import resize_bilinear
+from mmssl.utils.resize import resize_linear
 from tests.parity.recipe import recipe
 from tests.sam_parts import ARCH
 from tests.tiny import build, segmentor, set_iter
@@ -176,10 +176,10 @@ def test_ten_clicks(reference, monkeypatch, tmp_path):
         torch.from_numpy(np.unpackbits(reference[key])).bool().view(2, 2, 128, 128)
         for key in ('click_wanted', 'click_masks')
     )
-    image = resize_bilinear(torch.from_numpy(reference['click_image']).double(), (128, 128))
+    image = resize_linear(torch.from_numpy(reference['click_image']).double(), (128, 128))
     logits = click_masks(sam, sam.embed(image), wanted, clicks=10)
     np.testing.assert_array_equal(torch.stack(history, 2), reference['click_history'])
-    low = resize_bilinear(torch.from_numpy(reference['click_logits']).double(), (128, 128))
+    low = resize_linear(torch.from_numpy(reference['click_logits']).double(), (128, 128))
     torch.testing.assert_close(logits, low, rtol=1e-4, atol=1e-4 * low.abs().max().item())
     clear = (logits - 0.5).abs() > 1e-4  # rounding may turn over the others
     assert clear.float().mean() > 0.99 and torch.equal((logits > 0.5)[clear], expected[clear])

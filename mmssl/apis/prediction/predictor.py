@@ -21,7 +21,7 @@ from mmssl.apis.prediction.networks import (
 )
 from mmssl.apis.prediction.result import Prediction
 from mmssl.apis.prediction.wishes import Chosen, Wishes
-from mmssl.utils.resize import resize_bilinear, resize_nearest
+from mmssl.utils.resize import resize_linear, resize_nearest
 
 if TYPE_CHECKING:
     from mmssl.datasets.reading import ImageFile
@@ -217,24 +217,24 @@ class Predictor:
         # Networks of several sizes meet at that of the largest.
         largest = max((one.shape[-2:] for one in scores.values()), key=np.prod)
         probs = {
-            network: resize_bilinear(one.softmax(0)[None], largest)[0]
+            network: resize_linear(one.softmax(0)[None], largest)[0]
             for network, one in scores.items()
         }
         prob = mean_of([probs[network] for network in self.networks])
         if wishes.smooth:
-            classes = resize_bilinear(prob[None], size)[0].argmax(0)
+            classes = resize_linear(prob[None], size)[0].argmax(0)
         else:
             best = (scores[self.networks[0]] if single else prob).argmax(0)
             classes = resize_nearest(best[None], size)[0]
         found: dict[str, tuple[Tensor, type]] = {'classes': (classes.to(torch.uint8), np.uint8)}
         if wishes.probabilities:
-            found['probabilities'] = (resize_bilinear(prob[None], size)[0], np.float16)
+            found['probabilities'] = (resize_linear(prob[None], size)[0], np.float16)
         if wishes.uncertainty:
             maps = {'entropy': entropy(prob)}
             if len(self.others) > 1:
                 maps['disagreement'] = disagreement([probs[other] for other in self.others])
             for name, one in maps.items():
-                found[name] = (resize_bilinear(one[None, None], size)[0, 0], np.float16)
+                found[name] = (resize_linear(one[None, None], size)[0, 0], np.float16)
         return found
 
     def _finish(self, under: _Under) -> tuple[Image | Chosen, Prediction | Exception]:

@@ -41,6 +41,6 @@ def _stack(group: list[dict], view: str) -> torch.Tensor:
                 f'View "{view}" is {tuple(first["inputs"][view].shape)} for '
                 f'{first["data_samples"].metainfo.get("img_path")} but {shape} for '
                 f'{sample["data_samples"].metainfo.get("img_path")}. Bring all images to one '
-                'size and number of channels (ResizeSquare).'
+                'size and number of channels (ResizeSquare, or RandomCrop for volumes).'
             )
     return torch.stack([sample['inputs'][view] for sample in group])

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mmssl.models.base.normalisation import Normalisation
 from mmssl.registry import MODELS
-from mmssl.utils.resize import resize_nearest
+from mmssl.structures import is_image
+from mmssl.utils.resize import as_size, resize_nearest
 
 OF_STUDENT = ('image', 'label', 'channels', 'mean', 'std')
 """What `sizes` may say of a student."""
@@ -19,15 +20,18 @@ OF_STUDENT = ('image', 'label', 'channels', 'mean', 'std')
 class SemiDataPreprocessor(BaseDataPreprocessor):
     """Scale the images and bring every view to each student's own size.
 
-    The loader delivers 8-bit views at one size. Images and labels are brought to the students'
-    sizes on the corner-aligned nearest grid (`mmssl.utils.resize.nearest_index`), so that both
-    networks see the same crop and the same strength of augmentation. Every view of images
-    (N, C, H, W), `x_...` and `u_...`, is treated alike, and every label `y...` (N, H, W).
+    The loader delivers views at one size, slices in 8 bits or volumes in float. Images and labels
+    are brought to the students' sizes on the corner-aligned nearest grid
+    (`mmssl.utils.resize.nearest_index`), so that both networks see the same crop and the same
+    strength of augmentation. Every view of images (N, C, H, W) or (N, C, D, H, W), `x_...` and
+    `u_...`, is treated alike, and every label `y...` (N, H, W) or (N, D, H, W). Volumes that the
+    pipeline has normalised keep their values with `mean=0, std=1`.
 
     Args:
         students: names of the students; filled in by `SemiSegmentor`.
         sizes: for a student `dict(image=..., label=...)`, the side in pixels of its input and of
-            the label maps that its logits are compared with. What is not named keeps its size.
+            the label maps that its logits are compared with, or a number for each axis. What is
+            not named keeps its size.
             `channels=3` repeats a grey image for a network that has seen colour photographs;
             `mean` and `std` are its own, e.g. those of ImageNet.
         mean: subtracted from the grey values 0 to 255; one number, or one for each channel.
@@ -62,12 +66,7 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
                     f'{", ".join(OF_STUDENT)}'
                 )
             for key in ('image', 'label', 'channels'):
-                value = size.get(key)
-                if value is not None and (not isinstance(value, int) or value < 1):
-                    raise ValueError(
-                        f'data_preprocessor.sizes.{name}.{key} is {value!r}; it must be a whole '
-                        'number of at least 1 or None'
-                    )
+                _check_size(f'data_preprocessor.sizes.{name}.{key}', size.get(key), key)
         self.norms = {
             name: Normalisation(
                 self.sizes.get(name, {}).get('mean', mean),
@@ -92,10 +91,9 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         inputs = self.cast_data(dict(inputs))
         batch: dict[str, Any] = {}
         for key, value in inputs.items():
-            kind = key.partition('_')[0]
-            if kind in ('x', 'u') and value.dim() == 4:
+            if is_image(key):
                 batch[key] = self.image_views(value)
-            elif kind == 'y':
+            elif key.partition('_')[0] == 'y':
                 batch[key] = {n: self._resize(value, n, 'label').long() for n in self.students}
             else:
                 batch[key] = value
@@ -112,9 +110,9 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         wanted = self.sizes.get(name, {}).get('channels') or x.shape[1]
         several = self.norms[name].channels > 1
         if several and x.shape[1] == 1:  # each copy has a mean of its own
-            x = x.expand(-1, wanted, -1, -1)
+            x = x.expand(-1, wanted, *x.shape[2:])
         x = self.norms[name](x)
-        return x.expand(-1, wanted, -1, -1) if x.shape[1] == 1 else x
+        return x.expand(-1, wanted, *x.shape[2:]) if x.shape[1] == 1 else x
 
     def grey(self, name: str, x: Tensor) -> Tensor:
         """Return a student's images as grey values 0 to 255, the way back."""
@@ -126,4 +124,18 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
 
     def _resize(self, x: Tensor, student: str, kind: str) -> Tensor:
         side = self.sizes.get(student, {}).get(kind)
-        return x if side is None else resize_nearest(x, (side, side))
+        axes = x.dim() - (2 if kind == 'image' else 1)
+        return x if side is None else resize_nearest(x, as_size(side, axes))
+
+
+def _check_size(option: str, value: Any, key: str) -> None:
+    """Raise ValueError where a side, a number for each axis or a count is none."""
+    several = isinstance(value, Sequence) and not isinstance(value, str) and key != 'channels'
+    numbers = value if several and len(value) else [value]
+    if value is None or all(isinstance(number, int) and number >= 1 for number in numbers):
+        return
+    raise ValueError(
+        f'{option} is {value!r}; it must be a whole number of at least 1'
+        + ', one for each axis,' * (key != 'channels')
+        + ' or None'
+    )

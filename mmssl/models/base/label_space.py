@@ -252,7 +252,7 @@ class OverlappingParts(LabelSpace):
         Up to a summand that all classes share, it is the log-likelihood of the class when the
         parts are independent.
         """
-        return torch.einsum('kc,nkhw->nchw', self.table.to(logits.dtype), logits)
+        return torch.einsum('kc,nk...->nc...', self.table.to(logits.dtype), logits)
 
     def class_map(self, prob: Tensor) -> Tensor:
         """Return the most probable class (N, H, W) of the parts' probabilities."""

@@ -55,7 +55,7 @@ class Normalisation:
                 f'{x.shape[1]}: give `channels` in data_preprocessor.sizes, or one number'
             )
         # no tensor from the host in each step: the values are baked into the kernels
-        parts = [torch.full_like(x[:1, :1, :1, :1], number) for number in value]
+        parts = [torch.full_like(x[(slice(1),) * x.dim()], number) for number in value]
         return torch.cat(parts, 1)
 
 

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel
-from mmengine.structures import PixelData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -15,10 +14,10 @@ from mmssl.models.base.label_space import ExclusiveClasses, OverlappingParts
 from mmssl.models.base.normalisation import own_normalisation
 from mmssl.models.base.sliding_window import SlidingWindow, best_class
 from mmssl.models.base.terms import Logits, Losses, Views, check_terms, split_curves
-from mmssl.models.strategies.mixing import box_mask
+from mmssl.models.strategies.mixing import boxes_at
 from mmssl.registry import MODELS, RAMPS
-from mmssl.structures import Batch, Step
-from mmssl.utils.resize import resize_bilinear, resize_nearest
+from mmssl.structures import Batch, Step, element
+from mmssl.utils.resize import as_size, resize_linear, resize_nearest
 
 
 @MODELS.register_module()
@@ -283,14 +282,21 @@ class SemiSegmentor(BaseModel):
                 logits.update(zip(seen, parts, strict=True))
         return logits
 
-    def inside(self, batch: Batch, key: str, size: Sequence[int]) -> Tensor:
-        """Return masks (N, 1, h, w) of the boxes of a batch, see `box_mask`."""
-        return box_mask(batch[key], size, batch['u_w'][self.primary].shape[-1])
+    def inside(self, batch: Batch, key: str, x: Tensor) -> Tensor:
+        """Return masks (N, 1, h, w) of the boxes of a batch at the size of x, see `box_mask`.
+
+        Args:
+            batch: the views.
+            key: `box` or `box2`.
+            x: images or labels, (N, ..., h, w); volumes have an axis more.
+        """
+        return boxes_at(batch[key], batch['u_w'][self.primary], x)
 
     def to_label_size(self, name: str, logits: Tensor, x: Tensor) -> Tensor:
-        """Resize logits bilinearly to the student's label size, else to that of its images x."""
+        """Resize logits linearly to the student's label size, else to that of its images x."""
         side = self.data_preprocessor.sizes.get(name, {}).get('label')
-        return resize_bilinear(logits.float(), x.shape[-2:] if side is None else (side, side))
+        size = x.shape[2:] if side is None else as_size(side, x.dim() - 2)
+        return resize_linear(logits.float(), size)
 
     @torch.no_grad()
     def teacher_prob(self, name: str, x: Tensor) -> Tensor:
@@ -323,7 +329,7 @@ class SemiSegmentor(BaseModel):
 
         def scores(x: Tensor) -> Tensor:
             logits: Tensor = network(x, mode='tensor').float()
-            return self.label_space.class_scores(resize_bilinear(logits, x.shape[-2:]))
+            return self.label_space.class_scores(resize_linear(logits, x.shape[2:]))
 
         return self.inferer(inputs[name], scores) if self.inferer else scores(inputs[name])
 
@@ -357,8 +363,8 @@ class SemiSegmentor(BaseModel):
             classes = best_class(self.predict_logits(inputs, name))
             for one, sample in zip(classes, data_samples, strict=True):
                 shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
-                pred = resize_nearest(one[None], tuple(shape[-2:]))
-                sample.set_field(PixelData(data=pred), f'pred_{name}')
+                pred = resize_nearest(one[None], tuple(shape[-one.dim() :]))
+                sample.set_field(element(pred), f'pred_{name}')
         for sample in data_samples:
             sample.pred_sem_seg = sample.get(f'pred_{names[0]}').clone()
             sample.set_metainfo({'students': names})

@@ -24,8 +24,8 @@ def all_logits(student: Any, x: Tensor) -> list[Tensor]:
     extra = student.auxiliary_head if student.with_auxiliary_head else []
     extra = extra if isinstance(extra, nn.ModuleList | list) else [extra]
     logits = [*logits, *(head(features) for head in extra)]
-    size = logits[0].shape[-2:]
-    return [y if y.shape[-2:] == size else F.interpolate(y, size=size) for y in logits]
+    size = logits[0].shape[2:]
+    return [y if y.shape[2:] == size else F.interpolate(y, size=size) for y in logits]
 
 
 def mutual_distance(p: list[Tensor], sharp: list[Tensor]) -> Tensor:

@@ -45,10 +45,10 @@ class CDCRLoss(nn.Module):
             conventional: logits (N, C, H, W).
         """
         p_f, p_c = (self._prob(x.float()) for x in (foundation, conventional))
-        up_f = F.interpolate(p_f, size=p_c.shape[-2:], mode='nearest')
+        up_f = F.interpolate(p_f, size=p_c.shape[2:], mode='nearest')
         agree = self._agree(up_f, p_c).to(p_c.dtype)
         if self.entropy == 'code':
-            agree_f = F.interpolate(agree, size=p_f.shape[-2:], mode='nearest')
+            agree_f = F.interpolate(agree, size=p_f.shape[2:], mode='nearest')
             consistent = (self._entropy(p_f, agree_f) + self._entropy(p_c, agree)) / 2
         else:
             consistent = self._entropy(up_f, agree) + self._entropy(p_c, agree)
@@ -80,5 +80,5 @@ class ConsistencyLoss(nn.Module):
     def forward(self, foundation: Tensor, conventional: Tensor) -> dict[str, Tensor]:
         """Return the term `discrepant`; the shapes are those of `CDCRLoss.forward`."""
         p_f, p_c = foundation.float().softmax(1), conventional.float().softmax(1)
-        up_f = F.interpolate(p_f, size=p_c.shape[-2:], mode='nearest')
+        up_f = F.interpolate(p_f, size=p_c.shape[2:], mode='nearest')
         return {'discrepant': ((up_f - p_c) ** 2).mean()}

@@ -1,6 +1,7 @@
 """Consistency of two predictions: squared distance and Kullback-Leibler divergence."""
 
 from abc import ABC, abstractmethod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,16 @@ from mmssl.utils.dist import sum_over_ranks
 def edge_distance(p: Tensor, g: Tensor) -> Tensor:
     """Return the mean squared distance of the spatial differences of two maps (N, C, H, W).
 
+    A volume (N, C, D, H, W) has those of three axes.
+
     Example:
         >>> p, g = torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]])
         >>> edge_distance(p, g).item(), edge_distance(p, p + 1).item()
         (1.0, 0.0)
     """
     d = p - g
-    return d.diff(dim=-1).square().mean() + d.diff(dim=-2).square().mean()
+    along = (d.diff(dim=axis).square().mean() for axis in range(d.dim() - 1, 1, -1))
+    return cast(Tensor, sum(along))
 
 
 class _Consistency(nn.Module, ABC):

@@ -73,7 +73,7 @@ class DiceCELoss(nn.Module):
         return loss
 
     def _dice(self, p: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-        g = F.one_hot(target, p.shape[1]).permute(0, 3, 1, 2).to(p.dtype)
+        g = F.one_hot(target, p.shape[1]).movedim(-1, 1).to(p.dtype)
         if mask is None:
             pm, gm = p, g
         else:
@@ -81,7 +81,7 @@ class DiceCELoss(nn.Module):
             if not self.mask_background:
                 m = torch.cat([torch.ones_like(m[:, :1]), m[:, 1:]], dim=1)
             pm, gm = p * m, g * m
-        dims = (0, 2, 3)
+        dims = (0, *range(2, p.dim()))
         sums = torch.stack([(pm * g).sum(dims), (gm * g).sum(dims) + (pm * p).sum(dims)])
         overlap, total = sum_over_ranks(sums)
         dice: Tensor = 1 - (2 * overlap + self.eps) / (total + self.eps)
@@ -151,7 +151,9 @@ def check_target(loss: nn.Module, logits: Tensor, target: Tensor, shape: tuple[i
         ValueError: parts instead of class ids, class ids instead of parts, or another size.
     """
     if target.dim() != len(shape):
-        form = 'class ids (N, H, W)' if len(shape) == 3 else 'parts (N, K, H, W)'
+        axes = ', '.join('DHW'[5 - logits.dim() :])
+        parts = len(shape) == logits.dim()
+        form = f'parts (N, K, {axes})' if parts else f'class ids (N, {axes})'
         raise ValueError(
             f'{type(loss).__name__} compares {form}, found a target '
             f'{tuple(target.shape)}: take DiceBCELoss where label_space is '

@@ -84,9 +84,9 @@ class CPS(SemiSegmentor):
             with torch.no_grad():
                 logits = self.forward_views(name, {'u': u, 'partner': partner})
             label = {view: self.label_space.harden(z) for view, z in logits.items()}
-            inside = self.inside(boxes, 'box', label['u'].shape[-2:])
+            inside = self.inside(boxes, 'box', label['u'])
             targets[name] = paste(label['u'], label['partner'], inside)
-            mixed[name] = paste(u, partner, self.inside(boxes, 'box', u.shape[-2:]))
+            mixed[name] = paste(u, partner, self.inside(boxes, 'box', u))
         return {'u_m': mixed}, targets
 
     def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:

@@ -95,8 +95,8 @@ class FixMatch(SemiSegmentor):
         y = self.label_space.encode(batch['y'][name])
         x = View(views['x_w'][name], y, torch.ones_like(y, dtype=target[1].dtype))
         u = View(views['u_s'][name], *target)
-        side = batch['u_s'][self.primary].shape[-1]
-        x, u = self.mixer(x, u, batch['u_w'][name], batch.get('box'), side)
+        size = batch['u_s'][self.primary].shape[2:]
+        x, u = self.mixer(x, u, batch['u_w'][name], batch.get('box'), size)
         views['x_w'][name], views['u_s'][name] = x.image, u.image
         return u.label, u.mask
 

@@ -19,7 +19,7 @@ from mmssl.models.strategies.contrastive import (
 )
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
-from mmssl.utils.resize import resize_bilinear, resize_nearest
+from mmssl.utils.resize import resize_linear, resize_nearest
 
 
 @MODELS.register_module()
@@ -102,8 +102,8 @@ class SCSSL(SemiSegmentor):
 
     def correct(self, logits: Sequence[Tensor]) -> Tensor:
         """Return the logits of g on those of the students in `order`, which get no gradient."""
-        size = logits[0].shape[-2:]
-        probs = [resize_bilinear(self.label_space.prob(z.detach()), size) for z in logits]
+        size = logits[0].shape[2:]
+        probs = [resize_linear(self.label_space.prob(z.detach()), size) for z in logits]
         z: Tensor = self.corrector(torch.cat(probs, 1))
         return z.float()
 
@@ -123,12 +123,12 @@ class SCSSL(SemiSegmentor):
             classes = self.label_space.class_map(corrected)
         terms = {}
         for name, own in logits.items():
-            size = own['u_w'].shape[-2:]
-            p, g = self.label_space.prob(own['u_w']), resize_bilinear(corrected, size)
+            size = own['u_w'].shape[2:]
+            p, g = self.label_space.prob(own['u_w']), resize_linear(corrected, size)
             terms[f'cross_{name}'] = self.criterion(own['u_w'], resize_nearest(target, size))
             terms[f'structure_{name}'] = self.structure_weight * edge_distance(p, g)
             f = self.project[name](own['u_f']).float()
-            label = resize_nearest(classes, f.shape[-2:]).flatten()
+            label = resize_nearest(classes, f.shape[2:]).flatten()
             terms[f'contrast_{name}'] = self.contrast_weight * class_contrast(
                 pixel_rows(f), label, self.label_space.table.shape[1], self.temperature
             )
@@ -145,4 +145,4 @@ class SCSSL(SemiSegmentor):
         if name != 'corrected':
             return super().predict_logits(inputs, name, teacher)
         z = self.correct([self.students[n](inputs[n], mode='tensor') for n in self.order])
-        return self.label_space.class_scores(resize_bilinear(z, inputs[self.primary].shape[-2:]))
+        return self.label_space.class_scores(resize_linear(z, inputs[self.primary].shape[2:]))

@@ -79,7 +79,7 @@ class SymGD(SemiSegmentor):
             u_w, u_s = batch['u_w'][name], batch['u_s'][name]
             x, y, counts = self.partners(batch, name, step)
             mutated = self.mutate(name, x, u_w, step)
-            box_x, box_y = (self.inside(batch, 'box', z.shape[-2:]) for z in (u_w, y))
+            box_x, box_y = (self.inside(batch, 'box', z) for z in (u_w, y))
             label, mask = self.pseudo_label(name, u_w)
             targets.direct[name] = label, mask
             targets.curves[f'mask_{name}'] = mask.mean()
@@ -136,7 +136,7 @@ class SymGD(SemiSegmentor):
         """Return x~, labelled images with amplitudes of the unlabelled ones."""
         if self.amplitude is None:
             return x
-        degree = torch.rand(len(x), 1, 1, 1, device=x.device) * step.progress
+        degree = torch.rand(len(x), *(1,) * (x.dim() - 1), device=x.device) * step.progress
         of = self.data_preprocessor
         grey, style = (of.grey(name, z.float()) for z in (x, u_w))
         mixed = mix_amplitude(grey, style, self.amplitude, degree)

@@ -1,6 +1,5 @@
 """SynFoC: a foundation model and a conventional one teach each other."""
 
-from collections.abc import Sequence
 from typing import Any, Unpack
 
 import torch
@@ -10,11 +9,11 @@ from mmssl.models.base.label_space import OverlappingParts
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.terms import Curves, Logits, Losses, Views
-from mmssl.models.strategies.mixing import box_mask, paste
+from mmssl.models.strategies.mixing import boxes_at, paste
 from mmssl.models.strategies.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
-from mmssl.utils.resize import resize_bilinear, resize_mask
+from mmssl.utils.resize import resize_linear, resize_mask
 
 
 @MODELS.register_module()
@@ -80,17 +79,17 @@ class SynFoC(SemiSegmentor):
         lessons, curves = self.lessons(batch['u_w'], step)
         taught, u_c = {}, {}
         for name, (label, confident) in lessons.items():
-            inside = self.inside(batch, 'box', label.shape[-2:])
+            inside = self.inside(batch, 'box', label)
             y = self.label_space.encode(batch['y'][name])
             confident = paste(confident, torch.ones_like(confident), inside)
             taught[name] = paste(label, y, inside), confident
             u_s = batch['u_s'][name]
-            u_c[name] = paste(u_s, batch['x_w'][name], self.inside(batch, 'box', u_s.shape[-2:]))
+            u_c[name] = paste(u_s, batch['x_w'][name], self.inside(batch, 'box', u_s))
         return {'u_c': u_c}, (taught, curves)
 
-    def inside(self, batch: Batch, key: str, size: Sequence[int]) -> Tensor:
-        """Return masks (N, 1, h, w) of the boxes, in pixels of the U-Net's images."""
-        return box_mask(batch[key], size, batch['u_w'][self.conventional].shape[-1])
+    def inside(self, batch: Batch, key: str, x: Tensor) -> Tensor:
+        """Return masks (N, 1, h, w) of the boxes at the size of x, see `SemiSegmentor.inside`."""
+        return boxes_at(batch[key], batch['u_w'][self.conventional], x)
 
     @torch.no_grad()
     def lessons(
@@ -98,10 +97,10 @@ class SynFoC(SemiSegmentor):
     ) -> tuple[dict[str, tuple[Tensor, Tensor]], Curves]:
         """Return yhat and W (N, H, W) for each student, and the curves of the confidences."""
         q_f, q_c, alphas, confidences = self.teach(u_w, step)
-        sizes = {self.foundation: q_f.shape[-2:], self.conventional: q_c.shape[-2:]}
-        q_f, lessons = resize_bilinear(q_f, q_c.shape[-2:]), {}
+        sizes = {self.foundation: q_f.shape[2:], self.conventional: q_c.shape[2:]}
+        q_f, lessons = resize_linear(q_f, q_c.shape[2:]), {}
         for name, alpha in alphas.items():
-            e = resize_bilinear(mix(q_f, q_c, alpha), sizes[name])
+            e = resize_linear(mix(q_f, q_c, alpha), sizes[name])
             confidence, label = self.label_space.decide(e)
             lessons[name] = label, self.threshold(confidence).float()
         curves = {
@@ -120,7 +119,7 @@ class SynFoC(SemiSegmentor):
         student = self.label_space.prob(student)
         of_f, of_c, of_student = (self.members(q) for q in (q_f, q_c, student))
         self_conf = agreement(of_student, of_c, self.smooth)
-        low = resize_mask(of_c.float(), q_f.shape[-2:]) > 0
+        low = resize_mask(of_c.float(), q_f.shape[2:]) > 0
         mutual_conf = agreement(low, of_f, self.smooth)
         alpha_f, alpha_c = self.ensemble(self_conf, mutual_conf, step.progress)
         alphas = {self.foundation: alpha_f, self.conventional: alpha_c}
@@ -144,7 +143,7 @@ class SynFoC(SemiSegmentor):
     def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the class maps (N, H, W) of teachers and ensemble, and the confidences (N,)."""
         q_f, q_c, alphas, confidences = self.teach(inputs, self.step)
-        q_f, alpha = resize_bilinear(q_f, q_c.shape[-2:]), alphas[self.conventional]
+        q_f, alpha = resize_linear(q_f, q_c.shape[2:]), alphas[self.conventional]
         maps = {self.foundation: q_f, self.conventional: q_c, 'ensemble': mix(q_f, q_c, alpha)}
         classes = {name: self.label_space.class_map(q) for name, q in maps.items()}
         return {**classes, 'alpha': alpha, **confidences}
@@ -152,5 +151,5 @@ class SynFoC(SemiSegmentor):
 
 def mix(q_f: Tensor, q_c: Tensor, alpha: Tensor) -> Tensor:
     """Return `(1 - alpha) q_f + alpha q_c` with one alpha for each image, (N, C, H, W)."""
-    alpha = alpha.view(-1, 1, 1, 1).to(q_c.dtype)
+    alpha = alpha.view(-1, *(1,) * (q_c.dim() - 1)).to(q_c.dtype)
     return (1 - alpha) * q_f + alpha * q_c

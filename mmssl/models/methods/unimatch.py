@@ -1,16 +1,16 @@
 """UniMatch: two strong views and a perturbed feature stream follow one weak view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.terms import Logits, Losses, Terms, Views, split_curves
 from mmssl.models.strategies.mixing import pairs, paste
+from mmssl.models.unet.feature_noise import drop_channels
 from mmssl.registry import MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
 
@@ -93,16 +93,16 @@ class UniMatch(SemiSegmentor):
         for view, key in STRONG.items():
             both = pairs(batch, view, self.image_students)
             views[view] = {
-                name: paste(u, partner, self.inside_pairs(batch, key, u.shape[-2:]))
+                name: paste(u, partner, self.inside_pairs(batch, key, u))
                 for name, (u, partner) in both.items()
             }
         return views, partners
 
-    def inside_pairs(self, batch: Batch, key: str, size: Sequence[int]) -> Tensor:
-        """Return the masks (N, 1, H, W) of the boxes of every u."""
+    def inside_pairs(self, batch: Batch, key: str, x: Tensor) -> Tensor:
+        """Return the masks (N, 1, ...) of the boxes of every u, at the size of x."""
         pairs_of_boxes = Batch(batch)
         pairs_of_boxes[key] = batch[key][0::2]
-        return self.inside(pairs_of_boxes, key, size)
+        return self.inside(pairs_of_boxes, key, x)
 
     def forward_views(self, name: str, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a student's logits, and under `u_f` those of u_w with dropped channels.
@@ -116,7 +116,7 @@ class UniMatch(SemiSegmentor):
         x = torch.cat(list(weak.values()))
         student: Any = self.students[name]
         features = student.extract_feat(x)
-        dropped = [torch.cat([f, F.dropout2d(f, self.feature_dropout)]) for f in features]
+        dropped = [torch.cat([f, drop_channels(f, self.feature_dropout)]) for f in features]
         joint = self.to_label_size(name, student.decode_head(dropped), x)
         n_x, n_u = len(weak['x_w']), len(weak['u_w'])
         x_w, u_w, _, u_f = torch.split(joint, [n_x, n_u, n_x, n_u])
@@ -139,7 +139,7 @@ class UniMatch(SemiSegmentor):
             for view, key in STRONG.items():
                 if view not in z:
                     continue
-                inside = self.inside_pairs(batch, key, label.shape[-2:])
+                inside = self.inside_pairs(batch, key, label)
                 partner_confidence, partner_label = targets[name]
                 mask = self.threshold(paste(confidence, partner_confidence, inside)).float()
                 term = self.unsup_criterion(z[view], paste(label, partner_label, inside), mask)

@@ -43,7 +43,8 @@ class URPC(SeveralHeads):
         distance = (log_mean.exp() * (log_mean - log_p)).sum(2, keepdim=True)  # D_k
         weight = (-distance).exp()
         square = (log_mean.exp() - log_p.exp()) ** 2
-        means = [(weight * square).mean((1, 2, 3, 4)), weight.mean((1, 2, 3, 4))]
+        dims = tuple(range(1, square.dim()))
+        means = [(weight * square).mean(dims), weight.mean(dims)]
         means.append(torch.ones_like(means[0]))  # counts the ranks
         error, total, ranks = sum_over_ranks(torch.stack(means))
         rectified: Tensor = (error / ranks) / (total / ranks + 1e-8)

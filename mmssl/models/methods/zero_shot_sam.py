@@ -22,7 +22,7 @@ from mmssl.models.sam.prompts import (
 )
 from mmssl.registry import MODELS
 from mmssl.structures import Step
-from mmssl.utils.resize import resize_bilinear
+from mmssl.utils.resize import resize_linear
 
 
 @MODELS.register_module()
@@ -163,11 +163,11 @@ class ZeroShotSAM(BaseModel):
         else:
             labels = prompts.new_ones(prompts.shape[:-1])
             logits = self.sam.masks(embedding, (prompts, labels))
-        logits = resize_bilinear(logits.float(), (self.sam.img_size,) * 2)
+        logits = resize_linear(logits.float(), (self.sam.img_size,) * 2)
         scores = []
         for one, there, (_, size), sample in zip(logits, found, canvas, data_samples, strict=True):
             shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
-            one = resize_bilinear(one[None, :, : size[0], : size[1]], shape[-2:])
+            one = resize_linear(one[None, :, : size[0], : size[1]], shape[-2:])
             one = torch.where(there[:, None, None], one, UNASKED)
             scores.append(self.label_space.class_scores(one)[0])
         return scores

@@ -16,7 +16,7 @@ from mmssl.models.sam.mask_guided_decoder import (
 from mmssl.models.sam.sam_mask_head import SAMHeadOptions, SAMMaskHead
 from mmssl.registry import MODELS
 from mmssl.utils.dist import gather_over_ranks
-from mmssl.utils.resize import resize_bilinear, resize_nearest
+from mmssl.utils.resize import resize_linear, resize_nearest
 
 
 @MODELS.register_module()
@@ -102,7 +102,7 @@ class HSAMHead(SAMMaskHead):
         coarse, fine = self.forward_stages(inputs)
         if self.stage == 2:
             return fine
-        return (resize_bilinear(coarse, fine.shape[-2:]) + fine) / 2
+        return (resize_linear(coarse, fine.shape[-2:]) + fine) / 2
 
     def forward_stages(
         self, inputs: tuple[Tensor, ...], label: Tensor | None = None
@@ -129,7 +129,7 @@ class HSAMHead(SAMMaskHead):
             )
         image, position = self.with_position(embedding)
         coarse, tokens, image, features = self.decode_coarse(image, position)
-        guide = resize_bilinear(coarse, grid).softmax(1)
+        guide = resize_linear(coarse, grid).softmax(1)
         maps = (tokens @ image.flatten(2)).unflatten(2, grid)
         image = self.with_position(self.noisy(embedding))[0]
         if self.map_attention is not None:

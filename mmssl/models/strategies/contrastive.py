@@ -41,7 +41,7 @@ def last_convolution(name: str, student: Any) -> nn.Conv2d:
 
 def pixel_rows(x: Tensor) -> Tensor:
     """Return the vectors of all pixels of (N, C, H, W), (N H W, C), in the order of labels."""
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
 
 
 def class_contrast(f: Tensor, label: Tensor, num_classes: int, temperature: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,13 +12,15 @@ from torch import Tensor
 from mmssl.models.strategies.frequency import fmix_noise_shape, low_frequency_image, mix_amplitude
 from mmssl.models.strategies.mixing import box_mask, paste, repeat_to
 from mmssl.registry import MIXERS
-from mmssl.utils.resize import resize_mask
+from mmssl.structures import MADE_BY
+from mmssl.utils.resize import resize_mask, size_like
 
 
 class View(NamedTuple):
     """Images (N, C, H, W), their labels, and which pixels of these count.
 
-    Labels and masks are (N, h, w), or (N, K, h, w) where K parts may overlap.
+    Labels and masks are (N, h, w), or (N, K, h, w) where K parts may overlap. Volumes have a
+    third axis, before the others.
     """
 
     image: Tensor
@@ -46,11 +49,11 @@ class RegionMixer(ABC):
         self.partner = partner
 
     @abstractmethod
-    def region(self, patch: View, box: Tensor | None, side: int) -> Tensor:
-        """Return masks (N, 1, side, side), or of another size, that are 1 where the patch goes."""
+    def region(self, patch: View, box: Tensor | None, size: Sequence[int]) -> Tensor:
+        """Return masks (N, 1, ...) of this size, or of another, that are 1 where the patch goes."""
 
     def __call__(
-        self, x: View, u: View, weak: Tensor, box: Tensor | None, side: int
+        self, x: View, u: View, weak: Tensor, box: Tensor | None, size: Sequence[int]
     ) -> tuple[View, View]:
         """Return the labelled and the strong view to train on.
 
@@ -58,16 +61,16 @@ class RegionMixer(ABC):
             x: labelled weak view, label and a mask of ones.
             u: unlabelled strong view, pseudo-label and mask.
             weak: images of the unlabelled weak view.
-            box: boxes of the batch, (N, 4), if the pipeline draws them.
-            side: side of the square in whose pixels the boxes are.
+            box: boxes of the batch, see `box_mask`, if the pipeline draws them.
+            size: of the images of the batch, in whose pixels the boxes are.
         """
         if self.partner == 'labelled':
             patch = x.repeat_to(len(u.image))
         else:
             patch = View(*(value.roll(-1, 0) for value in u))
-        region = self.region(patch, box, side)
+        region = self.region(patch, box, size)
         mixed = (
-            paste(background, new, resize_mask(region, background.shape[-2:]))
+            paste(background, new, resize_mask(region, size_like(background, len(size))))
             for background, new in zip(u, patch, strict=True)
         )
         return x, View(*mixed)
@@ -75,12 +78,12 @@ class RegionMixer(ABC):
 
 @MIXERS.register_module()
 class CutMix(RegionMixer):
-    """Paste a rectangle, drawn by `RandomPasteBox` in the pipeline.
+    """Paste a rectangle, drawn by `RandomPasteBox` in the pipeline (`RandomPasteCuboid`).
 
     Yun et al., CutMix, ICCV 2019, https://arxiv.org/abs/1905.04899.
     """
 
-    def region(self, patch: View, box: Tensor | None, side: int) -> Tensor:
+    def region(self, patch: View, box: Tensor | None, size: Sequence[int]) -> Tensor:
         """Return the boxes of the batch.
 
         Raises:
@@ -88,10 +91,9 @@ class CutMix(RegionMixer):
         """
         if box is None:
             raise ValueError(
-                'CutMix needs boxes, but the batch has no "box": add RandomPasteBox '
-                'to unlabelled_pipeline.'
+                f'CutMix needs boxes, but the batch has no "box": add {MADE_BY["box"]}.'
             )
-        return box_mask(box, side, side)
+        return box_mask(box, size, size[-1])
 
 
 @MIXERS.register_module()
@@ -101,12 +103,14 @@ class ClassMix(RegionMixer):
     Olsson et al., ClassMix, WACV 2021, https://arxiv.org/abs/2007.07936.
     """
 
-    def region(self, patch: View, box: Tensor | None, side: int) -> Tensor:
+    def region(self, patch: View, box: Tensor | None, size: Sequence[int]) -> Tensor:
         """Return the pixels of the chosen classes, at the size of the label."""
         ids = patch.label
-        if ids.dim() == 4:  # overlapping parts: each combination of parts is a class
+        if (
+            ids.dim() == patch.image.dim()
+        ):  # overlapping parts: each combination of parts is a class
             bits = 2 ** torch.arange(ids.shape[1], device=ids.device)
-            ids = (ids.long() * bits.view(-1, 1, 1)).sum(1)
+            ids = (ids.long() * bits.view(-1, *(1,) * len(size))).sum(1)
         return class_region(ids, torch.rand(len(ids), 256, device=ids.device))
 
 
@@ -136,13 +140,13 @@ class CowMix(RegionMixer):
         if not 0 < self.proportion[0] <= self.proportion[1] < 1:
             raise ValueError(f'proportion must be a rising range in (0, 1), found {proportion}')
 
-    def region(self, patch: View, box: Tensor | None, side: int) -> Tensor:
+    def region(self, patch: View, box: Tensor | None, size: Sequence[int]) -> Tensor:
         """Draw noise, smoothing and proportion of every image."""
         n, device = len(patch.image), patch.image.device
         low, high = (math.log(sigma) for sigma in self.sigma)
         sigma = torch.empty(n, device=device).uniform_(low, high).exp()
         proportion = torch.empty(n, device=device).uniform_(*self.proportion)
-        noise = torch.randn(n, 1, side, side, device=device)
+        noise = torch.randn(n, 1, *size, device=device)
         return cow_region(noise, sigma, proportion, self.sigma[1])
 
 
@@ -175,13 +179,13 @@ class FMix(RegionMixer):
             raise ValueError(f'alpha must be above 0, found {alpha}')
         self.decay, self.alpha, self.spectrum = decay, alpha, spectrum
 
-    def region(self, patch: View, box: Tensor | None, side: int) -> Tensor:
+    def region(self, patch: View, box: Tensor | None, size: Sequence[int]) -> Tensor:
         """Draw the spectrum and the pasted part of every image."""
         n, device = len(patch.image), patch.image.device
-        noise = torch.randn(n, *fmix_noise_shape(side), device=device)
+        noise = torch.randn(n, *fmix_noise_shape(size), device=device)
         # two Gamma variables make a Beta variable, on every device
         gamma = torch._standard_gamma(torch.full((2, n), self.alpha, device=device))
-        image = low_frequency_image(noise, side, self.decay, self.spectrum)
+        image = low_frequency_image(noise, size, self.decay, self.spectrum)
         return brightest(image, gamma[0] / gamma.sum(0))
 
 
@@ -197,19 +201,28 @@ class FDA:
         size: half of the window of low frequencies, as a part of the image's side.
         mean: of the data preprocessor: grey value at which the network's input is 0.
         std: of the data preprocessor: grey values in one unit of the network's input.
+        limits: darkest and brightest grey value there is; None where images are not 8-bit, as
+            volumes whose intensities the pipeline has normalised.
     """
 
-    def __init__(self, size: float = 0.01, mean: float = 0.0, std: float = 255.0) -> None:
+    def __init__(
+        self,
+        size: float = 0.01,
+        mean: float = 0.0,
+        std: float = 255.0,
+        limits: tuple[float, float] | None = (0.0, 255.0),
+    ) -> None:
         if not 0 <= size < 0.5:
             raise ValueError(f'size must lie in [0, 0.5), found {size}')
-        self.size, self.mean, self.std = size, mean, std
+        self.size, self.mean, self.std, self.limits = size, mean, std, limits
 
     def __call__(
-        self, x: View, u: View, weak: Tensor, box: Tensor | None, side: int
+        self, x: View, u: View, weak: Tensor, box: Tensor | None, size: Sequence[int]
     ) -> tuple[View, View]:
         """Return the labelled and the strong view to train on; see `RegionMixer`."""
         grey, style = (image * self.std + self.mean for image in (x.image, weak))
-        mixed = mix_amplitude(grey, repeat_to(style, len(grey)), self.size).clamp(0, 255)
+        mixed = mix_amplitude(grey, repeat_to(style, len(grey)), self.size)
+        mixed = mixed if self.limits is None else mixed.clamp(*self.limits)
         return x._replace(image=(mixed - self.mean) / self.std), u
 
 
@@ -217,11 +230,11 @@ def class_region(label: Tensor, score: Tensor) -> Tensor:
     """Return the pixels of the classes with the lowest scores, half of those that a label has.
 
     Args:
-        label: class ids (N, H, W) below C.
+        label: class ids (N, ...) below C.
         score: a number in [0, 1] for each class, (N, C).
 
     Returns:
-        Mask (N, 1, H, W), 0 or 1 in float.
+        Mask (N, 1, ...), 0 or 1 in float.
 
     Example:
         >>> label, score = torch.tensor([[[0, 2], [3, 5]]]), torch.arange(6.0)[None] / 6
@@ -239,28 +252,33 @@ def cow_region(noise: Tensor, sigma: Tensor, proportion: Tensor, max_sigma: floa
     """Return the spots where smoothed noise lies low.
 
     Args:
-        noise: normal noise (N, 1, H, W).
+        noise: normal noise (N, 1, ...) of one to three spatial axes.
         sigma: standard deviation of the Gaussian filter in pixels, (N,).
         proportion: part of the image inside, if the smoothed noise is normal, (N,).
         max_sigma: the largest sigma, which gives the size of the filter.
 
     Returns:
-        Mask (N, 1, H, W), 0 or 1 in float.
+        Mask (N, 1, ...), 0 or 1 in float.
     """
-    half = min(2 * round(3 * max_sigma) + 1, max(noise.shape[-2:]) - 1)
+    axes = noise.dim() - 2
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+    half = min(2 * round(3 * max_sigma) + 1, max(noise.shape[2:]) - 1)
     x = torch.arange(-half, half + 1, device=noise.device, dtype=noise.dtype)
     kernel = torch.exp(-0.5 * x**2 / sigma[:, None] ** 2) / (sigma[:, None] * math.tau**0.5)
     n, smooth = len(noise), noise.transpose(0, 1)
-    smooth = F.conv2d(smooth, kernel[:, None, :, None], padding=(half, 0), groups=n)
-    smooth = F.conv2d(smooth, kernel[:, None, None, :], padding=(0, half), groups=n)
+    for axis in range(axes):
+        along = [int(i == axis) for i in range(axes)]
+        weight = kernel.view(n, 1, *(kernel.shape[1] if own else 1 for own in along))
+        smooth = convolve(smooth, weight, padding=[half * own for own in along], groups=n)
     smooth = smooth.transpose(0, 1)
-    std, mean = torch.std_mean(smooth, (1, 2, 3), correction=0, keepdim=True)
+    over = tuple(range(1, noise.dim()))
+    std, mean = torch.std_mean(smooth, over, correction=0, keepdim=True)
     factor = math.sqrt(2) * torch.erfinv(2 * proportion - 1)
-    return (smooth <= factor.view(-1, 1, 1, 1) * std + mean).float()
+    return (smooth <= factor.view_as(std) * std + mean).float()
 
 
 def brightest(image: Tensor, part: Tensor) -> Tensor:
-    """Return the brightest `part` (N,) of the pixels of images (N, 1, H, W), 0 or 1 in float.
+    """Return the brightest `part` (N,) of the pixels of images (N, 1, ...), 0 or 1 in float.
 
     Example:
         >>> brightest(torch.tensor([[[[0.1, 0.4], [0.3, 0.2]]]]), torch.tensor([0.5]))[0, 0]

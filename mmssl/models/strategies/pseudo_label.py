@@ -57,8 +57,8 @@ def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
         >>> round(agreement(a, b).item(), 6)
         0.692254
     """
-    both = (a & b).sum((-2, -1))
-    total = a.sum((-2, -1)) + b.sum((-2, -1))
+    a, b = a.flatten(2), b.flatten(2)
+    both, total = (a & b).sum(-1), a.sum(-1) + b.sum(-1)
     dice = (2 * both + smooth) / (total + smooth + 1e-3)
     return torch.where(total == 0, torch.ones_like(dice), dice).mean(0)
 
@@ -84,7 +84,7 @@ def learn_from_others(
     """
     losses = {}
     for i, z in logits.items():
-        of_others = [resize_nearest(y, z.shape[-2:]) for j, y in labels.items() if j != i]
+        of_others = [resize_nearest(y, z.shape[2:]) for j, y in labels.items() if j != i]
         losses[i] = cast(Tensor, sum(criterion(z, y) for y in of_others))
     return losses
 

@@ -45,9 +45,9 @@ def monte_carlo_mean(
     """
     if samples < 1 or repeat < 1 or samples % repeat:
         raise ValueError(f'repeat must divide samples, found {repeat} and {samples}')
-    total = torch.zeros((), device=x.device)
+    total, times = torch.zeros((), device=x.device), (repeat, *(1,) * (x.dim() - 1))
     for _ in range(samples // repeat):
-        total = total + torch.unflatten(predict(x.repeat(repeat, 1, 1, 1)), 0, (repeat, -1)).sum(0)
+        total = total + torch.unflatten(predict(x.repeat(times)), 0, (repeat, -1)).sum(0)
     return total / samples
 
 

@@ -12,8 +12,13 @@ def drop_features(x: Tensor, rate: float = 0.5) -> Tensor:
     return F.dropout(x, rate)
 
 
+def drop_channels(x: Tensor, rate: float = 0.5) -> Tensor:
+    """Return a map (N, C, ...) with whole channels dropped at random, the rest scaled up."""
+    return (F.dropout1d, F.dropout2d, F.dropout3d)[x.dim() - 3](x, rate)
+
+
 def drop_attended(x: Tensor, low: float = 0.7, high: float = 0.9) -> Tensor:
-    """Return a map (N, C, H, W) without its most active pixels.
+    """Return a map (N, C, ...) without its most active pixels.
 
     With a the mean over the channels, the pixels of an image stay where `a < u max a`; u is drawn
     once from [low, high]. Source: Ouali et al., CCT, https://arxiv.org/abs/2003.09005, in the code
@@ -25,7 +30,8 @@ def drop_attended(x: Tensor, low: float = 0.7, high: float = 0.9) -> Tensor:
     """
     attention = x.mean(1, keepdim=True)
     share = torch.empty((), device=x.device).uniform_(low, high)
-    return x * (attention < share * attention.amax((1, 2, 3), keepdim=True)).to(x.dtype)
+    largest = attention.amax(tuple(range(1, x.dim())), keepdim=True)
+    return x * (attention < share * largest).to(x.dtype)
 
 
 def scale_randomly(x: Tensor, span: float = 0.3) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from mmssl.models.base.label_space import ExclusiveClasses
 from mmssl.models.strategies.pseudo_label import agreement
 from mmssl.registry import ENSEMBLES
-from mmssl.utils.resize import resize_bilinear, resize_mask
+from mmssl.utils.resize import resize_linear, resize_mask
 from tests.tiny import BN, build, raw_batch, segmentor, set_iter, synfoc
 
 
@@ -82,10 +82,10 @@ def test_own_and_cross_teachers_give_each_student_one_teacher():
     assert torch.equal(lessons['unet'][0], q_c.argmax(1))
     model.ensemble = ENSEMBLES.build(dict(type='CrossTeacher'))
     crossed, _ = model.lessons(batch['u_w'], model.step)
-    up = resize_bilinear(q_f, (24, 24))
+    up = resize_linear(q_f, (24, 24))
     assert torch.equal(crossed['unet'][0], up.argmax(1))
-    assert torch.equal(lessons['sam'][0], resize_bilinear(up, (16, 16)).argmax(1))
-    assert torch.equal(crossed['sam'][0], resize_bilinear(q_c, (16, 16)).argmax(1))
+    assert torch.equal(lessons['sam'][0], resize_linear(up, (16, 16)).argmax(1))
+    assert torch.equal(crossed['sam'][0], resize_linear(q_c, (16, 16)).argmax(1))
 
 
 def test_a_rule_is_given_self_and_mutual_confidence_and_the_progress():

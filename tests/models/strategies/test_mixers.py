@@ -24,7 +24,7 @@ def views(n_l=2, n_u=4, channels=None):
 
 
 def mix(cfg, x, u, box=None):
-    return MIXERS.build(cfg)(x, u, u.image, box, SIDE)
+    return MIXERS.build(cfg)(x, u, u.image, box, (SIDE, SIDE))
 
 
 @pytest.mark.parametrize('name', ['CutMix', 'CowMix', 'FMix'])
@@ -111,7 +111,7 @@ def test_cow_region_has_about_the_asked_proportion_and_larger_spots_for_larger_s
 
 def test_every_image_has_a_proportion_of_its_own():
     cow, (x, _) = MIXERS.build(dict(type='CowMix', sigma=(1.0, 1.0))), views(n_l=16)
-    part = cow.region(x, None, 64).mean((1, 2, 3))
+    part = cow.region(x, None, (64, 64)).mean((1, 2, 3))
     assert part.max() - part.min() > 0.3 and 0.1 < part.min() and part.max() < 0.9
 
 
@@ -140,8 +140,8 @@ def test_fmix_region_is_as_large_as_drawn(spectrum, monkeypatch):
 @pytest.mark.parametrize('side', [15, 16])
 def test_low_frequencies_are_stronger(side):
     torch.manual_seed(0)
-    noise = torch.randn(4, *fmix_noise_shape(side))
-    image = low_frequency_image(noise, side, 3.0, 'paper')
+    noise = torch.randn(4, *fmix_noise_shape((side, side)))
+    image = low_frequency_image(noise, (side, side), 3.0, 'paper')
     amplitude = torch.fft.rfft2(image).abs().mean((0, 1))
     assert image.shape == (4, 1, side, side)
     assert amplitude[1, 1] > 20 * amplitude[side // 2, side // 2 - 1]
@@ -167,7 +167,7 @@ def test_fda_changes_the_labelled_image_alone_and_keeps_it_in_range():
     x = x._replace(image=(255 * torch.rand(3, 1, SIDE, SIDE) - 100) / 50)
     weak = (40 * torch.rand(2, 1, SIDE, SIDE) - 100) / 50
     fda = MIXERS.build(dict(type='FDA', size=0.0, mean=100.0, std=50.0))
-    styled, strong = fda(x, u, weak, None, SIDE)
+    styled, strong = fda(x, u, weak, None, (SIDE, SIDE))
     assert strong is u and styled.label is x.label and styled.mask is x.mask
     grey, target = styled.image * 50 + 100, weak * 50 + 100
     assert grey.min() > -1e-3 and grey.max() < 255 + 1e-3

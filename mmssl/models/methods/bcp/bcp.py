@@ -1,6 +1,7 @@
 """BCP: labelled and unlabelled images are pasted into each other, both ways."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import NamedTuple, Unpack, cast
 
 import torch
@@ -10,7 +11,7 @@ from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.models.sam.connected import largest_components
-from mmssl.models.strategies.mixing import box_mask, halves, paste, repeat_to
+from mmssl.models.strategies.mixing import cuboid_mask, halves, paste, repeat_to
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 from mmssl.utils.dist import from_first_rank
@@ -50,9 +51,9 @@ class BCP(SemiSegmentor):
     Bai et al., https://arxiv.org/abs/2305.00673.
 
     a and b are the even and the odd images of the batch, labelled (x, y) or unlabelled (u). One
-    mask M for the whole iteration is 0 in a rectangle of two thirds of the sides and 1 around it;
-    `L(z, y; M)` is `(Dice + CE) / 2` over the pixels of M. First, for a share of the iterations,
-    labelled images are pasted into each other (pre-training)::
+    mask M for the whole iteration is 0 in a rectangle (cuboid) of two thirds of the sides and 1
+    around it; `L(z, y; M)` is `(Dice + CE) / 2` over the pixels of M. First, for a share of the
+    iterations, labelled images are pasted into each other (pre-training)::
 
         x = x_a M + x_b (1 - M),    L = L(f(x), y_a; M) + L(f(x), y_b; 1 - M)
 
@@ -134,18 +135,25 @@ class BCP(SemiSegmentor):
         return views, targets
 
     def draw_box(self, x: Tensor) -> Tensor:
-        """Return a mask (1, 1, S, S) that is 1 in the rectangle, one for all ranks."""
-        size = x.shape[-1]
-        side = int(size * self.patch + 1e-6)
-        corner = from_first_rank(torch.randint(size - side, (2,), device=x.device))
-        return box_mask(torch.cat([corner, torch.full_like(corner, side)])[None], size)
+        """Return a mask (1, 1, ...) that is 1 in the rectangle or cuboid, one for all ranks."""
+        size = x.shape[2:]
+        sides = [int(side * self.patch + 1e-6) for side in size]
+        rooms = [whole - side for whole, side in zip(size, sides, strict=True)]
+        corner = torch.cat(  # the last axis first; axes of one length are drawn at once
+            [
+                torch.randint(room, (len(list(alike)),), device=x.device)
+                for room, alike in groupby(reversed(rooms))
+            ]
+        )
+        starts = from_first_rank(corner).flip(0)[:, None, None].unbind(0)
+        return cuboid_mask(starts, sides, size)
 
     def mix_labelled(
         self, batch: Batch, name: str, box: Tensor
     ) -> tuple[dict[str, Tensor], Parts, Parts]:
         """Return the view of the pre-training and (view, label, mask) of its terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
-        x = paste(x_a, x_b, resize_mask(box, x_a.shape[-2:]))
+        x = paste(x_a, x_b, resize_mask(box, x_a.shape[2:]))
         return {'x': x}, [('x', y_a, 1 - box), ('x', repeat_to(y_b, len(y_a)), box)], []
 
     def mix_both(
@@ -156,7 +164,7 @@ class BCP(SemiSegmentor):
         u_a, u_b = halves(batch['u_w'][name])
         yhat_a, yhat_b = self.pseudo_label(name, u_a), self.pseudo_label(name, u_b)
         y_a, yhat_b = repeat_to(y_a, len(u_a)), repeat_to(yhat_b, len(x_b))
-        inside = resize_mask(box, x_a.shape[-2:])
+        inside = resize_mask(box, x_a.shape[2:])
         views = {'u': paste(u_a, x_a, inside), 'x': paste(x_b, u_b, inside)}
         return (
             views,
@@ -178,7 +186,7 @@ class BCP(SemiSegmentor):
         label = self.label_space.decide(prob)[1]
         if not self.largest_component:
             return label
-        return largest_components(label, num_classes=self.label_space.table.shape[1])
+        return largest_components(label, self.label_space.table.shape[1], prob.dim() - 2)
 
     def sup_loss(self, batch: Batch, logits: Logits, targets: BCPTargets, step: Step) -> Losses:
         """Return `sup_<student>`, the pixels of labelled images."""

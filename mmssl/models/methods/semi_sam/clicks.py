@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmssl.models.sam.prompted_sam import PromptedSAM
 from mmssl.models.sam.prompts import distance_transform, random_points, scale_points
-from mmssl.utils.resize import resize_bilinear
+from mmssl.utils.resize import resize_linear
 
 
 def next_click(wanted: Tensor, given: Tensor, inner: bool = False) -> tuple[Tensor, Tensor]:
@@ -88,5 +88,5 @@ def click_masks(
         points, labels = (torch.stack(part, 2) for part in zip(*seen, strict=True))
         found = sam.masks(embedding, (points, labels), masks=low if feedback else None)
         low = torch.where((label < 0)[..., None, None], low, found.to(low.dtype))
-        given = resize_bilinear(low.float(), size) > threshold
-    return resize_bilinear(low.float(), size)
+        given = resize_linear(low.float(), size) > threshold
+    return resize_linear(low.float(), size)

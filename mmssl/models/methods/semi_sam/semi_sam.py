@@ -15,7 +15,7 @@ from mmssl.models.sam.connected import largest_component_masks
 from mmssl.models.sam.prompts import UNASKED, mask_boxes, scale_boxes
 from mmssl.registry import MODELS, RAMPS
 from mmssl.structures import Batch, Step
-from mmssl.utils.resize import resize_bilinear
+from mmssl.utils.resize import resize_linear
 
 
 @MODELS.register_module()
@@ -179,8 +179,8 @@ class SemiSAM(MeanTeacher):
         size, side = wanted.shape[-2:], (self.sam.img_size,) * 2
         low, high = (f(image.float(), (1, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
         x = (image.float() - low) / (high - low).clamp(min=1e-8)
-        embedding = self.sam.embed(resize_bilinear(x, side))
+        embedding = self.sam.embed(resize_linear(x, side))
         if self.prompt == 'point':
             return click_masks(self.sam, embedding, wanted, **self.click_options)
         boxes = scale_boxes(mask_boxes(wanted)[0], size, side, self.margin)
-        return resize_bilinear(self.sam.masks(embedding, boxes=boxes).float(), size)
+        return resize_linear(self.sam.masks(embedding, boxes=boxes).float(), size)

@@ -103,7 +103,7 @@ class SSNet(SemiSegmentor):
 
     def separation(self, name: str, logits: Mapping[str, Tensor], y: Tensor) -> dict[str, Tensor]:
         """Return the contrastive terms of x_w with labels y and of u_w with its own prediction."""
-        size = logits['x_f'].shape[-2:]
+        size = logits['x_f'].shape[2:]
         contrast = cast(PixelContrast, self.contrast[name])
         x_f, u_f = pixel_rows(logits['x_f']), pixel_rows(logits['u_f'])
         found = {

@@ -22,7 +22,8 @@ def soft_dice(p: Tensor, q: Tensor, eps: float = 1e-10) -> Tensor:
         >>> round(soft_dice(p, q).item(), 6)
         0.169231
     """
-    sums = torch.stack([(p * q).sum((0, 2, 3)), (p**2 + q**2).sum((0, 2, 3))])
+    dims = (0, *range(2, p.dim()))
+    sums = torch.stack([(p * q).sum(dims), (p**2 + q**2).sum(dims)])
     overlap, total = sum_over_ranks(sums)
     dice: Tensor = (2 * overlap + eps) / (total + eps)
     return (1 - dice).mean()
@@ -36,7 +37,7 @@ def unit_length(d: Tensor) -> Tensor:
         [[[[0.6000000238418579, 0.800000011920929]]]]
     """
     length: Tensor = d.flatten(1).norm(dim=1)
-    return d / (length.view(-1, 1, 1, 1) + 1e-8)
+    return d / (length.view(-1, *(1,) * (d.dim() - 1)) + 1e-8)
 
 
 @contextmanager
