@@ -64,7 +64,13 @@ TEST = (
     parts = {'cup': scores(dsc - 1), 'disc': scores(dsc + 1)}
     entry = {'mean': scores(dsc), 'parts': parts,
              'domains': {'A': {'mean': scores(dsc), 'parts': parts, 'count': 2}}}
+    def image(i):
+        value = dsc + i % 3 - 1
+        of_parts = {'cup': scores(value - 1), 'disc': scores(value + 1)}
+        return {'name': f'{i:02d}', 'domain': 'A', 'case': f'{i}',
+                'scores': {'unet': of_parts, 'sam': of_parts}}
     content = {'students': {'unet': entry, 'sam': {**entry, 'mean': scores(1.0)}},
+               'images': [image(i) for i in range(12)],
                'protocol': {'text': 'per case'}}
     Path(words[words.index('--out') + 1]).write_text(json.dumps(content))
 """

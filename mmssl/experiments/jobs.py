@@ -185,8 +185,9 @@ class Job:
             student: whose scores; None takes the first, the primary one.
 
         Returns:
-            The student, its scores (`mean`, `parts` and `domains`, see `DomainMetric`), and the
-            protocol in words.
+            The student, its scores (`mean`, `parts` and `domains`, see `DomainMetric`; `images`
+            with those of all students on single images, where the file has them), and the protocol
+            in words.
 
         Raises:
             ValueError: there are no scores of that student.
@@ -203,7 +204,10 @@ class Job:
             raise ValueError(
                 f'student "{student}" is not in {self.result}; it has {", ".join(students)}'
             )
-        return student, students[student], content.get('protocol', {}).get('text', 'unknown')
+        scores = dict(students[student])
+        if content.get('images'):
+            scores['images'] = content['images']
+        return student, scores, content.get('protocol', {}).get('text', 'unknown')
 
     def _test_settings(self) -> Path:
         return self.result.with_suffix('.settings.json')

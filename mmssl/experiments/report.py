@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from mmssl.experiments.chance import Chance, find_chance
 from mmssl.experiments.executors import add_executor_arguments, check_executor, make_executor, slots
 from mmssl.experiments.jobs import Job
 from mmssl.experiments.table import METRICS, Row, columns, detail, markdown, overview, to_csv
@@ -64,6 +65,7 @@ class Grid:
         kept: (labels, seed) to the jobs of earlier calls, which are shown and not run.
         names: titles of the labels.
         folder: where table and plot go.
+        chance: which differences are more than chance, once there are rows.
 
     Raises:
         ValueError: seeds or GPUs cannot be read.
@@ -74,6 +76,7 @@ class Grid:
     names: Sequence[str]
     folder: Path
     bars = False
+    chance: Chance | None = None
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -97,7 +100,7 @@ class Grid:
     def scores(self, job: Job) -> dict:
         """Return what a run that is done scored."""
         self.student, scores, self.protocol = job.scores(self.args.student)
-        return scores
+        return {**scores, 'student': self.student}
 
     def rows(self) -> list[Row]:
         """Read the scores of all runs that are done, a row for each setting.
@@ -111,7 +114,24 @@ class Grid:
             if job.state() == 'done':
                 runs[labels][f'seed {seed}'] = self.scores(job)
         wanted = {labels for labels, _ in self.jobs}
-        return [self.row(labels, done) for labels, done in runs.items() if done or labels in wanted]
+        rows = [self.row(labels, done) for labels, done in runs.items() if done or labels in wanted]
+        self.chance = self._find_chance(rows)
+        return rows
+
+    def _find_chance(self, rows: Sequence[Row]) -> Chance | None:
+        """Give each row its interval, and compare the best with the others."""
+        chance = find_chance(
+            {
+                row.name: [(run['images'], run['student']) for run in row.runs.values()]
+                for row in rows
+                if row.runs and all('images' in run for run in row.runs.values())
+            },
+            self.args.metric,
+        )
+        if chance is not None:
+            for row in rows:
+                row.notes = {chance.title: chance.cell(row.name), **row.notes}
+        return chance
 
     def write(self) -> list[Path]:
         """Write table.md, table.csv and results.json; nothing where no run is done."""
@@ -124,16 +144,22 @@ class Grid:
             'checkpoint': self.args.checkpoint,
             'student': self.student,
             'protocol': self.protocol,
-            'rows': [{'labels': row.labels, 'runs': row.runs} for row in rows],
+            'chance': self.chance and self.chance.content(),
+            'rows': [{'labels': row.labels, 'runs': _without_images(row.runs)} for row in rows],
         }
+        said = '\n\n'.join([self.notes(), '\n'.join(f'- {line}' for line in self.words())])
         files = {
-            'table.md': f'{markdown(rows, self.names)}\n{self.notes()}\n',
+            'table.md': f'{markdown(rows, self.names)}\n{said.rstrip()}\n',
             'table.csv': to_csv(rows, self.names),
             'results.json': json.dumps(content, indent=1),
         }
         for name, text in files.items():
             write_atomic(self.folder / name, text)
         return [self.folder / name for name in files]
+
+    def words(self) -> list[str]:
+        """Say which differences are more than chance; nothing where it cannot be said."""
+        return self.chance.words() if self.chance else []
 
     def show(self) -> None:
         """Write the files, draw the plot and print the table."""
@@ -145,6 +171,7 @@ class Grid:
             return
         rows, left = self.rows(), len(self.names) + 1
         print(f'\n{tables.text(overview(rows, self.names), left)}\n')
+        print(*self.words(), sep='\n')
         if len(columns(rows)) > 1:
             table = detail(rows, self.names, self.args.metric)
             print(f'{self.args.metric}\n{tables.text(table, left)}\n')
@@ -214,6 +241,12 @@ class Grid:
                 sep='\n  ',
             )
             raise SystemExit(1)
+
+
+def _without_images(runs: Mapping[str, Mapping]) -> dict[str, dict]:
+    """Return runs without the scores of their images, which have files of their own."""
+    left = ('images', 'student')
+    return {name: {k: v for k, v in run.items() if k not in left} for name, run in runs.items()}
 
 
 def parse_seeds(text: str) -> list[int]:

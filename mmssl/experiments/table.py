@@ -67,6 +67,11 @@ class Row:
     def __post_init__(self) -> None:
         self.cells: dict[Cell, Spread] = _cells(list(self.runs.values()))
 
+    @property
+    def name(self) -> str:
+        """The labels as one text."""
+        return ', '.join(self.labels)
+
     def get(self, cell: Cell) -> Spread:
         """Return a cell, empty where no run is done."""
         return self.cells.get(cell, Spread(None, None, ()))

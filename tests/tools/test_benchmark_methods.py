@@ -70,10 +70,13 @@ def test_one_table_of_all_methods(benchmark, capsys):
     out = benchmark('data,good,slow', '--seeds', '0,2', '--iters', '30')
     table = table_of(out)
     assert '| good | 2 | **31.00 ± 1.41** |' in table and '| slow | 2 | <u>21.00' in table
-    assert '| DSC (%) | Jaccard (%) | HD95 | ASD | ms / iteration | memory (MiB) | published' in (
-        table
+    header = next(line for line in table.splitlines() if line.startswith('| method |'))
+    assert header == (
+        '| method | runs | DSC (%) | Jaccard (%) | HD95 | ASD | ms / iteration | memory (MiB) '
+        '| DSC, 95 % over patients | published DSC (%) |'
     )
-    assert '| **50.00 ± 0.00** | **512.00 ± 0.00** | - |' in table
+    assert '| **50.00 ± 0.00** | **512.00 ± 0.00** | 10.50 to 11.42 | - |' in table
+    assert 'good is ahead of slow by 10.00 in 100 % of resamples' in table
     assert 'after 30 iterations' in table and 'peak memory on stub' in table
     rows = list(csv.DictReader((out / 'table.csv').open()))
     assert {row['metric'] for row in rows} == {'DSC', 'Jaccard', 'HD95', 'ASD', 'time', 'memory'}

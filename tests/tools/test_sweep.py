@@ -77,6 +77,24 @@ def test_grid_gives_folders_table_and_plot(sweep, capsys):
     assert cv2.imread(str(out / 'DSC.png')) is not None
 
 
+def test_intervals_and_what_is_within_chance_stand_in_the_table(sweep, capsys):
+    """Rows of 10, 10 and 30 %: two are the same, one is more than chance behind the best."""
+    out = sweep('--vary', '_fake.x=3,1', '_fake.y=0,1')
+    said = capsys.readouterr().out
+    table = table_of(out)
+    assert '| DSC, 95 % over patients |' in table
+    rows = {tuple(line.split('|')[1:3]): line for line in table.split('###')[1].splitlines()}
+    assert ' ≈ |' in rows[' 3 ', ' 1 '] and '≈' not in rows[' 1 ', ' 0 ']
+    chance = json.loads((out / 'results.json').read_text())['chance']
+    assert chance['best'] == '3, 0'
+    by_chance = {one['name']: one['by_chance'] for one in chance['differences']}
+    assert by_chance == {'3, 1': True, '1, 0': False, '1, 1': False}
+    low, high = chance['intervals']['3, 0']
+    assert 29 < low < 30 < high < 31 and f'| {low:.2f} to {high:.2f} |' in rows[' 3 ', ' 0 ']
+    sentence = '3, 0 is ahead of 1, 0 by 20.00 in 100 % of resamples'
+    assert sentence in said and sentence in table and 'images' not in chance
+
+
 def test_a_larger_grid_keeps_what_is_done(sweep, capsys):
     sweep('--vary', '_fake.x=1', '--seeds', '0')
     out = sweep('--vary', '_fake.x=1,2', '--seeds', '0,1')

@@ -15,6 +15,7 @@ from mmssl.evaluation.statistics.comparing import (
     rank_stability,
     wilcoxon,
 )
+from mmssl.evaluation.statistics.from_results import case_scores, identity, patient
 from mmssl.evaluation.statistics.resampling import bootstrap_means, interval, share_ahead
 
 __all__ = [
@@ -26,8 +27,11 @@ __all__ = [
     'bland_altman',
     'bootstrap_means',
     'calibration',
+    'case_scores',
     'holm',
+    'identity',
     'interval',
+    'patient',
     'rank_stability',
     'reliability_of',
     'share_ahead',

@@ -100,12 +100,12 @@ class Difference(NamedTuple):
         share = f'{100 * self.ahead:.0f} %'
         ahead = 'ahead of' if self.value >= 0 else 'behind'
         share = share if self.value >= 0 else f'{100 - 100 * self.ahead:.0f} %'
-        runs = '' if self.p_runs is None else f', over trainings p = {p_text(self.p_runs)}'
+        runs = '' if self.p_runs is None else f', over trainings {p_text(self.p_runs)}'
         end = 'within chance' if self.by_chance else 'more than chance'
         return (
             f'{first} is {ahead} {self.name} by {abs(self.value):.2f} in {share} of resamples '
             f'({100 * LEVEL:.0f} % interval {self.low:+.2f} to {self.high:+.2f}; Wilcoxon over '
-            f'{self.patients} patients, Holm: p = {p_text(self.p)}{runs}): {end}.'
+            f'{self.patients} patients, Holm: {p_text(self.p)}{runs}): {end}.'
         )
 
 
@@ -114,11 +114,11 @@ def p_text(value: float) -> str:
 
     Example:
         >>> p_text(0.04321), p_text(1e-9), p_text(float('nan'))
-        ('0.043', '< 0.001', 'unknown')
+        ('p = 0.043', 'p < 0.001', 'p unknown')
     """
     if np.isnan(value):
-        return 'unknown'
-    return '< 0.001' if value < 0.001 else f'{value:.3f}'
+        return 'p unknown'
+    return 'p < 0.001' if value < 0.001 else f'p = {value:.3f}'
 
 
 class CaseScores(NamedTuple):
