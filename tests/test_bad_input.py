@@ -239,6 +239,7 @@ COMMANDS = [
     ('extract_diffusion_features.py', '{base}', 'neck'),
     ('extract_diffusion_features.py', '{base} --batch-size 0', '0'),
     ('model_converters/synfoc_to_mmssl.py', 'no.pth no.pth {folder}/out.pth', 'no.pth'),
+    ('model_converters/vnet_to_mmssl.py', 'no.pth {folder}/out.pth', 'no.pth'),
     ('model_converters/guided_diffusion_to_diffusers.py', '{base} {folder}/out', 'base.py'),
 ]
 

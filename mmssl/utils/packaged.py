@@ -41,6 +41,7 @@ COMMANDS = {
     'features': 'extract_diffusion_features.py',
     'export': 'deployment/export.py',
     'convert-synfoc': 'model_converters/synfoc_to_mmssl.py',
+    'convert-vnet': 'model_converters/vnet_to_mmssl.py',
     'convert-diffusion': 'model_converters/guided_diffusion_to_diffusers.py',
 }
 """The sub-commands of `mmssl`, and the files below `tools` that they run."""

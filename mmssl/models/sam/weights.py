@@ -174,8 +174,8 @@ def _file_sha256(path: str, size: int, mtime_ns: int) -> str:
 def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     """Read the tensors of a weight file on the CPU, never any code.
 
-    A file that wraps its weights in `model` or `state_dict` is unwrapped; large files are mapped
-    into memory, not read.
+    A file that wraps its weights in `model`, `state_dict` or `net` is unwrapped; large files are
+    mapped into memory, not read.
 
     Raises:
         ValueError: the file carries code, is damaged, or holds no tensors.
@@ -189,7 +189,7 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
         raise ValueError(
             f'{path} is refused: it is damaged or carries more than plain tensors ({reason})'
         ) from error
-    for key in ('model', 'state_dict'):
+    for key in ('model', 'state_dict', 'net'):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):

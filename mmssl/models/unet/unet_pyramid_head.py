@@ -1,7 +1,9 @@
-"""The small U-Net's decoder with a prediction from every step."""
+"""A U-shaped network's decoder with a prediction from every step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmssl.models.unet.feature_noise import NOISE
@@ -9,8 +11,54 @@ from mmssl.models.unet.unet_decoder_head import UNetDecoderHead
 from mmssl.registry import MODELS
 
 
+class SeveralScales:
+    """What a decode head with a prediction from every step is, before a decoder in the bases.
+
+    A convolution on the map of every step but the last gives logits at that size; in training, the
+    map is perturbed before it. The main path is never perturbed. The decoder has `climb`.
+    """
+
+    enlarge: str | None = None
+    """How logits are brought to the size of the main ones; None leaves it to who asks for them."""
+
+    def add_sides(
+        self, widths: Sequence[int], noise: Sequence[str | None], side: Callable[[int], nn.Module]
+    ) -> None:
+        """Make the convolutions beside the main path.
+
+        Args:
+            widths: channels of the maps, the smallest map first.
+            noise: of each map, a name of `mmssl.models.unet.feature_noise` or None.
+            side: makes a convolution for so many channels.
+
+        Raises:
+            ValueError: `noise` has another length, or an unknown name.
+        """
+        if len(noise) != len(widths):
+            raise ValueError(
+                f'{type(self).__name__} has {len(widths)} side outputs but {len(noise)} '
+                'entries in noise; give one for each, or None'
+            )
+        if unknown := {kind for kind in noise if kind is not None} - set(NOISE):
+            raise ValueError(f'noise has {sorted(unknown)}; known are {list(NOISE)}')
+        self.noise = [None if kind is None else NOISE[kind] for kind in noise]
+        self.sides = nn.ModuleList(side(width) for width in widths)
+
+    def forward_all(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return the logits of all steps, the main ones first, then from large to small."""
+        decoder: Any = self
+        *maps, last = decoder.climb(inputs)
+        logits = [decoder.cls_seg(last)]
+        for x, side, noise in reversed(list(zip(maps, self.sides, self.noise, strict=True))):
+            z = side(noise(x) if noise and decoder.training else x)
+            if self.enlarge:
+                z = F.interpolate(z, last.shape[2:], mode=self.enlarge, align_corners=False)
+            logits.append(z)
+        return logits
+
+
 @MODELS.register_module()
-class UNetPyramidHead(UNetDecoderHead):
+class UNetPyramidHead(SeveralScales, UNetDecoderHead):
     """Decoder whose steps each give logits, as URPC trains it.
 
     A 3 x 3 convolution on the map of every step but the last gives logits at that size; in
@@ -34,23 +82,8 @@ class UNetPyramidHead(UNetDecoderHead):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, **kwargs)
-        widths = list(in_channels)[-2:0:-1]
-        if len(noise) != len(widths):
-            raise ValueError(
-                f'UNetPyramidHead has {len(widths)} side outputs but {len(noise)} '
-                'entries in noise; give one for each, or None'
-            )
-        if unknown := {kind for kind in noise if kind is not None} - set(NOISE):
-            raise ValueError(f'noise has {sorted(unknown)}; known are {list(NOISE)}')
-        self.noise = [None if kind is None else NOISE[kind] for kind in noise]
-        self.sides = nn.ModuleList(
-            nn.Conv2d(width, self.out_channels, 3, padding=1) for width in widths
+        self.add_sides(
+            list(in_channels)[-2:0:-1],
+            noise,
+            lambda width: nn.Conv2d(width, self.out_channels, 3, padding=1),
         )
-
-    def forward_all(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return the logits of all steps, the main ones first, then from large to small."""
-        *maps, last = self.climb(inputs)
-        logits = [self.cls_seg(last)]
-        for x, side, noise in reversed(list(zip(maps, self.sides, self.noise, strict=True))):
-            logits.append(side(noise(x) if noise and self.training else x))
-        return logits

@@ -8,6 +8,19 @@ FOR_VOLUMES = {'BN': 'BN3d', 'BN1d': 'BN3d', 'BN2d': 'BN3d', 'IN': 'IN3d', 'IN2d
 UPSAMPLE = ('transposed', 'trilinear', 'nearest')
 
 
+def check_volumes(name: str, x: Tensor, channels: int) -> None:
+    """Refuse a batch that is none of volumes with so many channels.
+
+    Raises:
+        ValueError: the tensor has other axes, or another number of channels.
+    """
+    if x.ndim != 5 or x.shape[1] != channels:
+        raise ValueError(
+            f'{name} takes volumes (N, {channels}, D, H, W), got {tuple(x.shape)}: say '
+            "sample='volume' in the data set, and in_channels in the network"
+        )
+
+
 def norm_layer(norm_cfg: dict | None, channels: int) -> nn.Module:
     """Return the norm layer of maps (N, C, D, H, W), BatchNorm by default.
 

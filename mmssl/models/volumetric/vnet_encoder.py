@@ -5,21 +5,8 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmssl.models.volumetric.blocks import Down, conv_stack
+from mmssl.models.volumetric.blocks import Down, check_volumes, conv_stack
 from mmssl.registry import MODELS
-
-
-def check_volumes(name: str, x: Tensor, channels: int) -> None:
-    """Refuse a batch that is none of volumes with so many channels.
-
-    Raises:
-        ValueError: the tensor has other axes, or another number of channels.
-    """
-    if x.ndim != 5 or x.shape[1] != channels:
-        raise ValueError(
-            f'{name} takes volumes (N, {channels}, D, H, W), got {tuple(x.shape)}: say '
-            "sample='volume' in the data set, and in_channels in the network"
-        )
 
 
 @MODELS.register_module()
