@@ -31,13 +31,13 @@ def unpack_map(packed: tuple[bytes, tuple, str]) -> np.ndarray:
 
 
 def pixel_spacing(sample: Mapping, shape: Sequence[int]) -> tuple[float, ...]:
-    """Return a sample's spacing in mm at the size `shape` (H, W) of its evaluation.
+    """Return a sample's spacing in mm at the size `shape` of its evaluation.
 
-    The spacing in the sample is that of the original image (`ori_shape`); its last two numbers
-    are those of the slice.
+    The spacing in the sample is that of the original image (`ori_shape`); its last numbers are
+    those of the axes of `shape`, two of a slice (H, W) or three of a volume (D, H, W).
 
     Raises:
-        ValueError: if the sample has no spacing.
+        ValueError: if the sample has no spacing, or too few numbers of it.
     """
     spacing = sample.get('spacing')
     if spacing is None:
@@ -45,9 +45,15 @@ def pixel_spacing(sample: Mapping, shape: Sequence[int]) -> tuple[float, ...]:
             f'Image {sample.get("img_path")} has no spacing, so distances cannot be given in mm; '
             "use unit='pixel' or a data set that carries the spacing."
         )
+    axes = len(shape)
+    if len(spacing) < axes:
+        raise ValueError(
+            f'Image {sample.get("img_path")} has the spacing {tuple(spacing)}, but a volume in mm '
+            "needs three numbers, the distance between slices first; use unit='pixel'."
+        )
     ori_shape = sample.get('ori_shape') or shape
-    scaled = [s * o / n for s, o, n in zip(spacing[-2:], ori_shape[:2], shape, strict=True)]
-    return (*map(float, spacing[:-2]), *map(float, scaled))
+    scaled = [s * o / n for s, o, n in zip(spacing[-axes:], ori_shape[:axes], shape, strict=True)]
+    return (*map(float, spacing[:-axes]), *map(float, scaled))
 
 
 def slice_position(item: Mapping) -> list:

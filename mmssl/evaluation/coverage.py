@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+PIECE = 2**22
+
 
 def classes_in(class_map: np.ndarray) -> tuple[int, ...]:
     """Return the class ids that a class map has.
@@ -12,7 +14,10 @@ def classes_in(class_map: np.ndarray) -> tuple[int, ...]:
         >>> classes_in(np.array([[0, 2], [2, 0]]))
         (0, 2)
     """
-    return tuple(np.flatnonzero(np.bincount(class_map.ravel())).tolist())
+    flat = class_map.ravel()
+    # Piece by piece, since bincount makes a number of eight bytes of each voxel.
+    pieces = [flat[start : start + PIECE] for start in range(0, flat.size, PIECE)]
+    return tuple(sorted({c for p in pieces for c in np.flatnonzero(np.bincount(p)).tolist()}))
 
 
 def nothing_predicted(items: Sequence[Mapping], parts: Mapping[str, Sequence[int]]) -> list[str]:

@@ -1,11 +1,9 @@
 """DSC, Jaccard, HD95 and ASD per part and domain, for all students in one pass."""
 
-import hashlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
@@ -22,19 +20,14 @@ from mmssl.evaluation.domain_table import (
     table_notes,
 )
 from mmssl.evaluation.files import write_json
+from mmssl.evaluation.protocol import Conventions, config_hash, protocol_text
 from mmssl.evaluation.published import published_dsc
+from mmssl.evaluation.statistics import score_intervals
+from mmssl.evaluation.statistics.resampling import LEVEL, RESAMPLES
 from mmssl.evaluation.surface import binary_metrics, check_conventions, smoothed_dice
 from mmssl.registry import METRICS
 
 KEYS = {'DSC': 'dsc', 'Jaccard': 'jaccard', 'HD95': 'hd95', 'ASD': 'asd'}
-
-
-class Conventions(TypedDict):
-    """What counts where a mask is empty, see `binary_metrics`."""
-
-    empty: str
-    both_empty: str
-    worst: float
 
 
 @METRICS.register_module()
@@ -44,18 +37,21 @@ class DomainMetric(BaseMetric):
     Each part (a union of classes) of each slice, volume or case is scored by `binary_metrics`; the
     means are taken over the images of a domain, then over the domains, then over the parts, as
     SynFoC's evaluation does. One domain gives a table of structures, several one of domains.
+    Means of volumes and cases come with an interval, the bootstrap's over the cases (patients).
     Scoring runs in threads next to the network. Images are known by their path and slice number,
     so neither the number of processes nor a sampler's padding changes a result.
 
     Args:
         per: `slice`; or `volume`, the slices of a volume stacked by their number and scored as
             one, at their own size where the pipeline has no `ResizeMaskTo`; or `case`, the same
-            with all slices of a case.
+            with all slices of a case. Whole volumes (`sample='volume'`) are scored by `volume`.
         unit: `pixel` (at the size of the truth under evaluation; in a volume the step between
             slices counts 1), or `mm` by the spacing that the samples carry, rescaled to that size.
         empty: `worst` (MiDSS, SynFoC), `zero` (SSL4MIS) or `nan`, see `binary_metrics`.
         both_empty: see `binary_metrics`.
         worst: see `binary_metrics`.
+        intervals: whether means have an interval, see `score_intervals`; None is for volumes and
+            cases alone.
         smoothed: report `SmoothedDSC` too, by which SynFoC's released code selects.
         published: where the published numbers are, see `published_dsc`; None takes the
             `published` at the top of the config.
@@ -77,6 +73,7 @@ class DomainMetric(BaseMetric):
         empty: str = 'worst',
         both_empty: str = 'as_empty',
         worst: float = 100.0,
+        intervals: bool | None = None,
         smoothed: bool = False,
         published: str | Mapping[str, Any] | None = None,
         selection: str | None = None,
@@ -95,6 +92,7 @@ class DomainMetric(BaseMetric):
                 raise ValueError(f'{name}={value!r} is unknown; choose one of {known}.')
         check_conventions(empty, both_empty)
         self.per, self.unit, self.selection = per, unit, selection
+        self.intervals = per != 'slice' if intervals is None else intervals
         self.conventions = Conventions(empty=empty, both_empty=both_empty, worst=worst)
         self.metrics = (*KEYS, 'SmoothedDSC') if smoothed else tuple(KEYS)
         self.published = published
@@ -124,17 +122,22 @@ class DomainMetric(BaseMetric):
         """Queue a batch of samples with truth and predictions for scoring."""
         for sample in data_samples:
             item = self._read(sample)
-            if self.per != 'slice' or not self.num_workers:
+            if not (item['whole'] and self.num_workers):
                 self.results.append(self._finish_item(item))
                 continue
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.num_workers)
-            if len(self._waiting) >= 8 * self.num_workers:  # bounds the masks in memory
+            # Bounds the masks in memory, of which a volume's are large.
+            most = self.num_workers * (8 if self.per == 'slice' else 1)
+            if len(self._waiting) >= most:
                 self.results.append(self._waiting.pop(0).result())
             self._waiting.append(self._pool.submit(self._finish_item, item))
 
     def _read(self, sample: dict) -> dict:
-        """Take the class maps (H, W) and what is known of the image out of a sample."""
+        """Take the class maps and what is known of the image out of a sample.
+
+        `whole` says whether it is scored by itself, and not as a part of its volume or case.
+        """
         name = sample.get('img_path', sample.get('name'))
         if 'gt_sem_seg' not in sample:
             raise ValueError(f'Image {name} of the test set has no truth to compare with.')
@@ -156,16 +159,23 @@ class DomainMetric(BaseMetric):
             info['volume'] = info['case']
         if info['index'] is not None:  # the slices of one file
             name = f'{name}#{info["index"]}'
+        solid = maps['gt'].ndim == 3
+        if solid and self.per != 'volume':
+            raise ValueError(
+                f"Image {name} is a whole volume, but per='{self.per}' is for slices; use "
+                "per='volume'."
+            )
         spacing = pixel_spacing(sample, maps['gt'].shape) if self.unit == 'mm' else None
-        return {'key': str(name), **info, 'spacing': spacing, 'maps': maps}
+        whole = solid or self.per == 'slice'
+        return {'key': str(name), **info, 'spacing': spacing, 'whole': whole, 'maps': maps}
 
     def _finish_item(self, item: dict) -> dict:
-        """Score a slice, or compress it until its case or volume is complete."""
+        """Score what is whole, or compress a slice until its case or volume is complete."""
         maps = item.pop('maps')
         item['shape'] = maps['gt'].shape
         item['seen'] = {name: classes_in(one) for name, one in maps.items()}
-        if self.per == 'slice':
-            spacing = item['spacing'] and item['spacing'][-2:]
+        if item['whole']:
+            spacing = item['spacing'] and item['spacing'][-maps['gt'].ndim :]
             item['scores'] = self._score(maps, spacing)
         else:
             item['students'] = [s for s in maps if s != 'gt']
@@ -225,15 +235,19 @@ class DomainMetric(BaseMetric):
         """Average the scores of all images, print the table, write the file."""
         shapes = {tuple(item['shape']) for item in results}
         empty = nothing_predicted(results, self._parts())
-        if self.per != 'slice':
+        if any(not item['whole'] for item in results):
             results = self._score_stacks(results)
         meta = self.dataset_meta or {}
         averages = average(results, self.metrics, meta.get('domains', ()))
         published = published_dsc(self.published, meta.get('dataset_name'))
         published = {s: p for s, p in published.items() if s in averages}
-        protocol = self._protocol(shapes)
+        if self.intervals:
+            for student, interval in score_intervals(results, self.metrics).items():
+                averages[student]['interval'] = interval
+        protocol = protocol_text(self.per, self.unit, self.conventions, self.selection, shapes)
         table = format_table(averages, published, primary=next(iter(averages)))
-        notes = table_notes(published, protocol, next(iter(averages.values()))['domains'])
+        cases = len({(item['domain'], str(item['case'])) for item in results})
+        notes = table_notes(published, protocol, averages, cases)
         print_log(f'\n{table}\n{notes}', 'current')
         for line in empty:
             print_log(line, 'current', logging.WARNING)
@@ -254,25 +268,6 @@ class DomainMetric(BaseMetric):
             for stack, score in zip(stacks, scores, strict=True)
         ]
 
-    def _protocol(self, shapes: set[tuple]) -> str:
-        size = 'x'.join(map(str, next(iter(shapes)))) if len(shapes) == 1 else 'their own size'
-        grid = 'pixels' if self.per == 'slice' else 'voxels, the step between slices counting 1'
-        unit = 'mm' if self.unit == 'mm' else grid
-        worst = f'{self.conventions["worst"]:g}'
-        empty = {
-            'worst': f'overlap 0 and distances {worst}',
-            'zero': 'overlap and distances 0',
-            'nan': 'overlap 0, distances left out',
-        }[self.conventions['empty']]
-        both = {'as_empty': 'the same', 'perfect': 'overlap 1 and distances 0', 'nan': 'left out'}[
-            self.conventions['both_empty']
-        ]
-        text = (
-            f'per {self.per} at {size}; HD95 and ASD in {unit}; ASD from prediction to truth; '
-            f'one mask empty: {empty}; both empty: {both}'
-        )
-        return f'{text}; checkpoint: {SELECTIONS[self.selection]}' if self.selection else text
-
     def _write(
         self, file: str, averages: dict, results: list, published: dict, protocol: str
     ) -> None:
@@ -292,6 +287,9 @@ class DomainMetric(BaseMetric):
                 'unit': self.unit,
                 **self.conventions,
                 'selection': self.selection,
+                'interval': dict(level=LEVEL, resamples=RESAMPLES, drawn='cases')
+                if self.intervals
+                else None,
             },
             'iteration': hub.get_info('iter'),
             'config_sha256': config_hash(hub.get_info('cfg')),
@@ -299,14 +297,6 @@ class DomainMetric(BaseMetric):
         }
         write_json(file, content)
         print_log(f'Wrote the scores of {len(images)} {self.per}s to {file}', 'current')
-
-
-def config_hash(text: str | None) -> str | None:
-    """Return the SHA-256 of a config's text without the lines that only say where it ran."""
-    if not text:
-        return None
-    where = re.compile(r'^(work_dir|load_from|resume|launcher|log_level) = .*\n?', re.MULTILINE)
-    return hashlib.sha256(where.sub('', text).encode()).hexdigest()
 
 
 def _union(class_map: np.ndarray, classes: Sequence[int]) -> np.ndarray:

@@ -103,14 +103,18 @@ def format_table(
     return tables.text(rows, left=2)
 
 
-def table_notes(published: Mapping[str, dict], protocol: str, domains: Mapping[str, dict]) -> str:
-    """Return the lines under the table: what the columns are, and the protocol.
+def table_notes(
+    published: Mapping[str, dict], protocol: str, averages: Mapping[str, dict], cases: int
+) -> str:
+    """Return the lines under the table: what the columns are, the protocol, and the intervals.
 
     Args:
         published: result of `published_dsc`.
         protocol: how the numbers came about.
-        domains: the test domains, as in the result of `average`.
+        averages: result of `average`; with `interval`, that of `score_intervals`, where known.
+        cases: number of cases that were scored.
     """
+    domains = next(iter(averages.values()))['domains']
     alone = len(domains) == 1
     if alone:
         lines = [f'Test set: {next(iter(domains))}. DSC and Jaccard in %.']
@@ -125,7 +129,18 @@ def table_notes(published: Mapping[str, dict], protocol: str, domains: Mapping[s
                 'The columns of the published table are LABELLED domains, so only this mean '
                 'compares.'
             )
-    return '\n'.join([*lines, f'Protocol: {protocol}'])
+    return '\n'.join([*lines, f'Protocol: {protocol}', *_interval_lines(averages, cases)])
+
+
+def _interval_lines(averages: Mapping[str, dict], cases: int) -> list[str]:
+    """Return a line with the intervals of each student's means."""
+    lines = []
+    for student, entry in averages.items():
+        bounds = (entry.get('interval') or {}).get('mean', {})
+        texts = [f'{m} {b[0]:.2f} to {b[1]:.2f}' for m, b in bounds.items() if b is not None]
+        if texts:
+            lines.append(f'95 % interval of {student} over {cases} cases: {", ".join(texts)}.')
+    return lines
 
 
 def _over(table: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> dict[str, float]:

@@ -53,6 +53,14 @@ def slices(gt, pred, name='p1_f1', case='p1', one_file=True, spacing=None):
     return found
 
 
+def whole(gt, pred, name='p1_f1', case='p1', spacing=None, ori_shape=None):
+    """Return the sample of a whole volume, as the test loader and the model give it."""
+    data, *_ = slices(gt, pred, name, case, spacing=spacing)
+    for key, one in (('gt_sem_seg', gt), ('pred_unet', pred)):
+        data[key] = {'data': torch.from_numpy(one)[None]}
+    return {**data, 'index': None, 'slice': None, 'ori_shape': ori_shape or gt.shape}
+
+
 def run(data, meta=META, **options):
     metric = DomainMetric(**{'per': 'volume', **options})
     metric.dataset_meta = meta
@@ -222,3 +230,72 @@ def test_published_number_beside_the_structures(monkeypatch):
     assert lines[4].split()[-2:] == ['89.98', f'({mean - 89.98:+.2f})']
     assert lines[1].split()[-1] == '-'
     assert lines[6] == 'Published: labels from ACDC (136 images).'
+
+
+@pytest.mark.parametrize(('unit', 'spacing'), [('pixel', None), ('mm', (8.0, 1.5, 1.25))])
+def test_whole_volumes_score_as_their_stacked_slices(unit, spacing):
+    data = [
+        whole(gt, pred, f'p{number // 2}_f{number}', f'p{number // 2}', spacing)
+        for number, (gt, pred) in enumerate(pairs())
+    ]
+    assert run(data, unit=unit) == run(samples(spacing), unit=unit)
+    assert run(data, unit=unit, num_workers=0) == run(data[::-1], unit=unit)
+
+
+def test_spacing_of_a_volume_is_that_of_the_scored_size():
+    (gt, pred), *_ = pairs()
+    half = tuple(side / 2 for side in gt.shape)
+    result = run([whole(gt, pred, spacing=(8.0, 1.5, 1.25), ori_shape=half)], unit='mm')
+    wanted = medpy.hd95(pred == 1, gt == 1, voxelspacing=(4.0, 0.75, 0.625))
+    assert result['unet/ACDC/rv/HD95'] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_whole_volumes_are_scored_by_volume_alone():
+    gt, pred = hand_made()
+    for per in ('slice', 'case'):
+        with pytest.raises(ValueError, match=rf"p1_f1.h5 is a whole volume, but per='{per}'"):
+            run([whole(gt, pred)], per=per)
+    with pytest.raises(ValueError, match=r'p1_f1.h5 has the spacing \(1.5, 1.25\), but a volume'):
+        run([whole(gt, pred, spacing=(1.5, 1.25))], unit='mm')
+
+
+def test_an_empty_prediction_of_a_volume_counts_nothing_as_published():
+    """As UA-MT's evaluation: (0, 0, 0, 0) where nothing is predicted."""
+    gt, pred = hand_made()
+    empty = whole(gt, np.zeros_like(gt), 'p2_f1', 'p2')
+    result = run([whole(gt, pred), empty], empty='zero')
+    alone = run([whole(gt, pred)], empty='zero')
+    for name in NAMES:
+        assert result[f'unet/ACDC/rv/{name}'] == alone[f'unet/ACDC/rv/{name}'] / 2
+
+
+def test_means_of_volumes_come_with_an_interval_over_cases(monkeypatch, tmp_path):
+    printed = []
+    monkeypatch.setattr(module, 'print_log', lambda text, *a, **k: printed.append(text))
+    rng = np.random.default_rng(3)
+    data, values = [], []
+    for number in range(12):
+        gt, pred = volume(rng, (4, 24, 24)), volume(rng, (4, 24, 24))
+        data.append(whole(gt, pred, f'p{number // 2}_f{number % 2}', f'p{number // 2}'))
+        values.append(100 * medpy.dc(pred == 3, gt == 3))
+    run(data, out_file=str(tmp_path / 'a.json'))
+    content = json.loads((tmp_path / 'a.json').read_text())
+    interval = content['students']['unet']['interval']
+    low, high = interval['parts']['lv']['DSC']
+    # The six patients drawn with both their volumes, by hand.
+    patients = np.mean(np.reshape(values, (6, 2)), axis=1)
+    means = patients[np.random.default_rng(1).integers(6, size=(20000, 6))].mean(1)
+    wanted = np.percentile(means, [2.5, 97.5])
+    assert [low, high] == pytest.approx(wanted, abs=0.05 * np.ptp(wanted)), 'of 2,000 draws'
+    alone = np.asarray(values)[np.random.default_rng(1).integers(12, size=(20000, 12))].mean(1)
+    wide = np.percentile(alone, [2.5, 97.5])
+    assert abs(low - wide[0]) + abs(high - wide[1]) > 0.1 * np.ptp(wide), 'not each by itself'
+    low, high = interval['mean']['DSC']
+    assert low < content['students']['unet']['mean']['DSC'] < high
+    last = printed[0].strip().splitlines()[-1]
+    assert last.startswith(f'95 % interval of unet over 6 cases: DSC {low:.2f} to {high:.2f}, Jacc')
+    run(data, out_file=str(tmp_path / 'b.json'), intervals=False)
+    assert 'interval' not in json.loads((tmp_path / 'b.json').read_text())['students']['unet']
+    assert '95 %' not in printed[2]
+    run(data[:2])
+    assert '95 %' not in printed[-1], 'of one patient'

@@ -16,7 +16,12 @@ from mmssl.evaluation.statistics.comparing import (
     wilcoxon,
 )
 from mmssl.evaluation.statistics.from_results import case_scores, identity, patient
-from mmssl.evaluation.statistics.resampling import bootstrap_means, interval, share_ahead
+from mmssl.evaluation.statistics.resampling import (
+    bootstrap_means,
+    interval,
+    score_intervals,
+    share_ahead,
+)
 
 __all__ = [
     'Agreement',
@@ -34,6 +39,7 @@ __all__ = [
     'patient',
     'rank_stability',
     'reliability_of',
+    'score_intervals',
     'share_ahead',
     'wilcoxon',
 ]

@@ -1,6 +1,6 @@
 """Intervals by drawing the patients of every domain anew."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -104,3 +104,47 @@ def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
 def mean_of_parts(values: np.ndarray) -> np.ndarray:
     """Return the mean over the last axis of what is no NaN."""
     return nan_mean(values, values.ndim - 1)
+
+
+def score_intervals(
+    items: Sequence[Mapping], metrics: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, dict]:
+    """Return the intervals of every student's means over the cases.
+
+    Args:
+        items: one for each image or volume: `domain`, `case`, and `scores` as student to part to
+            metric to value.
+        metrics: names of the metrics.
+        resamples: number of draws.
+        seed: of the draws.
+
+    Returns:
+        For each student `mean` (metric to the two bounds) and `parts` (part to metric to bounds);
+        None in place of bounds where a domain has a single case, or there are no values.
+    """
+    domains, cases = [item['domain'] for item in items], [str(item['case']) for item in items]
+    scores = items[0]['scores']
+    shape = len(scores), len(metrics), len(next(iter(scores.values())))
+    table = [
+        [[row[m] for row in rows.values()] for rows in item['scores'].values() for m in metrics]
+        for item in items
+    ]
+    values = np.asarray(table, float).reshape(len(items), -1)
+    draws = bootstrap_means(values, domains, cases, resamples, seed).reshape(resamples, *shape)
+    means = mean_of_parts(draws)
+    several = all(
+        len({c for d, c in zip(domains, cases, strict=True) if d == domain}) > 1
+        for domain in {*domains}
+    )
+
+    def bounds(columns: np.ndarray) -> dict[str, tuple[float, float] | None]:
+        found = {m: interval(column) for m, column in zip(metrics, columns.T, strict=True)}
+        return {m: b if several and not np.isnan(b[0]) else None for m, b in found.items()}
+
+    return {
+        student: {
+            'mean': bounds(means[:, at]),
+            'parts': {part: bounds(draws[:, at, :, k]) for k, part in enumerate(rows)},
+        }
+        for at, (student, rows) in enumerate(scores.items())
+    }
