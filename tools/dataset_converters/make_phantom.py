@@ -1,7 +1,10 @@
 """Write the phantom: slices and masks of several made-up scanners, or volumes of one or more.
 
+The layout `volumes` is for training on slices, `nifti` for training on whole volumes.
+
 Usage: python tools/dataset_converters/make_phantom.py data/phantom [--size 96 --classes 2]
        python tools/dataset_converters/make_phantom.py data/phantom_volumes --layout volumes
+       python tools/dataset_converters/make_phantom.py data/phantom_mri --layout nifti
 """
 
 import argparse
@@ -11,11 +14,13 @@ from pathlib import Path
 
 from mmssl.datasets.phantom.slices import SCANNERS, PhantomSettings, write_phantom
 from mmssl.datasets.phantom.volumes import VolumeSettings, write_phantom_volumes
+from mmssl.datasets.phantom.whole import WholeSettings, write_phantom_whole
 from mmssl.utils.cli import Parser, run
 
 LAYOUTS = {
     'slices': (PhantomSettings, write_phantom),
     'volumes': (VolumeSettings, write_phantom_volumes),
+    'nifti': (WholeSettings, write_phantom_whole),
 }
 HELP = {
     'domains': f'scanners to write, of {", ".join(SCANNERS)}; patients of volumes take turns',
@@ -24,7 +29,7 @@ HELP = {
     'volumes hold the class ids themselves',
     'train_cases': 'training cases of each scanner, or in all volumes',
     'train_slices': 'slices of a training case',
-    'val_cases': 'validation cases',
+    'val_cases': 'validation cases, in NIfTI of each scanner',
     'test_cases': 'test cases of each scanner, or in all volumes',
     'test_slices': 'slices of a test case',
     'slices': 'slices of a volume',
@@ -50,7 +55,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; only what is given becomes an attribute."""
     parser = Parser(
         description='Write the phantom as ROOT/SCANNER/{train,test}/{image,mask}/CC_SS.png, or as '
-        'volumes ROOT/data/patientNNN_frame01.h5 with lists of the splits.',
+        'volumes ROOT/data/patientNNN_frame01.h5, or ROOT/SCANNER/{image,mask}/patientNNN.nii.gz, '
+        'with lists of the splits.',
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument('root', help='folder of the data set, made whole or not at all')
@@ -76,11 +82,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def describe(settings: PhantomSettings | VolumeSettings) -> str:
+def describe(settings: PhantomSettings | VolumeSettings | WholeSettings) -> str:
     """Say what a data set consists of."""
     if isinstance(settings, VolumeSettings):
         counts = settings.train_cases, settings.val_cases, settings.test_cases
         return '{} training, {} validation and {} test volumes'.format(*counts)
+    if isinstance(settings, WholeSettings):
+        counts = settings.train_cases, settings.val_cases, settings.test_cases
+        scanners = len(settings.domains)
+        return f'{scanners} scanner(s), each with ' + (
+            '{} training, {} validation and {} test volumes'.format(*counts)
+        )
     slices = len(settings.domains) * (
         settings.train_cases * settings.train_slices + settings.test_cases * settings.test_slices
     )

@@ -24,6 +24,7 @@ weak_view = [
 ]
 train_dataloader = dict(
     num_workers=0,
+    persistent_workers=False,
     dataset=dict(
         data,
         labelled=dict(num=8, seed=0),
