@@ -1,6 +1,6 @@
 """Bring tensors to another size: the grids that the published codes use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -98,3 +98,66 @@ def fit_mask(mask: Tensor, label: Tensor) -> Tensor:
     """
     mask = resize_mask(mask, size_like(label, mask.dim() - 2))
     return (mask if label.dim() == mask.dim() else mask[:, 0]).expand(label.shape)
+
+
+def best_class(scores: Tensor) -> Tensor:
+    """Return the class of the highest score, uint8 (N, ...), of class scores (N, C, ...).
+
+    Piece by piece, since arg-max makes a number of eight bytes of each voxel.
+
+    Example:
+        >>> best_class(torch.tensor([[[1.0, 2.0, 0.0], [0.0, 3.0, 5.0]]])).tolist()
+        [[0, 1, 1]]
+    """
+    found = scores.new_empty((len(scores), *scores.shape[2:]), dtype=torch.uint8)
+    for piece, out in zip(scores.split(64, 2), found.split(64, 1), strict=True):
+        out.copy_(piece.argmax(1))
+    return found
+
+
+def classes_at(scores: Tensor, size: Sequence[int]) -> Tensor:
+    """Return class ids, uint8 (N, *size), of class scores (N, C, ...) at another size.
+
+    Of a slice the classes are brought there, on the grid of `nearest_index` as the published codes
+    do. Of a volume the probabilities are, linearly, and the highest counts.
+    """
+    if len(size) < 3 or tuple(scores.shape[2:]) == tuple(size):
+        return resize_nearest(best_class(scores), size)
+    found = scores.new_empty((len(scores), *size), dtype=torch.uint8)
+    for planes, prob in planes_at(scores, size, lambda some: some.softmax(1)):
+        found[:, planes] = best_class(prob)
+    return found
+
+
+def planes_at(
+    values: Tensor,
+    size: Sequence[int],
+    first: Callable[[Tensor], Tensor] = lambda some: some,
+    depth: int = 16,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Resize a volume as `resize_linear`, a few planes at a time, so that memory is bounded.
+
+    Args:
+        values: (N, C, d, h, w).
+        size: of the result, (D, H, W).
+        first: what is made of the values before they are resized.
+        depth: planes of the result at a time.
+
+    Yields:
+        Which planes of the result, and their values (N, C, <= depth, H, W).
+    """
+    count = values.shape[2]
+    place = (torch.arange(size[0], dtype=torch.float64) + 0.5) * count / size[0] - 0.5
+    place = place.clamp(0, count - 1)
+    below = place.floor().long()
+    for start in range(0, size[0], depth):
+        planes = slice(start, min(start + depth, size[0]))
+        low, high = int(below[planes][0]), min(int(below[planes][-1]) + 1, count - 1)
+        some = first(values[:, :, low : high + 1])
+        at = below[planes].to(values.device) - low
+        share = (place - below)[planes].to(some).view(-1, 1, 1)
+        after = (at + 1).clamp(max=high - low)
+        mixed = some.index_select(2, at) * (1 - share) + some.index_select(2, after) * share
+        flat = mixed.transpose(1, 2).flatten(0, 1)  # a plane is an image
+        flat = resize_linear(flat, size[1:])
+        yield planes, flat.unflatten(0, (len(values), -1)).transpose(1, 2)

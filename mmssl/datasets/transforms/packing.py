@@ -5,11 +5,10 @@ from functools import cache
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.structures import PixelData
 
 from mmssl.compat import import_mmseg
 from mmssl.registry import TRANSFORMS
-from mmssl.structures import BOX, LABEL, view_name
+from mmssl.structures import BOX, LABEL, element, view_name
 
 ABOUT = ('affine', 'spacing', 'ori_shape')
 """Entries of the results that may be arrays and say something of the image."""
@@ -112,10 +111,11 @@ def _tensor(view: str, value: np.ndarray) -> torch.Tensor:
 
 @TRANSFORMS.register_module()
 class PackTestInputs(_Pack):
-    """Give a test image as uint8 (C, H, W), and its mask at the size where it is scored.
+    """Give a test image (C, H, W), uint8, or volume (C, D, H, W), and its mask as it is scored.
 
-    The data sample carries `gt_sem_seg` (1, h, w) if there is a mask. Predictions are brought to
-    its size, without a mask to `ori_shape`, that of the original image.
+    The data sample carries `gt_sem_seg` (1, h, w) or (1, D, H, W) if there is a mask. Predictions
+    are brought to its size, without a mask to `ori_shape`, that of the original image, whose voxels
+    `spacing` is the size of, also where the volume was resampled.
 
     Args:
         meta_keys: what the data sample tells about the image.
@@ -126,6 +126,15 @@ class PackTestInputs(_Pack):
         img = _need(results, 'img', 'LoadImage')
         gt = results.get('gt')
         sample = self._sample(results)
+        if img.ndim == 4 and results.get('spacing') is not None and 'spacing' in sample:
+            sample.set_metainfo({'spacing': _as_read(results)})
         if gt is not None:
-            sample.gt_sem_seg = PixelData(data=torch.from_numpy(gt[None].copy()))
+            sample.gt_sem_seg = element(torch.from_numpy(gt[None].copy()))
         return dict(inputs=image_tensor(img), data_samples=sample)
+
+
+def _as_read(results: dict) -> tuple[float, ...]:
+    """Return the size in mm of the voxels of a volume as read, whatever it was resampled to."""
+    sides = zip(results['spacing'], results['img'].shape, results['ori_shape'], strict=False)
+    # The division that resampling made is undone but for its rounding.
+    return tuple(round(size * now / read, 9) for size, now, read in sides)

@@ -12,12 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmssl.models.base.label_space import ExclusiveClasses, OverlappingParts
 from mmssl.models.base.normalisation import own_normalisation
-from mmssl.models.base.sliding_window import SlidingWindow, best_class
+from mmssl.models.base.sliding_window import SlidingWindow
 from mmssl.models.base.terms import Logits, Losses, Views, check_terms, split_curves
 from mmssl.models.strategies.mixing import boxes_at
 from mmssl.registry import MODELS, RAMPS
 from mmssl.structures import Batch, Step, element
-from mmssl.utils.resize import as_size, resize_linear, resize_nearest
+from mmssl.utils.resize import as_size, classes_at, resize_linear
 
 
 @MODELS.register_module()
@@ -355,16 +355,13 @@ class SemiSegmentor(BaseModel):
     def predict(self, inputs: dict[str, Tensor], data_samples: list[Any]) -> list[Any]:
         """Add all predictions, those of the students as a rule, to the data samples.
 
-        A prediction is the most probable class at the network's input size, brought to the size
-        of the sample's label (else of its original image) on the corner-aligned nearest grid.
+        A prediction is the most probable class at the size of the sample's label (else of its
+        original image): the classes at the network's input size on the corner-aligned nearest
+        grid, or of a volume that was resampled the probabilities, linearly (`classes_at`).
         """
         names = self.outputs
         for name in names:
-            classes = best_class(self.predict_logits(inputs, name))
-            for one, sample in zip(classes, data_samples, strict=True):
-                shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
-                pred = resize_nearest(one[None], tuple(shape[-one.dim() :]))
-                sample.set_field(element(pred), f'pred_{name}')
+            _add_prediction(name, self.predict_logits(inputs, name), data_samples)
         for sample in data_samples:
             sample.pred_sem_seg = sample.get(f'pred_{names[0]}').clone()
             sample.set_metainfo({'students': names})
@@ -376,6 +373,14 @@ class SemiSegmentor(BaseModel):
             name: self.predict_logits(inputs, name, teacher=True).argmax(1)
             for name in self.teachers
         }
+
+
+def _add_prediction(name: str, logits: Tensor, data_samples: Sequence[Any]) -> None:
+    """Add what is predicted; the scores of a volume, which are large, end with this function."""
+    for one, sample in zip(logits, data_samples, strict=True):
+        shape = sample.gt_sem_seg.shape if 'gt_sem_seg' in sample else sample.ori_shape
+        pred = classes_at(one[None], tuple(shape[1 - one.dim() :]))
+        sample.set_field(element(pred), f'pred_{name}')
 
 
 def _preprocessor(

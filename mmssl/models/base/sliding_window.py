@@ -144,18 +144,3 @@ class SlidingWindow:
             total = prob if total is None else total + prob
         assert total is not None  # one pass is not mirrored
         return total / len(self.flips) if len(self.flips) > 1 else total
-
-
-def best_class(scores: Tensor) -> Tensor:
-    """Return the most probable class, uint8 (N, *shape), of class scores (N, C, *shape).
-
-    Piece by piece, since arg-max makes a number of eight bytes of each voxel.
-
-    Example:
-        >>> best_class(torch.tensor([[[1.0, 2.0, 0.0], [0.0, 3.0, 5.0]]])).tolist()
-        [[0, 1, 1]]
-    """
-    found = scores.new_empty((len(scores), *scores.shape[2:]), dtype=torch.uint8)
-    for piece, out in zip(scores.split(64, 2), found.split(64, 1), strict=True):
-        out.copy_(piece.argmax(1))
-    return found

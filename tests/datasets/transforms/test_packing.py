@@ -141,3 +141,20 @@ def test_test_sample_without_mask(arrays):
     out = TRANSFORMS.build(dict(type='PackTestInputs'))(dict(META, img=arrays[0], ori_shape=(5, 6)))
     assert 'gt_sem_seg' not in out['data_samples']
     assert out['data_samples'].ori_shape == (5, 6), 'to which predictions are brought'
+
+
+def test_test_sample_of_a_volume_is_told_at_the_size_of_its_file():
+    rng = np.random.default_rng(0)
+    img, gt = rng.random((6, 4, 5, 2), np.float32), np.ones((3, 4, 7), np.uint8)
+    results = dict(
+        META,
+        labelled=True,
+        img=img,
+        gt=gt,
+        ori_shape=(3, 4, 7),
+        spacing=(4 * 3 / 6, 2, 0.7 * 7 / 5),
+    )
+    out = TRANSFORMS.build(dict(type='PackTestInputs'))(results)
+    assert out['inputs'].shape == (2, 6, 4, 5) and out['inputs'].dtype == torch.float32
+    assert out['data_samples'].gt_sem_seg.data.shape == (1, 3, 4, 7)
+    assert out['data_samples'].spacing == (4, 2, 0.7)

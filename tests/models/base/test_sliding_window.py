@@ -11,7 +11,7 @@ import torch
 from tiny import build
 from volume_parts import volume_model
 
-from mmssl.models.base.sliding_window import SlidingWindow, best_class
+from mmssl.models.base.sliding_window import SlidingWindow
 
 PUBLISHED = dict(size=(112, 112, 80), stride=(18, 18, 4))
 TEST_SHAPES = [
@@ -138,12 +138,6 @@ def test_a_slice_for_a_window_of_three_axes():
         SlidingWindow((8, 8, 8))(torch.zeros(1, 1, 16, 16), lambda x: x)
 
 
-def test_best_class_is_the_arg_max():
-    scores = images(2, 3, 130, 4, 5)
-    assert torch.equal(best_class(scores), scores.argmax(1).to(torch.uint8))
-    assert best_class(scores[:, :, 0, 0]).dtype == torch.uint8
-
-
 @torch.no_grad()
 def test_student_and_teacher_of_a_model_are_asked_window_by_window():
     window = dict(type='SlidingWindow', size=(8, 8, 6), stride=(4, 4, 3))
@@ -161,14 +155,18 @@ def test_student_and_teacher_of_a_model_are_asked_window_by_window():
 
 LARGE = """
 import resource, torch
-from mmssl.models.base.sliding_window import SlidingWindow, best_class
+from mmssl.models.base.sliding_window import SlidingWindow
+from mmssl.utils.resize import classes_at
 torch.set_num_threads(1)
 def scores(x):
     return torch.cat([x, -x, 0.5 * x, 0 * x], 1)
 window = SlidingWindow((128, 128, 100), overlap=0, batch=1, accumulate='cpu')
 with torch.no_grad():
-    classes = best_class(window(torch.randn(1, 1, 512, 512, 400), scores))
+    found = window(torch.randn(1, 1, 512, 512, 400), scores)
+    classes = classes_at(found, found.shape[2:])
+    resampled = classes_at(found, (512, 400, 400))
 assert classes.shape == (1, 512, 512, 400) and classes.dtype == torch.uint8
+assert resampled.shape == (1, 512, 400, 400)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
