@@ -42,6 +42,21 @@ def side_of(results: dict, of: str, transform: str) -> int:
     return side
 
 
+def plane_of(results: dict, transform: str, instead: str) -> tuple[int, int]:
+    """Return height and width of a picture.
+
+    Raises:
+        ValueError: the image is a volume, for which there is another transform.
+    """
+    shape = results['img'].shape
+    if len(shape) > 3:
+        raise ValueError(
+            f'{transform} changes pictures, but "{results.get("name", "?")}" is a volume of '
+            f'{" x ".join(map(str, shape[:-1]))} voxels: use {instead}.'
+        )
+    return shape[0], shape[1]
+
+
 def with_channels(out: np.ndarray, img: np.ndarray) -> np.ndarray:
     """Give `out` the number of axes of `img`; OpenCV drops a single channel."""
     return out[..., None] if out.ndim < img.ndim else out

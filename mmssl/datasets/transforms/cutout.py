@@ -2,7 +2,7 @@
 
 from mmcv.transforms import BaseTransform
 
-from mmssl.datasets.transforms.base import check_prob, check_range, sample_rng
+from mmssl.datasets.transforms.base import check_prob, check_range, plane_of, sample_rng
 from mmssl.datasets.transforms.views import draw_box
 from mmssl.registry import TRANSFORMS
 
@@ -42,11 +42,12 @@ class RandomCutout(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Draw the gate, the rectangle and its pixels."""
+        size = plane_of(results, 'RandomCutout', 'Monai(RandCoarseDropoutd)')
         rng = sample_rng(results)
         if rng.random() >= self.prob:
             return results
         img = results['img'].copy()
-        x, y, w, h = draw_box(rng, img.shape[:2], self.area, self.ratio, one_area=False)
+        x, y, w, h = draw_box(rng, size, self.area, self.ratio, one_area=False)
         rows, columns = slice(y, y + h), slice(x, x + w)
         hole = img[rows, columns]
         hole[...] = 255 * rng.integers(2, size=(*hole.shape[:2], *[1] * (hole.ndim - 2)))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmssl.datasets.transforms.base import OUTSIDE, check_range, sample_rng, with_channels
+from mmssl.datasets.transforms.base import OUTSIDE, check_range, plane_of, sample_rng, with_channels
 from mmssl.registry import TRANSFORMS
 
 
@@ -32,7 +32,7 @@ class TrackGeometry(BaseTransform):
         Raises:
             ValueError: the image has more pixels than float32 tells apart.
         """
-        height, width = results['img'].shape[:2]
+        height, width = plane_of(results, 'TrackGeometry', 'it with slices (sample="slice")')
         if height * width > 2**24:
             raise ValueError(
                 f'Image "{results.get("name", "?")}" of {height}x{width} has too many pixels to '
@@ -57,10 +57,10 @@ class RandomScaleCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Draw the gate, the width factor, the height factor, left and top; stretch and cut."""
+        height, width = plane_of(results, 'RandomScaleCrop', 'RandomCrop or Monai(RandZoomd)')
         rng = sample_rng(results)
         if rng.random() >= self.prob:
             return results
-        height, width = results['img'].shape[:2]
         wide, high = int(rng.uniform(*self.scale) * width), int(rng.uniform(*self.scale) * height)
         left, top = int(rng.integers(wide - width + 1)), int(rng.integers(high - height + 1))
         for key, mode in (
@@ -97,13 +97,13 @@ class RandomRotate(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Draw the gate and the angle; rotate."""
+        height, width = plane_of(results, 'RandomRotate', 'Monai(RandAffined)')
         rng = sample_rng(results)
         if rng.random() >= self.prob:
             return results
         angle = int(rng.integers(-self.degrees, self.degrees, endpoint=True))
         if angle == 0:
             return results
-        height, width = results['img'].shape[:2]
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
         for key, mode, fill in (
             ('img', cv2.INTER_LINEAR, self.img_fill),
@@ -222,10 +222,10 @@ class RandomElastic(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Draw the gate and the field; move the pixels."""
+        height, width = plane_of(results, 'RandomElastic', 'Monai(Rand3DElasticd)')
         rng = sample_rng(results)
         if rng.random() >= self.prob:
             return results
-        height, width = results['img'].shape[:2]
         alpha = self.alpha * height * (height / self.side)
         dx, dy = elastic_field(rng, height, width, alpha, self.sigma * height, self.reduction)
         columns, rows = _pixel_grid(height, width)

@@ -2,12 +2,15 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from mmssl.registry import TRANSFORMS
 
+ROOT = Path(__file__).parents[3]
 SHAPE = (12, 14, 9)
 MOVING = [
     dict(type='RandomCrop', size=(8, 16, None)),
@@ -177,3 +180,38 @@ def test_affine_and_spacing_follow_the_voxels(cfg):
         assert np.allclose(sizes, 1)
         turned = np.abs(back[:3, :3])[::-1, ::-1]
         assert out['spacing'] == pytest.approx(tuple(np.array([2.0, 1.0, 0.5]) @ turned))
+
+
+@pytest.mark.parametrize(
+    'name, instead',
+    [
+        ('RandomElastic', r'Monai\(Rand3DElasticd\)'),
+        ('RandomRotate', r'Monai\(RandAffined\)'),
+        ('RandomScaleCrop', r'RandomCrop or Monai\(RandZoomd\)'),
+        ('RandomCutout', r'Monai\(RandCoarseDropoutd\)'),
+        ('TrackGeometry', 'slice'),
+    ],
+)
+def test_a_transform_of_pictures_names_that_of_volumes(name, instead):
+    step = TRANSFORMS.build(dict(type=name, **({} if name == 'TrackGeometry' else {'prob': 1.0})))
+    with pytest.raises(ValueError, match=f'{name} changes pictures, .* volume of 12 x 14 x 9 .*'):
+        step(sample())
+    with pytest.raises(ValueError, match=instead):
+        step(sample())
+
+
+def test_the_view_of_nnunet():
+    """Every step acts on patches of any channels, and on some of them only."""
+    view = Config.fromfile(ROOT / 'configs/_base_/views/nnunet_3d.py').nnunet_view
+    steps = [TRANSFORMS.build(cfg) for cfg in view]
+    acted = np.zeros(len(steps))
+    for seed in range(200):
+        results = sample(seed)
+        for n, step in enumerate(steps):
+            before = results['img']
+            results = step(results)
+            acted[n] += results['img'].shape == before.shape and (results['img'] != before).any()
+        assert results['img'].shape == (*SHAPE, 2) and results['img'].dtype == np.float32
+        assert np.isfinite(results['img']).all() and results['gt'].max() <= 3
+    expected = [0.2, 0.2, 0.1, 0.1, 0.15, 0.15, 0.125, 0.1, 0.3, 0.875]
+    assert acted / 200 == pytest.approx(expected, abs=0.08)
