@@ -122,7 +122,7 @@ def _fill_in(model: dict, facts: DataFacts) -> None:
             num_classes=len(model.get('parts') or facts.parts) if overlapping else classes or None,
             img_size=own.get('image') or facts.sizes.get('image'),
         )
-        backbone = student.get('backbone')
+        backbone = student.get('backbone', student)
         if isinstance(backbone, MutableMapping):
             channels = own.get('channels') or facts.channels
             any_channels = getattr(_component(backbone), 'any_channels', False)
@@ -161,6 +161,8 @@ def _heads(student: Mapping) -> Iterator[MutableMapping]:
         for head in heads if isinstance(heads, list | tuple) else [heads]:
             if isinstance(head, MutableMapping):
                 yield head
+    if 'decode_head' not in student and isinstance(student, MutableMapping):
+        yield student  # a network in one piece
 
 
 def _give(part: MutableMapping, **options: int | None) -> None:

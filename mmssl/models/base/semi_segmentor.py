@@ -14,6 +14,7 @@ from mmssl.models.base.label_space import ExclusiveClasses, OverlappingParts
 from mmssl.models.base.normalisation import own_normalisation
 from mmssl.models.base.sliding_window import SlidingWindow
 from mmssl.models.base.terms import Logits, Losses, Views, check_terms, split_curves
+from mmssl.models.losses.deep_supervision import DeepSupervisionLoss, split_coarse
 from mmssl.models.strategies.mixing import boxes_at
 from mmssl.registry import MODELS, RAMPS
 from mmssl.structures import Batch, Step, element
@@ -102,6 +103,8 @@ class SemiSegmentor(BaseModel):
         label_space = dict(label_space or dict(type='ExclusiveClasses'))
         self.label_space = MODELS.build({**label_space, 'parts': parts, 'num_channels': channels})
         self.criterion = MODELS.build(sup_loss or dict(type='DiceCELoss'))
+        if any(getattr(student, 'deep_supervision', False) for student in built.values()):
+            self.criterion = DeepSupervisionLoss(self.criterion)
         self.ramp = RAMPS.build(ramp or dict(type='GaussianRamp', stairs=200))
         self.inferer: SlidingWindow | None = inferer and MODELS.build(dict(inferer))
 
@@ -277,8 +280,9 @@ class SemiSegmentor(BaseModel):
             seen = [view for view in group if view in views]
             if seen:
                 x = torch.cat([views[view] for view in seen])
-                joint = self.to_label_size(name, student(x, mode='tensor'), x)
-                parts = torch.split(joint, [len(views[view]) for view in seen])
+                found = student(x, mode='tensor')
+                joint = self.to_label_size(name, found, x)
+                parts = split_coarse(found, joint, [len(views[view]) for view in seen])
                 logits.update(zip(seen, parts, strict=True))
         return logits
 

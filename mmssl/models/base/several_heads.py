@@ -16,16 +16,20 @@ def all_logits(student: Any, x: Tensor) -> list[Tensor]:
     """Return the logits of all heads of a segmentor, the predicting one's first, at its size.
 
     The heads are those of a decode head with `forward_all` (`MultiDecoderHead`,
-    `UNetPyramidHead`), and mmsegmentation's auxiliary heads. Smaller logits are enlarged on the
-    nearest grid.
+    `UNetPyramidHead`), mmsegmentation's auxiliary heads, or the resolutions of a network with
+    `forward_all` (`MonaiNetwork`). Smaller logits are enlarged on the nearest grid.
     """
+    logits = student.forward_all(x) if hasattr(student, 'forward_all') else _of_heads(student, x)
+    size = logits[0].shape[2:]
+    return [y if y.shape[2:] == size else F.interpolate(y, size=size) for y in logits]
+
+
+def _of_heads(student: Any, x: Tensor) -> list[Tensor]:
     features, head = student.extract_feat(x), student.decode_head
     logits = head.forward_all(features) if hasattr(head, 'forward_all') else [head(features)]
     extra = student.auxiliary_head if student.with_auxiliary_head else []
     extra = extra if isinstance(extra, nn.ModuleList | list) else [extra]
-    logits = [*logits, *(head(features) for head in extra)]
-    size = logits[0].shape[2:]
-    return [y if y.shape[2:] == size else F.interpolate(y, size=size) for y in logits]
+    return [*logits, *(head(features) for head in extra)]
 
 
 def mutual_distance(p: list[Tensor], sharp: list[Tensor]) -> Tensor:
