@@ -80,7 +80,7 @@ class PackSemiInputs(_Pack):
                 under a name that is no view's.
         """
         labelled = results['labelled']
-        _need(results, 'img', 'LoadImage')
+        _need(results, 'img', 'LoadImage or LoadVolume')
         if labelled:
             _need(results, 'gt', 'LoadMask')
         inputs = {}
@@ -123,7 +123,7 @@ class PackTestInputs(_Pack):
 
     def transform(self, results: dict) -> dict:
         """Make dict(inputs=..., data_samples=...)."""
-        img = _need(results, 'img', 'LoadImage')
+        img = _need(results, 'img', 'LoadImage or LoadVolume')
         gt = results.get('gt')
         sample = self._sample(results)
         if img.ndim == 4 and results.get('spacing') is not None and 'spacing' in sample:
