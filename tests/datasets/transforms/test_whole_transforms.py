@@ -168,7 +168,9 @@ def test_volumes_are_packed_as_a_batch_has_them():
     img, gt = rng.normal(size=(3, 4, 5, 2)).astype(np.float32), np.ones((3, 4, 5), np.uint8)
     for value in (img, gt):
         value.flags.writeable = False
-    results = dict(labelled=True, img=img, gt=gt, affine=np.eye(4), spacing=(1, 2, 3))
+    results = dict(
+        labelled=True, img=img, gt=gt, affine=np.eye(4), spacing=(1, 2, 3), ori_shape=(6, 4, 5)
+    )
     packed = run(dict(results), dict(type='PackSemiInputs'))
     assert packed['inputs']['x_w'].shape == (2, 3, 4, 5)
     assert packed['inputs']['x_w'].is_contiguous() and packed['inputs']['y'].shape == (3, 4, 5)
@@ -176,4 +178,5 @@ def test_volumes_are_packed_as_a_batch_has_them():
     test = run(dict(results), dict(type='PackTestInputs'))
     truth = test['data_samples'].gt_sem_seg
     assert isinstance(truth, VoxelData) and truth.data.shape == (1, 3, 4, 5)
+    assert test['data_samples'].spacing == (0.5, 2, 3), 'that of the volume as read'
     assert test['inputs'].shape == (2, 3, 4, 5) and test['inputs'].dtype == torch.float32
