@@ -15,6 +15,7 @@ from mmssl.utils.processes.signals import signals
 EXAMPLES = """examples:
   python tools/test.py configs/synfoc/prostate.py work_dirs/synfoc/prostate/iter_60000.pth
   python tools/test.py configs/synfoc/prostate.py CKPT --out result.json --show-dir overlays
+  python tools/test.py configs/synfoc/prostate.py CKPT --save-cases cases   # for mmssl report
   bash tools/dist_test.sh configs/synfoc/prostate.py CKPT 4
   python tools/test.py configs/medsam/prostate.py none
 
@@ -41,10 +42,19 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='with --show-dir: every N-th image only (default: each)',
     )
+    parser.add_argument(
+        '--save-cases',
+        metavar='DIR',
+        help='keep image, predictions and probabilities of every case there, for the pictures of '
+        'a report; results.json beside them unless --out is given',
+    )
     parser.add_argument('--work-dir', help='folder of logs (default: work_dirs/METHOD/CONFIG)')
     add_launcher(parser, 'set by tools/dist_test.sh and tools/slurm_test.sh')
     add_cfg_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.save_cases and not args.out:
+        args.out = os.path.join(args.save_cases, 'results.json')
+    return args
 
 
 def build_config(args: argparse.Namespace):
@@ -64,6 +74,9 @@ def build_config(args: argparse.Namespace):
             metric['out_file'] = args.out
     if args.show_dir:
         show(cfg, args.show_dir, args.show_every)
+    if args.save_cases:
+        saving = dict(type='SaveCasesHook', out_dir=args.save_cases)
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), saving]
     return cfg
 
 
@@ -107,8 +120,9 @@ def keep_outputs(args: argparse.Namespace) -> Iterator[None]:
     """
     if args.out and Path(args.out).is_dir():
         raise SettingError(f'--out {args.out} is a folder; name a file, {args.out}/results.json')
-    if args.show_dir and Path(args.show_dir).is_file():
-        raise SettingError(f'--show-dir {args.show_dir} is a file; name a folder')
+    for folder, option in ((args.show_dir, '--show-dir'), (args.save_cases, '--save-cases')):
+        if folder and Path(folder).is_file():
+            raise SettingError(f'{option} {folder} is a file; name a folder')
     for read in (args.config, args.checkpoint):
         if args.out and os.path.realpath(args.out) == os.path.realpath(read):
             raise SettingError(f'--out {args.out} is what the test reads; name another file')
@@ -116,7 +130,8 @@ def keep_outputs(args: argparse.Namespace) -> Iterator[None]:
     from mmssl.utils.processes.folder_lock import lock_file
 
     with ExitStack() as kept:
-        for path, option in ((args.out, '--out'), (args.show_dir, '--show-dir')):
+        outputs = {'--out': args.out, '--show-dir': args.show_dir, '--save-cases': args.save_cases}
+        for option, path in outputs.items():
             if path and is_first(args.launcher):
                 kept.enter_context(lock_file(path, option))
                 remove_temporaries(Path(path).parent, Path(path).name)
@@ -142,7 +157,23 @@ def main() -> None:
         metrics = RUNNERS.build(cfg).test()
         if args.out and is_main_process() and not writing_metrics(cfg):
             write_atomic(args.out, json.dumps(metrics, indent=2))
+        if args.out and is_main_process():
+            say_where_from(args)
     leave_group()
+
+
+def say_where_from(args: argparse.Namespace) -> None:
+    """Add to the file of results what was tested, and where its cases are."""
+    from mmssl.engine.about_run import about_now
+    from mmssl.utils.io import read_json, write_atomic
+
+    content = read_json(args.out, {})
+    if 'students' not in content:
+        return
+    content['about'] = {'config': args.config, 'checkpoint': args.checkpoint, **about_now()}
+    if args.save_cases:
+        content['cases'] = os.path.relpath(args.save_cases, Path(args.out).parent)
+    write_atomic(args.out, json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 
 
 if __name__ == '__main__':

@@ -52,6 +52,8 @@ class MixedDomainDataset(Dataset):
             `cases`, `list` and `seed` as in `choose_labelled`. `domain='all'` chooses among the
             images of all domains; with one domain it need not be named.
         unlabelled_domains: domains of the unlabelled pool; None takes all.
+        without_masks: domains whose images have no masks when validating and testing: they are
+            predicted, and not scored.
         holdout: training images kept for validation, by case: `dict(fraction=0.2)` or
             `dict(cases=[...])`, of `domains='labelled'` (default), `'all'` or a list.
         prepare: transforms that draw nothing (load, resize); their result can be cached.
@@ -96,6 +98,7 @@ class MixedDomainDataset(Dataset):
         mode: str = 'train',
         labelled: dict | None = None,
         unlabelled_domains: Sequence[str | int] | str | int | None = None,
+        without_masks: Sequence[str | int] | str | int = (),
         holdout: dict | None = None,
         prepare: Sequence[dict] = (),
         head: Sequence[dict] = (),
@@ -128,6 +131,9 @@ class MixedDomainDataset(Dataset):
         if unlabelled_domains is not None:
             unlabelled_domains = as_names(unlabelled_domains, 'unlabelled_domains')
         check_domains(self.domains, mode, self.labelled, unlabelled_domains, self.holdout)
+        self.without_masks = as_names(without_masks, 'without_masks')
+        for name in self.without_masks:
+            check_known('without_masks', name, self.domains)
         self.unlabelled_domains = list(unlabelled_domains or self.domains)
         base = DomainLayout.build(self.LAYOUT, layout)
         self.layouts = {
@@ -140,6 +146,8 @@ class MixedDomainDataset(Dataset):
             self.domains,
             type(self).__name__.lower(),
         )
+        if self.without_masks:
+            self._metainfo['without_masks'] = list(self.without_masks)
         self.prepare = [TRANSFORMS.build(step) for step in prepare]
         self.head = [TRANSFORMS.build(step) for step in head]
         self.pipeline = [TRANSFORMS.build(step) for step in pipeline]
@@ -235,12 +243,17 @@ class MixedDomainDataset(Dataset):
         """Return a domain's samples, masks attached where they may be read."""
         try:
             if chosen is None:
-                return index.samples(index.pool.names, with_masks=index.pool.names)
+                names = index.pool.names
+                without = index.domain in self.without_masks
+                return index.samples(names, with_masks=[] if without else names)
             own = chosen.get(index.domain, [])
             pool = index.pool.names if index.domain in self.unlabelled_domains else own
             return index.samples(pool, with_masks=own)
         except (FileNotFoundError, DataError) as error:
-            raise type(error)(f'{error} {self.leave_out(index.domain)}'.strip()) from None
+            ways = self.leave_out(index.domain)
+            if self.mode != 'train' and isinstance(error, FileNotFoundError):
+                ways = f'Or predict it without a score: without_masks=["{index.domain}"]. {ways}'
+            raise type(error)(f'{error} {ways}'.strip()) from None
 
     def leave_out(self, domain: str) -> str:
         """Say how to do without a domain."""

@@ -20,6 +20,28 @@ def classes_in(class_map: np.ndarray) -> tuple[int, ...]:
     return tuple(sorted({c for p in pieces for c in np.flatnonzero(np.bincount(p)).tolist()}))
 
 
+def part_sizes(
+    maps: Mapping[str, np.ndarray], parts: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, int]]:
+    """Return how many pixels or voxels each part has in the truth and in each prediction.
+
+    Args:
+        maps: class maps; `gt` is the truth, which is called `truth` in the result.
+        parts: part to its class ids.
+
+    Example:
+        >>> part_sizes({'gt': np.array([0, 1, 2, 2])}, {'cup': [1], 'disc': [1, 2]})
+        {'truth': {'cup': 1, 'disc': 3}}
+    """
+    found = {}
+    for name, classes in maps.items():
+        counts = np.bincount(classes.ravel())
+        found['truth' if name == 'gt' else name] = {
+            part: int(sum(counts[i] for i in ids if i < len(counts))) for part, ids in parts.items()
+        }
+    return found
+
+
 def nothing_predicted(items: Sequence[Mapping], parts: Mapping[str, Sequence[int]]) -> list[str]:
     """Return a line for each student, domain and part without a predicted pixel.
 

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub, print_log
 
 from mmssl.evaluation.cases import natural_key, pack_map, pixel_spacing, stack_slices
-from mmssl.evaluation.coverage import classes_in, nothing_predicted
+from mmssl.evaluation.coverage import classes_in, nothing_predicted, part_sizes
 from mmssl.evaluation.domain_table import (
     SELECTIONS,
     average,
@@ -120,7 +120,11 @@ class DomainMetric(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Queue a batch of samples with truth and predictions for scoring."""
+        without = (self.dataset_meta or {}).get('without_masks', ())
         for sample in data_samples:
+            if 'gt_sem_seg' not in sample and sample.get('domain') in without:
+                self.results.append({'key': _key(sample), 'unmasked': True})
+                continue
             item = self._read(sample)
             if not (item['whole'] and self.num_workers):
                 self.results.append(self._finish_item(item))
@@ -157,23 +161,25 @@ class DomainMetric(BaseMetric):
         info = {k: sample.get(k) for k in ('domain', 'case', 'volume', 'slice', 'index', 'name')}
         if info['volume'] is None:
             info['volume'] = info['case']
-        if info['index'] is not None:  # the slices of one file
-            name = f'{name}#{info["index"]}'
         solid = maps['gt'].ndim == 3
         if solid and self.per != 'volume':
             raise ValueError(
-                f"Image {name} is a whole volume, but per='{self.per}' is for slices; use "
+                f"Image {_key(sample)} is a whole volume, but per='{self.per}' is for slices; use "
                 "per='volume'."
             )
-        spacing = pixel_spacing(sample, maps['gt'].shape) if self.unit == 'mm' else None
+        known = self.unit == 'mm' or sample.get('spacing') is not None
+        mm = pixel_spacing(sample, maps['gt'].shape) if known else None
         whole = solid or self.per == 'slice'
-        return {'key': str(name), **info, 'spacing': spacing, 'whole': whole, 'maps': maps}
+        spacing = mm if self.unit == 'mm' else None
+        about = {'mm': mm, 'spacing': spacing, 'whole': whole}
+        return {'key': _key(sample), **info, **about, 'maps': maps}
 
     def _finish_item(self, item: dict) -> dict:
         """Score what is whole, or compress a slice until its case or volume is complete."""
         maps = item.pop('maps')
         item['shape'] = maps['gt'].shape
         item['seen'] = {name: classes_in(one) for name, one in maps.items()}
+        item['sizes'] = part_sizes(maps, self._parts())
         if item['whole']:
             spacing = item['spacing'] and item['spacing'][-maps['gt'].ndim :]
             item['scores'] = self._score(maps, spacing)
@@ -227,7 +233,14 @@ class DomainMetric(BaseMetric):
                     'current',
                     logging.WARNING,
                 )
-            metrics = [self.compute_metrics([items[k] for k in sorted(items, key=natural_key)])]
+            scored = [
+                items[k] for k in sorted(items, key=natural_key) if 'unmasked' not in items[k]
+            ]
+            if len(scored) < len(items):
+                print_log(
+                    f'{len(items) - len(scored)} images have no mask, so no score.', 'current'
+                )
+            metrics = [self.compute_metrics(scored) if scored else {}]
         broadcast_object_list(metrics)
         return metrics[0]
 
@@ -262,16 +275,20 @@ class DomainMetric(BaseMetric):
         stacks = [stack_slices(items, self.per) for items in groups.values()]
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             scores = list(pool.map(lambda s: self._score(s['maps'], s['spacing']), stacks))
-        kept = ('key', 'domain', 'case', 'volume', 'name', 'shape')
+        kept = ('key', 'domain', 'case', 'volume', 'name', 'shape', 'mm')
         return [
-            {**{k: stack[k] for k in kept}, 'scores': score}
+            {
+                **{k: stack[k] for k in kept},
+                'sizes': part_sizes(stack['maps'], self._parts()),
+                'scores': score,
+            }
             for stack, score in zip(stacks, scores, strict=True)
         ]
 
     def _write(
         self, file: str, averages: dict, results: list, published: dict, protocol: str
     ) -> None:
-        kept = ('key', 'name', 'domain', 'case', 'volume', 'slice', 'index')
+        kept = ('key', 'name', 'domain', 'case', 'volume', 'slice', 'index', 'mm', 'sizes')
         images = [
             {**{k: item[k] for k in kept if k in item}, 'scores': item['scores']}
             for item in results
@@ -297,6 +314,12 @@ class DomainMetric(BaseMetric):
         }
         write_json(file, content)
         print_log(f'Wrote the scores of {len(images)} {self.per}s to {file}', 'current')
+
+
+def _key(sample: Mapping) -> str:
+    """Return what no two images have in common: the path, and the number of a slice in its file."""
+    name, index = sample.get('img_path', sample.get('name')), sample.get('index')
+    return str(name) if index is None else f'{name}#{index}'
 
 
 def _union(class_map: np.ndarray, classes: Sequence[int]) -> np.ndarray:

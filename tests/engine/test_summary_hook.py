@@ -185,3 +185,26 @@ def test_labels_of_a_ratio_are_counted_at_test(runner):
     runner.test_dataloader = SimpleNamespace(dataset=SimpleNamespace(metainfo=meta))
     SummaryHook().before_test(runner)
     assert runner.message_hub.get_info('labelled') == dict(domain='benign', count=129)
+
+
+def test_every_sitting_says_what_started_and_what_is_labelled(runner, tmp_path):
+    def sample(domain, case, labelled):
+        return SimpleNamespace(domain=domain, case=case, labelled=labelled)
+
+    runner.train_dataloader.dataset.samples = [
+        sample('A', '1', True), sample('A', '1', True), sample('A', '2', False),
+        sample('B', '1', False),
+    ]  # fmt: skip
+    SummaryHook().before_train(runner)
+    runner.iter = 40
+    SummaryHook().before_train(runner)
+    runner.iter = 20
+    SummaryHook().before_train(runner)
+    about = json.loads((tmp_path / 'about.json').read_text())
+    assert list(about) == ['0', '20'], 'what began later is no part of the run any more'
+    assert about['20']['data'] == {
+        'A': {'images': 3, 'labelled': 2, 'cases': 2, 'labelled_cases': 1},
+        'B': {'images': 1, 'labelled': 0, 'cases': 1, 'labelled_cases': 0},
+    }
+    assert about['0']['command'] and about['0']['versions']['numpy'] == np.__version__
+    assert about['0']['machine']['cores'] >= 1

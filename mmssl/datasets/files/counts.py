@@ -60,4 +60,5 @@ def summary(metainfo: dict, mode: str, samples: Sequence[Sample]) -> str:
     name = metainfo['dataset_name']
     if mode == 'train':
         return f'{name} train images: {listing(True)} labelled, {listing(False)} unlabelled'
-    return f'{name} {mode} images: {listing(True)}'
+    rest = '' if all(sample.labelled for sample in samples) else f', without masks {listing(False)}'
+    return f'{name} {mode} images: {listing(True)}{rest}'

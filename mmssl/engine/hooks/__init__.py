@@ -10,6 +10,7 @@ from mmssl.engine.hooks.pretrain_hook import PretrainHook
 from mmssl.engine.hooks.progress_hook import ProgressHook
 from mmssl.engine.hooks.projection_hook import FitProjectionHook
 from mmssl.engine.hooks.runtime_info_hook import RuntimeInfoHook
+from mmssl.engine.hooks.save_cases_hook import SaveCasesHook
 from mmssl.engine.hooks.smc_ensemble_hook import SMCEnsembleHook
 from mmssl.engine.hooks.summary_hook import SummaryHook
 from mmssl.engine.hooks.sync_buffers_hook import SyncBuffersHook, average_buffers
@@ -27,6 +28,7 @@ __all__ = [
     'ProgressHook',
     'RuntimeInfoHook',
     'SMCEnsembleHook',
+    'SaveCasesHook',
     'SegVisualizationHook',
     'SummaryHook',
     'SyncBuffersHook',

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from mmssl.engine.about_run import note_start
 from mmssl.evaluation.domain_table import SELECTIONS
 from mmssl.evaluation.files import write_json
 from mmssl.evaluation.published import published_dsc
@@ -68,7 +69,7 @@ class SummaryHook(Hook):
         self.max_history = max(max_history, last_k)
 
     def before_train(self, runner) -> None:
-        """Note which images are labelled, and warn if the test set chooses the checkpoint."""
+        """Note what starts and what is labelled; warn if the test set chooses the checkpoint."""
         metrics = metrics_of(runner.cfg.get('val_evaluator'))
         said = {
             key: next((m[key] for m in metrics if m.get(key)), None)
@@ -77,6 +78,8 @@ class SummaryHook(Hook):
         self.selection = self.selection or said['selection'] or 'test'
         self.published = self.published or said['published']
         dataset = runner.train_dataloader.dataset
+        if is_main_process():
+            note_start(runner.work_dir, runner.iter, dataset)
         count = getattr(dataset, 'labelled_indices', None)
         note_labelled(runner, None if count is None else len(count))
         note_published(runner, self.selection != 'val')

@@ -77,9 +77,9 @@ def case_scores(
     clusters = [patient(about[key]) for key in shared]
     greater = metric not in LOWER_IS_BETTER
     columns, runs_of = [], {}
-    for name, runs in tables.items():
-        of_runs = np.stack([numbers(table) for table in runs], axis=1)  # (N, runs, P)
-        alone = CaseScores([str(i) for i in range(len(runs))], of_runs, domains, clusters, {})
+    for name, found_in in tables.items():
+        of_runs = np.stack([numbers(table) for table in found_in], axis=1)  # (N, runs, P)
+        alone = CaseScores([str(i) for i in range(len(found_in))], of_runs, domains, clusters, {})
         runs_of[name] = alone.means().tolist()
         columns.append(nan_mean(of_runs, 1))
     values = np.stack(columns, axis=1)
