@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from mmssl.utils.resize import best_class
+
 if TYPE_CHECKING:
     from mmssl.models.base.semi_segmentor import SemiSegmentor
 
@@ -48,7 +50,7 @@ def prepare_inputs(model: 'SemiSegmentor', samples: Sequence[dict]) -> dict:
 def class_maps(
     model: 'SemiSegmentor', sample: dict, students: bool = True, teachers: bool = True
 ) -> dict[str, np.ndarray]:
-    """Return title to class map (H, W) of every prediction and teacher for one test sample.
+    """Return title to class map of every prediction and teacher for one test sample.
 
     Maps come at the size of each network's own output.
     """
@@ -61,7 +63,7 @@ def class_maps(
         logits = model.predict_logits(inputs, name, teacher=teacher)
         kind = 'teacher' if teacher else 'student' if name in model.students else 'prediction'
         title = f'{name} {kind}'
-        maps[title] = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+        maps[title] = best_class(logits)[0].cpu().numpy()
     return maps
 
 

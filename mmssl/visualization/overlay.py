@@ -60,6 +60,7 @@ def overlay_strip(
     truth: np.ndarray | None = None,
     title: str = '',
     height: int = 256,
+    legend: bool = True,
 ) -> np.ndarray:
     """Draw the image, the truth and every segmentation side by side, with titles and a legend.
 
@@ -71,6 +72,7 @@ def overlay_strip(
         truth: class map, or None where there is no truth; then nothing stands for it.
         title: title of the first panel.
         height: height of a panel in pixels.
+        legend: whether the legend stands below.
 
     Returns:
         RGB image (height + bars, width, 3).
@@ -88,8 +90,10 @@ def overlay_strip(
         drawn = draw_overlay(image, _resize_map(classes, size), palette, truth)
         panels.append(panel(drawn, name, height))
     strip = in_a_row(panels)
-    legend = _legend(strip.shape[1], palette, class_names, truth is not None)
-    return np.concatenate((strip, legend), axis=0)
+    if not legend:
+        return strip
+    bar = _legend(strip.shape[1], palette, class_names, truth is not None)
+    return np.concatenate((strip, bar), axis=0)
 
 
 def panel(image: np.ndarray, title: str, height: int) -> np.ndarray:

@@ -16,11 +16,14 @@ from mmssl.registry import HOOKS
 from mmssl.utils.dist import unwrapped
 from mmssl.utils.file_names import file_names
 from mmssl.visualization.overlay import overlay_strip, write_image
+from mmssl.visualization.planes import volume_strip
 
 
 @HOOKS.register_module()
 class SegVisualizationHook(Hook):
     """Draw image, truth, both students and both teachers side by side, as one PNG per image.
+
+    Of a whole volume three planes are drawn, one below the other.
 
     While training it takes the same first images of each domain of the validation data, so that
     progress is seen on them and no mask of an unlabelled training image is opened. The model's
@@ -102,19 +105,16 @@ class SegVisualizationHook(Hook):
             self._write(runner, strip, name)
 
     def _strip(self, image, sample, maps: dict, dataset) -> tuple[np.ndarray, str]:
-        """Return the picture and the name of one image (C, H, W)."""
+        """Return the picture and the name of one image (C, H, W) or volume (C, D, H, W)."""
         meta, info = sample.metainfo, dataset.metainfo
         name = '_'.join(_called(meta))
         truth = _array(sample.gt_sem_seg) if 'gt_sem_seg' in sample else None
-        strip = overlay_strip(
-            image.cpu().numpy().transpose(1, 2, 0),
-            maps,
-            info['palette'],
-            info.get('classes', ()),
-            truth,
-            name,
-            self.height,
-        )
+        shown = np.moveaxis(image.cpu().numpy(), 0, -1)
+        told = info['palette'], info.get('classes', ()), truth, name, self.height
+        if shown.ndim == 4:
+            strip = volume_strip(shown, maps, *told, spacing=meta.get('spacing'))
+        else:
+            strip = overlay_strip(shown, maps, *told)
         return strip, self._file_name(dataset, meta)
 
     def _file_name(self, dataset, meta: dict) -> str:
