@@ -6,7 +6,8 @@
 
 Iteration 540 of both scripts, with its phase of the maps and without a step of the networks, whose
 V-Nets have 2 filters and give the logits of `tests/parity/data/caussl.npz`, a slice, whatever they
-see.
+see. The same iteration of CPSCauSSL on 2 + 2 patches, whose logits the V-Nets make, is
+`caussl_ct.npz`.
 """
 
 import importlib
@@ -19,10 +20,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.parity.generate import cli, released
+from tests.parity.generate import cli, released, volumes
 from tests.parity.recipe import recipe
 
-STUBS = ('tensorboardX', 'dataloaders', 'test_util_CT', 'pandas', 'h5py', 'SimpleITK', 'medpy')
+STUBS = (*volumes.STUBS, 'test_util_CT')
 # of each form: script, its class of networks, number of networks, and of maps
 FORMS = dict(cps=('CPSCauSSL', 'VNet', 2, 2), mc=('MCCauSSL', 'VNet_mct', 1, 3))
 START = 540
@@ -59,17 +60,49 @@ def norms_of_gradients(networks: Sequence[nn.Module]) -> list[dict[str, float]]:
     ]
 
 
+def load(code: Path, file: str, maps: int):
+    """Return a script with the recipe's numbers in its linear maps."""
+    start = {'\n    iter_num = 0\n': f'\n    iter_num = {START}\n'}
+    script = released.load_script(code / f'train_CT_{file}.py', replace={**volumes.MAIN, **start})
+    made = itertools.count()
+
+    def initialize(self) -> None:
+        layer, i = divmod(next(made), maps)
+        self.paras.data = 1e-3 * recipe(f'paras{i + 1}.{layer}', tuple(self.paras.shape), 'caussl')
+
+    script.Linear_vector.initialize = initialize
+    return script
+
+
+def on_patches(code: Path) -> dict:
+    """Return the reference of a whole step of CPSCauSSL."""
+    script = load(code, 'CPSCauSSL', 2)
+    vnet = importlib.import_module('networks.vnet').VNet
+    networks, shapes = volumes.small(vnet, ('caussl1', 'caussl2'), has_dropout=True)
+    given = iter(networks)
+    script.VNet = lambda **kwargs: next(given)
+    seen = run(script, volumes.batch('caussl', 0))
+    return dict(
+        shapes=shapes,
+        weight=seen['consistency_weight'],
+        terms=[
+            *(numbers(seen, 'supervised_loss', 2)),
+            *(numbers(seen, 'consistency_dist', 2)),
+            *(numbers(seen, 'icm_loss', 2)),
+            sum(numbers(seen, 'loss', 2)),
+        ],
+        grads=[
+            {k: 0.0 if p.grad is None else p.grad.norm().item() for k, p in n.named_parameters()}
+            for n in networks
+        ],
+    )
+
+
 def of(code: Path, form: str) -> dict:
     """Return the reference of one form."""
     file, kind, count, maps = FORMS[form]
     arrays = np.load(released.DATA / 'caussl.npz')
-    script = released.load_script(
-        code / f'train_CT_{file}.py',
-        replace={
-            '\n    iter_num = 0\n': f'\n    iter_num = {START}\n',
-            'if __name__ == "__main__":': 'def main():',
-        },
-    )
+    script = load(code, file, maps)
     logits = [
         torch.from_numpy(arrays[f'{form}_logits{i + 1}']).double().unsqueeze(-1)
         for i in range(maps)
@@ -85,14 +118,8 @@ def of(code: Path, form: str) -> dict:
         shapes = released.fill(network, f'caussl{i + 1}')
         given_logits = logits[i] if count == maps else logits
         network.forward = lambda x, z=given_logits: z
-    given, made = iter(networks), itertools.count()
-
-    def initialize(self) -> None:
-        layer, i = divmod(next(made), maps)
-        self.paras.data = 1e-3 * recipe(f'paras{i + 1}.{layer}', tuple(self.paras.shape), 'caussl')
-
+    given = iter(networks)
     setattr(script, kind, lambda **kwargs: next(given))
-    script.Linear_vector.initialize = initialize
     seen = run(script, dict(image=torch.zeros(4, 1), label=torch.cat([y, torch.zeros_like(y)])))
     before = {
         call.args[0]: float(call.args[1])
@@ -124,7 +151,9 @@ def main() -> None:
     args = cli.parse(__doc__)
     with released.checkout(args.checkout, STUBS) as code:
         results = of(code, 'cps') | of(code, 'mc')
+        step = on_patches(code)
     released.save('caussl', results, args.check)
+    released.save('caussl_ct', step, args.check)
 
 
 if __name__ == '__main__':
