@@ -53,6 +53,20 @@ def test_weak_views_of_acdc_are_those_of_each_released_code(config, rot_flip, ro
         assert weak.get('rotate_prob') == rotate
 
 
+def is_volume(dataset) -> bool:
+    """Return whether a data set gives whole volumes, of which patches are cut."""
+    return any(step.type == 'LoadVolume' for step in dataset.prepare)
+
+
+def patch_size(dataset) -> tuple[int, ...]:
+    """Return the size of the patches, which both pipelines cut alike."""
+    pipelines = (dataset.labelled_pipeline, dataset.unlabelled_pipeline)
+    (size,) = {
+        tuple(step['size']) for steps in pipelines for step in steps if step.type == 'RandomCrop'
+    }
+    return size
+
+
 @pytest.mark.parametrize('config', ALL)
 def test_schedules_end_with_the_training_and_boxes_fit_the_images(config):
     cfg = Config.fromfile(CONFIGS / config)
@@ -64,6 +78,9 @@ def test_schedules_end_with_the_training_and_boxes_fit_the_images(config):
         if 'end' in schedule:
             assert schedule['end'] == 'max_iters', 'a shorter run would keep its rate'
     dataset = cfg.train_dataloader.dataset
+    if is_volume(dataset):
+        assert cfg.model.inferer.size == patch_size(dataset), 'a window as large as the patches'
+        return
     side = dataset.image_size
     sizes = with_facts(cfg).model.get('data_preprocessor', {}).get('sizes') or {}
     sides = {sizes.get(name, {}).get('image', side) for name in cfg.model.students}
@@ -95,7 +112,7 @@ def test_views_are_bent_as_in_the_paper():
                 for one in (step, *step.get('transforms', ()))
             ]
             found = [step.get('side', 512) for step in steps if step.type == 'RandomElastic']
-            side = loader.dataset.image_size
+            side = loader.dataset.get('image_size')  # volumes have none
             assert set(found) <= {512 if 'lite_' in path.stem else side}, path
             seen.update((path.stem, side) for _ in found)
     assert len(seen) > 20 and {side for _, side in seen} == {64, 96, 256, 288, 384, 512}
@@ -131,7 +148,9 @@ def test_parts_and_classes_are_those_of_the_data(config):
 def meta_batch(cfg: Config) -> dict:
     """Return an empty batch of the views that a config's pipelines make, on the meta device."""
     sampler, dataset = cfg.train_dataloader.batch_sampler, cfg.train_dataloader.dataset
-    side = dataset.image_size
+    volume = is_volume(dataset)
+    size = patch_size(dataset) if volume else 2 * (dataset.image_size,)
+    dtype = torch.float32 if volume else torch.uint8
     channels = min(
         student.backbone.in_channels
         for student in cfg.model.students.values()
@@ -139,23 +158,23 @@ def meta_batch(cfg: Config) -> dict:
     )
 
     def zeros(n: int, *shape: int) -> torch.Tensor:
-        return torch.zeros(n, *shape, dtype=torch.uint8, device='meta')
+        return torch.zeros(n, *shape, dtype=dtype, device='meta')
 
-    n, image = sampler.num_labelled, (channels, side, side)
-    views = dict(x_w=zeros(n, *image), y=zeros(n, side, side))
+    n, image = sampler.num_labelled, (channels, *size)
+    views = dict(x_w=zeros(n, *image), y=zeros(n, *size))
     for step in dataset.labelled_pipeline:
         if step.type == 'StrongView':
             views['x_s'] = zeros(n, *image)
             if step.get('mask'):
-                views['y_s'] = zeros(n, side, side)
+                views['y_s'] = zeros(n, *size)
     n = sampler.num_unlabelled
     if n:
         views['u_w'] = zeros(n, *image)
         for step in dataset.unlabelled_pipeline:
             if step.type == 'StrongView':
                 views[STRONG[step.get('key', 'img_strong')]] = zeros(n, *image)
-            elif step.type == 'RandomPasteBox':
-                views[step.get('key', 'box')] = zeros(n, 4).long()
+            elif step.type in ('RandomPasteBox', 'RandomPasteCuboid'):
+                views[step.get('key', 'box')] = zeros(n, 9 if volume else 4).long()
     return dict(inputs=views, data_samples=None)
 
 
@@ -168,7 +187,7 @@ def test_every_method_takes_a_step_at_its_published_size(monkeypatch):
     seen = set()
     for config in ALL:
         cfg = with_facts(Config.fromfile(CONFIGS / config))
-        form = config.split('/')[0], cfg.model.type
+        form = config.split('/')[0], cfg.model.type, is_volume(cfg.train_dataloader.dataset)
         if cfg.model.get('neck') or form in seen:
             continue  # wants a diffusion model, or differs in its data alone
         seen.add(form)

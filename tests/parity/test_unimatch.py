@@ -34,6 +34,28 @@ def our_name(theirs: str) -> str:
     return f'decode_head.{kind}.{level - 1}.{rest[-1] if kind == "reduce" else tail}'
 
 
+def views(reference, step: int) -> dict[str, torch.Tensor]:
+    """Return the views of a step, each u in front of its partner."""
+    data = {
+        k.split('_', 1)[1]: torch.from_numpy(reference[k])
+        for k in reference
+        if k.startswith(f'in{step}_')
+    }
+
+    def paired(u: str, partner: str) -> torch.Tensor:
+        return torch.stack([data[u], data[partner]], 1).flatten(0, 1)
+
+    return dict(
+        x_w=data['x'],
+        y=data['y'],
+        u_w=paired('u_w', 'm_w'),
+        u_s=paired('u_s1', 'm_s1'),
+        u_s2=paired('u_s2', 'm_s2'),
+        box=paired('box1', 'box1'),
+        box2=paired('box2', 'box2'),
+    )
+
+
 @pytest.fixture(scope='module')
 def reference():
     return np.load(DATA)
@@ -63,24 +85,7 @@ def steps(reference):
     set_iter(0, 100)
     done = []
     for i in range(2):
-        data = {
-            k.split('_', 1)[1]: torch.from_numpy(reference[k])
-            for k in reference
-            if k.startswith(f'in{i}_')
-        }
-
-        def paired(u, partner, data=data):
-            return torch.stack([data[u], data[partner]], 1).flatten(0, 1)
-
-        inputs = dict(
-            x_w=data['x'],
-            y=data['y'],
-            u_w=paired('u_w', 'm_w'),
-            u_s=paired('u_s1', 'm_s1'),
-            u_s2=paired('u_s2', 'm_s2'),
-            box=paired('box1', 'box1'),
-            box2=paired('box2', 'box2'),
-        )
+        inputs = views(reference, i)
         batch = model.data_preprocessor(dict(inputs=inputs, data_samples=None), True)
         torch.manual_seed(100 + i)
         terms = model.loss(batch['inputs'])

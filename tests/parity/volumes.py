@@ -90,12 +90,12 @@ def views(salt: str, step: int, count: int = 2) -> dict[str, Tensor]:
     return dict(x_w=x, y=y, u_w=patches(f'{salt}{step}.u', count)[0])
 
 
-def cross_match_views(step: int) -> dict[str, Tensor]:
+def crossmatch_views(step: int) -> dict[str, Tensor]:
     """Return views of 2 labelled patches and of 2 pairs of unlabelled ones, with boxes."""
-    batch = views('cross_match', step)
-    batch['u_w'] = patches(f'cross_match{step}.pairs', 4)[0]
+    batch = views('crossmatch', step)
+    batch['u_w'] = patches(f'crossmatch{step}.pairs', 4)[0]
     for view, gain in (('u_s', 0.8), ('u_s2', 1.2)):
-        noise = patches(f'cross_match{step}.{view}', 4)[0]
+        noise = patches(f'crossmatch{step}.{view}', 4)[0]
         batch[view] = gain * batch['u_w'] + 0.1 * noise
     starts = {'box': (4, 2, 3), 'box2': (9, 5, 1)}
     for i, (key, start) in enumerate(starts.items()):

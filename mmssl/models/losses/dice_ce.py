@@ -25,6 +25,9 @@ class DiceCELoss(nn.Module):
         eps: summand of numerator and denominator.
         masked_mean: take the cross-entropy's mean over the pixels of the mask alone, of all
             ranks, as BCP does.
+        background: whether the background has a Dice term; the codes on Left Atrium leave it out.
+        squared: take p^2 and g^2 in the denominator, else p and g.
+        per_image: sum over each image by itself and take the mean, as BCP does on volumes.
 
     Example:
         >>> logits = torch.tensor([[[[0, .25], [.5, .75]], [[-1, -1.25], [-1.5, -1.75]],
@@ -37,6 +40,11 @@ class DiceCELoss(nn.Module):
         0.661712
         >>> round(DiceCELoss(dice_weight=0)(logits, target, mask).item(), 6)
         1.354724
+        >>> round(DiceCELoss(0, background=False)(logits, target).item(), 6)
+        0.667837
+        >>> linear = DiceCELoss(0, squared=False, per_image=True)
+        >>> round(linear(logits, target).item(), 6)
+        0.704229
     """
 
     def __init__(
@@ -46,6 +54,9 @@ class DiceCELoss(nn.Module):
         mask_background: bool = False,
         eps: float = 1e-10,
         masked_mean: bool = False,
+        background: bool = True,
+        squared: bool = True,
+        per_image: bool = False,
     ) -> None:
         super().__init__()
         self.ce_weight = ce_weight
@@ -53,6 +64,9 @@ class DiceCELoss(nn.Module):
         self.mask_background = mask_background
         self.eps = eps
         self.masked_mean = masked_mean
+        self.background = background
+        self.squared = squared
+        self.per_image = per_image
 
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar.
@@ -81,10 +95,15 @@ class DiceCELoss(nn.Module):
             if not self.mask_background:
                 m = torch.cat([torch.ones_like(m[:, :1]), m[:, 1:]], dim=1)
             pm, gm = p * m, g * m
-        dims = (0, *range(2, p.dim()))
-        sums = torch.stack([(pm * g).sum(dims), (gm * g).sum(dims) + (pm * p).sum(dims)])
-        overlap, total = sum_over_ranks(sums)
+        axes = tuple(range(2, p.dim()))
+        dims = axes if self.per_image else (0, *axes)
+        overlap = (pm * g).sum(dims)
+        total = (gm * g).sum(dims) + (pm * p).sum(dims) if self.squared else (gm + pm).sum(dims)
+        if not self.per_image:
+            overlap, total = sum_over_ranks(torch.stack([overlap, total]))
         dice: Tensor = 1 - (2 * overlap + self.eps) / (total + self.eps)
+        if not self.background:
+            dice = dice[..., 1:]
         return dice.mean()
 
 

@@ -6,6 +6,7 @@ from mmssl.models.methods.caussl.caussl import CPSCauSSL, MCCauSSL
 from mmssl.models.methods.cpc_sam import CPCSAM
 from mmssl.models.methods.cps import CPS
 from mmssl.models.methods.cross_teaching import CrossTeaching
+from mmssl.models.methods.crossmatch import CrossMatch
 from mmssl.models.methods.ddpm import DDPM
 from mmssl.models.methods.fixmatch import FixMatch, FixMatchSSL4MIS
 from mmssl.models.methods.h_sam import HSAM
@@ -31,6 +32,7 @@ __all__ = [
     'CPCSAM',
     'CPS',
     'CPSCauSSL',
+    'CrossMatch',
     'CrossTeaching',
     'DDPM',
     'FixMatch',

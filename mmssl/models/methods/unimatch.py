@@ -29,7 +29,7 @@ class UniMatchOptions(Options, total=False):
 
 @MODELS.register_module()
 class UniMatch(SemiSegmentor):
-    """UniMatch on medical slices (CVPR 2023), as in the code released for ACDC.
+    """UniMatch on medical images (CVPR 2023), as in the code released for ACDC.
 
     Yang et al., Revisiting Weak-to-Strong Consistency in Semi-Supervised Semantic Segmentation,
     https://arxiv.org/abs/2208.09910.
@@ -55,6 +55,7 @@ class UniMatch(SemiSegmentor):
     """
 
     together = (('x_w', 'u_w'), ('u_s', 'u_s2'))
+    published: Mapping[str, float] = {'sup': 0.5, 'image': 0.125, 'feature': 0.25}
 
     def __init__(
         self,
@@ -71,24 +72,28 @@ class UniMatch(SemiSegmentor):
         self.threshold = THRESHOLDS.build(threshold or fixed)
         masked_dice = dict(type='DiceCELoss', ce_weight=0, mask_background=True, eps=1e-5)
         self.unsup_criterion = MODELS.build(unsup_criterion or masked_dice)
-        self.weights = {'sup': 0.5, 'image': 0.125, 'feature': 0.25}
+        self.weights = dict(self.published)
         if unknown := set(weights or {}) - set(self.weights):
             raise ValueError(f'weights has {sorted(unknown)}; known are {list(self.weights)}')
         self.weights.update(weights or {})
         self.feature_dropout = feature_dropout
 
-    def prepare(self, batch: Batch, step: Step) -> tuple[Views, dict[str, tuple[Tensor, Tensor]]]:
+    @property
+    def shows_strong(self) -> bool:
+        """Whether anything is learnt from the strong views."""
+        return bool(self.weights['image'])
+
+    def prepare(self, batch: Batch, step: Step) -> tuple[Views, dict[str, Any]]:
         """Show the weak view of u and its strong views with boxes of u' in them.
 
-        The targets are confidence and label of u', from which a box of both is cut later.
+        The targets are those of u', from which a box is cut later.
         """
         u_w = pairs(batch, 'u_w', self.image_students)
         views = {'u_w': {name: u for name, (u, _) in u_w.items()}}
-        if not self.weights['image']:
+        if not self.shows_strong:
             return views, {}
         partners = {
-            name: self.label_space.decide(self.student_prob(name, partner))
-            for name, (_, partner) in u_w.items()
+            name: self.partner_target(name, partner, batch) for name, (_, partner) in u_w.items()
         }
         for view, key in STRONG.items():
             both = pairs(batch, view, self.image_students)
@@ -97,6 +102,10 @@ class UniMatch(SemiSegmentor):
                 for name, (u, partner) in both.items()
             }
         return views, partners
+
+    def partner_target(self, name: str, partner: Tensor, batch: Batch) -> Any:
+        """Return confidence and label of images u'."""
+        return self.label_space.decide(self.student_prob(name, partner))
 
     def inside_pairs(self, batch: Batch, key: str, x: Tensor) -> Tensor:
         """Return the masks (N, 1, ...) of the boxes of every u, at the size of x."""
@@ -134,18 +143,23 @@ class UniMatch(SemiSegmentor):
         for name in self.image_students:
             z = logits[name]
             confidence, label = self.label_space.decide(self.label_space.prob(z['u_w'].detach()))
-            own = label, self.threshold(confidence).float()
+            own = label, self.counts(confidence, step)
             curves['mask'] = own[1].mean()
             for view, key in STRONG.items():
                 if view not in z:
                     continue
                 inside = self.inside_pairs(batch, key, label)
                 partner_confidence, partner_label = targets[name]
-                mask = self.threshold(paste(confidence, partner_confidence, inside)).float()
+                mask = self.counts(paste(confidence, partner_confidence, inside), step)
                 term = self.unsup_criterion(z[view], paste(label, partner_label, inside), mask)
                 terms[f'image_{name}_{view}'] = self.weights['image'] * term
             terms.update(self.feature_loss(name, logits, own))
         return terms, curves
+
+    def counts(self, confidence: Tensor, step: Step) -> Tensor:
+        """Return the mask of the pixels that count."""
+        mask: Tensor = self.threshold(confidence, step.iter, step.max_iters)
+        return mask.float()
 
     def feature_loss(self, name: str, logits: Logits, target: tuple[Tensor, Tensor]) -> Terms:
         """Return the term of the feature stream that follows the weak view's label and mask."""

@@ -10,7 +10,7 @@ from mmssl.models.strategies.ensembles import (
     SelfMutualConfidence,
 )
 from mmssl.models.strategies.mixers import FDA, ClassMix, CowMix, CutMix, FMix
-from mmssl.models.strategies.pseudo_label import FixedThreshold
+from mmssl.models.strategies.pseudo_label import FixedThreshold, RisingThreshold
 from mmssl.models.strategies.ramps import (
     ConstantRamp,
     ExponentialRamp,
@@ -36,6 +36,7 @@ __all__ = [
     'LinearRatio',
     'MutualConfidence',
     'OwnTeacher',
+    'RisingThreshold',
     'SampleQueue',
     'SelfConfidence',
     'SelfMutualConfidence',

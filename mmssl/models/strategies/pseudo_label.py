@@ -1,11 +1,13 @@
 """Pseudo-labels: which pixels count, how far two agree, who learns from whom, sharpening."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from mmssl.models.strategies.ramps import GaussianRamp
 from mmssl.registry import THRESHOLDS
 from mmssl.utils.resize import resize_nearest
 
@@ -32,9 +34,54 @@ class FixedThreshold:
         self.value = value
         self.strict = strict
 
-    def __call__(self, probability: Tensor) -> Tensor:
-        """Return the boolean mask of the pixels that count, of the shape of `probability`."""
+    def __call__(self, probability: Tensor, iteration: int = 0, max_iters: int = 1) -> Tensor:
+        """Return the boolean mask of the pixels that count, of the shape of `probability`.
+
+        The iteration is what thresholds that move are asked with.
+        """
         return probability > self.value if self.strict else probability >= self.value
+
+
+@THRESHOLDS.register_module()
+class RisingThreshold:
+    """Let a pixel count where its highest probability reaches a rising value.
+
+    `p >= (start + (1 - start) exp(-5 (1 - t / (length T))^2)) ln 2` at iteration t of T: CrossMatch
+    asks of a probability on Left Atrium what UA-MT asks of an entropy, and so starts at little more
+    than a half and ends below ln 2. Source: its released code, where T is 14,000 and the ramp
+    17,000 long. There the first iteration lacks the factor ln 2, and each of the others has the
+    value of the one before it.
+
+    Args:
+        start: value at the beginning, before the factor.
+        length: of the ramp, as a multiple of the training.
+
+    Raises:
+        ValueError: an option is out of its range.
+
+    Example:
+        >>> threshold = RisingThreshold(0.75)
+        >>> round(threshold.value(0, 100), 6), round(threshold.value(100, 100), 6)
+        (0.521028, 0.693147)
+        >>> threshold(torch.tensor([0.5, 0.6, 0.7]), 0, 100).tolist()
+        [False, True, True]
+    """
+
+    def __init__(self, start: float = 0.75, length: float = 1.0) -> None:
+        if not 0 <= start <= 1 or length <= 0:
+            raise ValueError(
+                f'start={start} of RisingThreshold must lie in [0, 1], and length={length} above 0'
+            )
+        self.start, self.length = start, length
+        self.ramp = GaussianRamp(scale=1 - start)
+
+    def value(self, iteration: int, max_iters: int) -> float:
+        """Return the threshold at `iteration` (counted from 0) of `max_iters`."""
+        return (self.start + self.ramp(iteration, self.length * max_iters)) * math.log(2)
+
+    def __call__(self, probability: Tensor, iteration: int, max_iters: int) -> Tensor:
+        """Return the boolean mask of the pixels that count, of the shape of `probability`."""
+        return probability >= self.value(iteration, max_iters)
 
 
 def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:

@@ -26,7 +26,7 @@ class GaussianRamp:
         self.scale = scale
         self.stairs = stairs
 
-    def __call__(self, iteration: int, max_iters: int) -> float:
+    def __call__(self, iteration: int, max_iters: float) -> float:
         """Return the weight at `iteration` (counted from 0) of `max_iters`."""
         progress = iteration / max_iters
         if self.stairs:
@@ -47,7 +47,7 @@ class FallingGaussianRamp(GaussianRamp):
         (0.1, 0.02865, 0.000674)
     """
 
-    def __call__(self, iteration: int, max_iters: int) -> float:
+    def __call__(self, iteration: int, max_iters: float) -> float:
         """Return the weight at `iteration` (counted from 0) of `max_iters`."""
         return super().__call__(max_iters - iteration, max_iters)
 

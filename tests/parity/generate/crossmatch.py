@@ -2,11 +2,11 @@
 
     git clone https://github.com/AiEson/CrossMatch /tmp/CrossMatch
     git -C /tmp/CrossMatch checkout 59772e0
-    python -m tests.parity.generate.cross_match /tmp/CrossMatch [--check]
+    python -m tests.parity.generate.crossmatch /tmp/CrossMatch [--check]
 
 Two steps of its `ACDC/train_cross_match.py`, in one process with a threshold of 0.4, on the inputs
-of `unimatch.npz` (`cross_match.npz`), and two of its `LA/code/train_cross_match.py` from the middle
-of a training, on 2 + 2 + 2 patches with a V-Net of 2 filters (`cross_match_la.npz`). The networks'
+of `unimatch.npz` (`crossmatch.npz`), and two of its `LA/code/train_cross_match.py` from the middle
+of a training, on 2 + 2 + 2 patches with a V-Net of 2 filters (`crossmatch_la.npz`). The networks'
 own dropout has rate 0; the dropped channels are drawn from seeds 100 and 101.
 """
 
@@ -33,7 +33,7 @@ def share(seen: dict) -> dict:
 
 def patches(step: int) -> list[tuple]:
     """Return the batches of the three loaders of a step: unlabelled, pasted, labelled."""
-    views = inputs.cross_match_views(step)
+    views = inputs.crossmatch_views(step)
     boxes = [inputs.cuboid_mask(views[key][0::2]) for key in ('box', 'box2')]
     own, partner = ([views[key][i::2] for key in ('u_w', 'u_s', 'u_s2')] for i in range(2))
     return [(*own, *boxes), (*partner, *boxes), (views['x_w'], views['y'])]
@@ -53,7 +53,7 @@ def on_patches(code: Path) -> dict:
     ramp = script.ramps.sigmoid_rampup(START - 1, 17000)
     script.conf_thresh = (0.75 + 0.25 * ramp) * np.log(2)
     vnet = importlib.import_module('networks.vnet').VNet
-    networks, shapes = volumes.small(vnet, ['cross_match'], has_dropout=True)
+    networks, shapes = volumes.small(vnet, ['crossmatch'], has_dropout=True)
     loaders = [list(batches) for batches in zip(*(patches(i) for i in range(2)), strict=True)]
     with (
         volumes.quiet(script, networks, 'VNet'),
@@ -78,7 +78,7 @@ def on_slices(code: Path) -> dict:
             replace={'parser.parse_args()': f'parser.parse_args({unimatch.ARGV!r})'},
         )
         network = importlib.import_module('model.unet').UNet(1, 4)
-        shapes = released.fill(network, 'cross_match')
+        shapes = released.fill(network, 'crossmatch')
         script.UNet = lambda **kwargs: network
         script.open, script.yaml = mock.MagicMock(), mock.MagicMock()
         script.yaml.load.return_value = dict(
@@ -112,8 +112,8 @@ def main() -> None:
         slices = on_slices(code)
     with released.checkout(Path(args.checkout, 'LA', 'code'), volumes.STUBS) as code:
         patches = on_patches(code)
-    released.save('cross_match', slices, args.check)
-    released.save('cross_match_la', patches, args.check)
+    released.save('crossmatch', slices, args.check)
+    released.save('crossmatch_la', patches, args.check)
 
 
 if __name__ == '__main__':
