@@ -11,9 +11,17 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope='session')
 def mmssl_phantom(tmp_path_factory):
     """Return the folder of a phantom of two scanners, 8 training images of 32 px each."""
-    from mmssl.testing.method_tester import write_small_phantom
+    from mmssl.testing.phantoms import write_small_phantom
 
     return write_small_phantom(tmp_path_factory.mktemp('mmssl_phantom'))
+
+
+@pytest.fixture(scope='session')
+def mmssl_volumes(tmp_path_factory):
+    """Return the folder of a phantom of 8 training volumes of 16 x 32 x 32 voxels."""
+    from mmssl.testing.phantoms import write_small_volumes
+
+    return write_small_volumes(tmp_path_factory.mktemp('mmssl_volumes'))
 
 
 @pytest.fixture(scope='module')

@@ -5,12 +5,23 @@
     class TestMyMethod(MethodTester):
         config = 'my_method.py'
 
+    class TestMyMethodOnVolumes(TestMyMethod):
+        axes = 3
+
 pytest finds the fixtures that they need by itself, wherever the package is installed.
 """
 
-from mmssl.testing.method_tester import MethodTester, phantom_batch
+from mmssl.testing.method_tester import MethodTester
 from mmssl.testing.no_host_sync import assert_no_host_sync
-from mmssl.testing.small import build, sam_segmentor, segmentor, set_iter, set_phase
+from mmssl.testing.phantoms import phantom_batch
+from mmssl.testing.small import (
+    build,
+    sam_segmentor,
+    segmentor,
+    set_iter,
+    set_phase,
+    volume_segmentor,
+)
 from mmssl.testing.two_processes import run_two
 
 __all__ = [
@@ -23,4 +34,5 @@ __all__ = [
     'segmentor',
     'set_iter',
     'set_phase',
+    'volume_segmentor',
 ]

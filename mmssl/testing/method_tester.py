@@ -16,46 +16,11 @@ from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.models.sam import LoRAMedSAM
 from mmssl.registry import HOOKS, RUNNERS
 from mmssl.testing.no_host_sync import assert_no_host_sync
-from mmssl.testing.small import BN, GN, build, segmentor, set_iter
-from mmssl.utils.packaged import CONFIGS, own_or_given
+from mmssl.testing.phantoms import SIDES, forget_masks, phantom_batch
+from mmssl.testing.short_run import short_run
+from mmssl.testing.small import BN, GN, build, segmentor, set_iter, volume_segmentor
+from mmssl.utils.packaged import own_or_given
 from mmssl.utils.setup import load_config, register_all_modules
-
-SIDE = 32
-
-
-def phantom_batch(
-    n_l: int = 4, n_u: int = 4, classes: int = 2, side: int = SIDE, seed: int = 0
-) -> dict:
-    """Return a collated batch of nested discs, one grey value for each class, with noise."""
-    g = torch.Generator().manual_seed(seed)
-    n = n_l + n_u
-    centre = side * (0.35 + 0.3 * torch.rand(n, 2, generator=g))
-    radius = side * (0.25 + 0.1 * torch.rand(n, 1, 1, generator=g))
-    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
-    distance = ((rows - centre[:, :1, None]) ** 2 + (columns - centre[:, 1:, None]) ** 2).sqrt()
-    y = torch.zeros(n, side, side, dtype=torch.int32)
-    for i in range(classes - 1):
-        y += distance < radius * (i + 1) / (classes - 1)
-    clean = (40 + 150 * y / (classes - 1))[:, None]
-
-    def view(part: slice, gain: float) -> torch.Tensor:
-        x = gain * clean[part]
-        return (x + 10 * torch.randn(x.shape, generator=g)).clamp(0, 255).to(torch.uint8)
-
-    labelled, unlabelled = slice(None, n_l), slice(n_l, None)
-    boxes = {
-        key: torch.tensor([[left + i, 3, side // 2, side // 3] for i in range(n_u)])
-        for key, left in (('box', 2), ('box2', side // 3))
-    }
-    views = dict(
-        x_w=view(labelled, 1),
-        y=y[labelled].to(torch.uint8),
-        u_w=view(unlabelled, 1),
-        u_s=view(unlabelled, 0.7),
-        u_s2=view(unlabelled, 1.2),
-        **boxes,
-    )
-    return dict(inputs=views, data_samples=dict(labelled=[], unlabelled=[]))
 
 
 class MethodTester:
@@ -70,25 +35,27 @@ class MethodTester:
         unlabelled: whether the method learns from unlabelled images, or the names of the students
             that do where others learn from labels alone.
         counts: labelled and unlabelled images of a batch.
+        axes: spatial axes of the images; 3 for volumes.
     """
 
     config: str
     options: dict = {}
     exact: dict = {}
     unlabelled: bool | tuple[str, ...] = True
-    counts = (4, 4)
+    counts: tuple[int, int] = (4, 4)
+    axes: int = 2
 
     # What an entry may override.
 
     @classmethod
     def student(cls, name: str, channels: int, norm: dict) -> dict:
         """Return the config of the small network that takes a student's place."""
-        return segmentor(channels, norm)
+        return (segmentor if cls.axes == 2 else volume_segmentor)(channels, norm)
 
     @classmethod
-    def batch(cls, classes: int = 2, side: int = SIDE, seed: int = 0) -> dict:
+    def batch(cls, classes: int = 2, side: int | None = None, seed: int = 0) -> dict:
         """Return a collated batch."""
-        return phantom_batch(*cls.counts, classes, side, seed)
+        return phantom_batch(*cls.counts, classes, side, seed, cls.axes)
 
     @classmethod
     def share(cls, key: str, value: torch.Tensor, rank: int) -> torch.Tensor:
@@ -120,7 +87,9 @@ class MethodTester:
             if student is not None
         }
         model.parts = [[i] for i in range(1, classes)]
-        model.get('data_preprocessor', {}).pop('sizes', None)
+        model.setdefault('data_preprocessor', {}).pop('sizes', None)
+        if cls.axes == 3:  # the pipeline has normalised them
+            model.data_preprocessor.update(mean=0, std=1)
         cfg.merge_from_dict({'model': copy.deepcopy({**cls.options, **options})})
         return cfg
 
@@ -173,32 +142,12 @@ class MethodTester:
         """Train through the runner on the phantom and return the last checkpoint."""
         register_all_modules()
         method = cls.model_cfg()
-        cfg = Config.fromfile(CONFIGS / 'sup_only' / 'lite_phantom.py')
+        cfg = short_run(data, cls.axes, cls.counts)
         cfg.model, cfg.custom_hooks = method.model, method.get('custom_hooks', [])
-        cfg.optim_wrapper, cfg.param_scheduler = method.optim_wrapper, []
-        for split in ('train', 'val', 'test'):
-            dataset = cfg[f'{split}_dataloader'].dataset
-            dataset.update(data_root=str(data), domains=['ScannerA', 'ScannerB'])
-            next(step for step in dataset.prepare if step.type == 'ResizeSquare').size = SIDE
-        loader = cfg.train_dataloader
-        loader.dataset.labelled.num = LABELLED
-        loader.batch_sampler.update(num_labelled=cls.counts[0], num_unlabelled=cls.counts[1])
-        strong = [dict(type='RandomBrightness', low=0.5, high=1.5)]
-        flip, pack = dict(type='RandomHorizontalFlip'), dict(type='PackSemiInputs')
-        loader.dataset.labelled_pipeline = [flip, pack]
-        loader.dataset.unlabelled_pipeline = [
-            flip,
-            dict(type='StrongView', transforms=strong),
-            dict(type='StrongView', transforms=strong, key='img_strong2'),
-            dict(type='RandomPasteBox', size=SIDE),
-            dict(type='RandomPasteBox', size=SIDE, key='box2'),
-            pack,
-        ]
+        cfg.optim_wrapper = method.optim_wrapper
         cfg.work_dir, cfg.experiment_name = str(work_dir), uuid.uuid4().hex
         cfg.train_cfg.update(max_iters=iters, val_interval=100)
-        cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1, save_best=None)
-        cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
-        cfg.log_level, cfg.resume = 'WARNING', resume
+        cfg.resume = resume
         cls.edit(cfg)
         RUNNERS.build(cfg).train()
         path = work_dir / (work_dir / 'last_checkpoint').read_text()
@@ -213,7 +162,8 @@ class MethodTester:
         images = model.data_preprocessor(raw, True)['inputs']['x_w']
         model.eval()
         scores = model.predict_logits(images, model.primary)
-        assert scores.shape == (self.counts[0], 2, SIDE, SIDE) and scores.isfinite().all()
+        assert scores.shape == (self.counts[0], 2, *[SIDES[self.axes]] * self.axes)
+        assert scores.isfinite().all()
 
     def test_the_loss_falls(self):
         model = self.model()
@@ -265,10 +215,10 @@ class MethodTester:
             grads = [p.grad.abs().sum() for p in student.parameters() if p.grad is not None]
             assert grads and sum(grads) > 0, name
 
-    @pytest.mark.parametrize('classes, side', [(3, 40), (5, 24)])
-    def test_other_class_counts_and_sizes(self, classes, side):
+    @pytest.mark.parametrize('classes, part', [(3, 1.25), (5, 0.75)])
+    def test_other_class_counts_and_sizes(self, classes, part):
         model = self.model(classes)
-        self.loss(model, self.batch(classes, side))['loss'].backward()
+        self.loss(model, self.batch(classes, int(part * SIDES[self.axes])))['loss'].backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
     def test_a_view_that_the_pipeline_does_not_make_is_named(self):
@@ -294,15 +244,13 @@ class MethodTester:
         assert_no_host_sync(model, model.data_preprocessor(self.batch(), True)['inputs'])
 
     @pytest.mark.slow
-    def test_resume_is_exact_and_unlabelled_masks_do_not_leak(self, mmssl_phantom, tmp_path):
+    def test_resume_is_exact_and_unlabelled_masks_do_not_leak(self, request, tmp_path):
         """The second half of a run is repeated from its middle, the unlabelled masks gone."""
-        whole = self.train(mmssl_phantom, tmp_path / 'whole')
+        phantom = request.getfixturevalue('mmssl_phantom' if self.axes == 2 else 'mmssl_volumes')
+        whole = self.train(phantom, tmp_path / 'whole')
         data = tmp_path / 'data'
-        shutil.copytree(mmssl_phantom, data)
-        masks = sorted(data.glob('*/train/mask/*.png'))
-        assert len(masks) > LABELLED
-        for path in masks[LABELLED:]:
-            path.unlink()
+        shutil.copytree(phantom, data)
+        forget_masks(data, self.axes)
         again = tmp_path / 'again'
         again.mkdir()
         shutil.copy(tmp_path / 'whole' / 'iter_2.pth', again)
@@ -326,9 +274,6 @@ class MethodTester:
         for name, value in one.items():
             assert torch.equal(ranks[0][name], ranks[1][name]), name
             torch.testing.assert_close(ranks[0][name], value, atol=1e-6, rtol=1e-5, msg=name)
-
-
-LABELLED = 3
 
 
 def assert_same(a, b, where: str) -> None:
@@ -371,21 +316,3 @@ def run_rank(rank: int, port: int, folder: str, module: str, names: list[str]) -
     for name in names:
         torch.save(one_step(getattr(testers, name), rank), f'{folder}/{name}_{rank}.pth')
     dist.destroy_process_group()
-
-
-def write_small_phantom(root: Path) -> Path:
-    """Write a phantom of two scanners, 8 training images each."""
-    from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
-
-    write_phantom(
-        root / 'data',
-        PhantomSettings(
-            domains=('ScannerA', 'ScannerB'),
-            size=SIDE,
-            train_cases=2,
-            train_slices=4,
-            test_cases=1,
-            test_slices=2,
-        ),
-    )
-    return root / 'data'

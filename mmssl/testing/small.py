@@ -42,6 +42,43 @@ def segmentor(classes: int = 2, norm: dict[str, Any] = BN, channels: int = 1) ->
     )
 
 
+def volume_segmentor(
+    classes: int = 2,
+    norm: dict[str, Any] = BN,
+    channels: int = 1,
+    head: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the config of a V-Net of a few thousand parameters, without dropout.
+
+    Args:
+        classes: number of classes with background.
+        norm: the norm layers.
+        channels: of the volumes.
+        head: further options of the head, a `VNetDecoderHead` by default.
+    """
+    widths, convs = (4, 6, 8), (1, 1, 1)
+    return dict(
+        type='EncoderDecoder',
+        backbone=dict(
+            type='VNetEncoder',
+            in_channels=channels,
+            widths=widths,
+            convs=convs,
+            dropout=0.0,
+            norm_cfg=norm,
+        ),
+        decode_head={
+            'type': 'VNetDecoderHead',
+            'in_channels': widths,
+            'convs': convs[1:],
+            'dropout': 0.0,
+            'norm_cfg': norm,
+            'num_classes': classes,
+            **(head or {}),
+        },
+    )
+
+
 def sam_segmentor(classes: int = 2, side: int = 32, **head: Any) -> dict[str, Any]:
     """Return the config of a small SAM with adapters and random weights, for images of one side.
 

@@ -18,7 +18,7 @@ from mmssl.apis import inference_model, init_model, predict, publish
 from mmssl.apis.prediction import Predictor, Wishes
 from mmssl.bundles.networks import Choice
 from mmssl.testing import MethodTester
-from mmssl.testing.method_tester import SIDE
+from mmssl.testing.phantoms import SIDE
 from tests import tiny
 from tests.models.methods import test_all_methods as methods  # and a neck for MCSD
 

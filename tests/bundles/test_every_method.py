@@ -6,7 +6,7 @@ import torch
 from mmssl.apis import init_model, publish
 from mmssl.bundles.networks import Choice
 from mmssl.testing import MethodTester
-from mmssl.testing.method_tester import SIDE
+from mmssl.testing.phantoms import SIDE
 from tests.models.methods import test_all_methods as methods
 
 ENTRIES = {

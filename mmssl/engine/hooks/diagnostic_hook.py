@@ -113,7 +113,7 @@ class DiagnosticHook(Hook):
             for start in range(0, len(self._samples), self.batch_size):
                 samples = self._samples[start : start + self.batch_size]
                 found = model.pseudo_labels(prepare_inputs(model, samples))
-                dice = {k: self._dice(v, samples) for k, v in found.items() if v.ndim == 3}
+                dice = {k: self._dice(v, samples) for k, v in found.items() if v.ndim > 2}
                 for i, sample in enumerate(samples):
                     domain = str(sample['data_samples'].metainfo.get('domain'))
                     rows.append((domain, {k: v[i] for k, v in dice.items()}))
@@ -139,7 +139,7 @@ class DiagnosticHook(Hook):
         result = []
         for classes, sample in zip(maps.cpu(), samples, strict=True):
             truth = sample['data_samples'].gt_sem_seg.data.cpu().long()
-            resized = resize_nearest(classes[None].long(), tuple(truth.shape[-2:]))
+            resized = resize_nearest(classes[None].long(), truth.shape[1:])
             result.append(float(agreement(table[:, resized], table[:, truth])))
         return result
 

@@ -85,7 +85,7 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         """
         inputs = data['inputs']
         if not isinstance(inputs, Mapping):
-            inputs = {'image': torch.stack(list(inputs)) if not torch.is_tensor(inputs) else inputs}
+            inputs = {'image': inputs if torch.is_tensor(inputs) else _stack(list(inputs))}
             inputs = self.cast_data(inputs)
             return {**data, 'inputs': self.image_views(inputs['image'])}
         inputs = self.cast_data(dict(inputs))
@@ -126,6 +126,21 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         side = self.sizes.get(student, {}).get(kind)
         axes = x.dim() - (2 if kind == 'image' else 1)
         return x if side is None else resize_nearest(x, as_size(side, axes))
+
+
+def _stack(images: list[Tensor]) -> Tensor:
+    """Return test images as one batch.
+
+    Raises:
+        ValueError: they differ in size.
+    """
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise ValueError(
+            f'Images of one batch differ in size, {sorted(shapes)}: set batch_size=1 where they '
+            'are tested or looked at, or bring them to one size in `prepare`.'
+        )
+    return torch.stack(images)
 
 
 def _check_size(option: str, value: Any, key: str) -> None:

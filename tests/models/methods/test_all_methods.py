@@ -3,8 +3,8 @@
 import torch
 from sam_parts import ARCH
 
-from mmssl.testing import sam_segmentor
-from mmssl.testing.method_tester import SIDE, MethodTester
+from mmssl.testing import MethodTester, sam_segmentor, volume_segmentor
+from mmssl.testing.phantoms import SIDE
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
 from tests.tiny import GN, segmentor, set_phase
 
@@ -173,6 +173,8 @@ class SeveralHeadsTester(MethodTester):
 
     @classmethod
     def student(cls, name, channels, norm):
+        if cls.axes == 3:
+            return volume_segmentor(channels, norm, head=cls.head)
         widths = (4, 6, 8)
         head = dict(cls.head, in_channels=widths, num_classes=channels, norm_cfg=norm)
         encoder = dict(type='UNetEncoder', widths=widths, dropout=(0, 0, 0), norm_cfg=norm)
@@ -360,3 +362,61 @@ class TestSemiSAM(MethodTester):
 class TestSemiSAMWithClicks(TestSemiSAM):
     options = dict(TestSemiSAM.options, prompt='point', clicks=2)
     exact = dict(TestSemiSAM.exact, prompt='box')
+
+
+class TestSupOnlyOnVolumes(TestSupOnly):
+    axes = 3
+
+
+class TestFixMatchOnVolumes(TestFixMatch):
+    axes = 3
+
+
+class TestMeanTeacherOnVolumes(TestMeanTeacher):
+    axes = 3
+
+
+class TestUAMTOnVolumes(TestUAMT):
+    axes = 3
+
+
+class TestUniMatchOnVolumes(TestUniMatch):
+    axes = 3
+
+
+class TestCPSOnVolumes(TestCPS):
+    axes = 3
+
+
+class TestCPSCauSSLOnVolumes(TestCPSCauSSL):
+    axes = 3
+
+
+class TestBCPOnVolumes(TestBCP):
+    axes = 3
+
+
+class TestURPCOnVolumes(TestURPC):
+    axes = 3
+    head = dict(type='VNetPyramidHead', noise=('scale',))
+
+
+class TestMCNetOnVolumes(TestMCNet):
+    axes = 3
+    head = dict(type='VNetMultiDecoderHead', upsample=('transposed', 'trilinear'))
+
+
+class TestMCNetPlusOnVolumes(TestMCNetPlus):
+    axes = 3
+    head = dict(type='VNetMultiDecoderHead', upsample=('transposed', 'trilinear', 'nearest'))
+
+
+class TestSSNetOnVolumes(TestSSNet):
+    axes = 3
+
+
+class TestMCCauSSLOnVolumes(TestMCCauSSL):
+    axes = 3
+    head = dict(
+        type='VNetMultiDecoderHead', upsample=('transposed', 'trilinear', 'nearest'), kernel=1
+    )
