@@ -71,7 +71,7 @@ class Spy(Hook):
             )
 
 
-def train(work_dir, monitor='sam/DSC', **options):
+def train(work_dir, monitor='sam/DSC', hook=None, **options):
     """Train for ten iterations with a validation after every second one."""
     cfg = config(work_dir, max_iters=10, **options)
     cfg.model.type = options.get('model.type', 'ToyStages')
@@ -79,7 +79,10 @@ def train(work_dir, monitor='sam/DSC', **options):
     cfg.train_cfg.val_interval = options.get('train_cfg.val_interval', 2)
     cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1, save_best=['sam/DSC'])
     cfg.val_evaluator = dict(type='StageMetric')
-    cfg.custom_hooks = [dict(type='PretrainHook', monitor=monitor), dict(type='Spy')]
+    cfg.custom_hooks = [
+        dict(type='PretrainHook', monitor=monitor, **(hook or {})),
+        dict(type='Spy'),
+    ]
     runner = RUNNERS.build(cfg)
     runner.train()
     return runner
@@ -109,6 +112,12 @@ def test_the_second_stage_starts_from_the_best_weights_and_their_optimiser_state
     )
     assert seen['lr'] == last['optimizer']['unet']['param_groups'][0]['lr'], 'as scheduled'
     assert seen['lr'] != best['optimizer']['unet']['param_groups'][0]['lr']
+
+
+def test_optimisers_start_anew_where_asked_for(tmp_path):
+    train(tmp_path, hook=dict(keep_optimizer=False))
+    assert_equal(Spy.seen['weights'], read(tmp_path, 'iter_2.pth')['state_dict'])
+    assert Spy.seen['momentum'] == dict(sam=[], unet=[])
 
 
 def test_the_best_of_the_run_is_chosen_in_the_second_stage(tmp_path):

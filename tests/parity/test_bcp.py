@@ -2,7 +2,9 @@
 
 One step of pre-training and two of self-training on generated images, with the network's own
 dropout at rate 0. `data/bcp.npz` holds inputs, the rectangles that were drawn and results; weights
-come from `recipe.py`. The halves a and b of the reference are the even and odd images here.
+come from `recipe.py`. The halves a and b of the reference are the even and odd images here. The
+same of the code for Left Atrium, where a and b change places in the self-training, is in
+`data/bcp_la.npz`.
 """
 
 import json
@@ -14,6 +16,7 @@ import torch
 
 from mmssl.engine.hooks import EMATeacherHook
 from mmssl.models.strategies.mixing import box_mask
+from tests.parity import volumes
 from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name
@@ -123,3 +126,67 @@ def test_gradients_and_weights_of_student_and_teacher(reference, run):
             if not theirs.endswith('num_batches_tracked'):  # used by no network here
                 found = ours[our_name(theirs)]
                 assert found == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), theirs
+
+
+@pytest.fixture(scope='module')
+def on_patches():
+    """Return the reference of Left Atrium, the model, terms, gradients and pseudo-labels."""
+    reference = np.load(DATA.with_name('bcp_la.npz'))
+    model = volumes.make(
+        str(reference['shapes']),
+        dict(vnet='bcp_la', vnet_teacher='bcp_la'),
+        type='BCP',
+        teachers=['vnet'],
+        pretrain=1 / STEPS,
+        joint_pretrain=True,
+        sup_loss=dict(
+            type='DiceCELoss',
+            ce_weight=0.5,
+            dice_weight=0.5,
+            mask_background=True,
+            masked_mean=True,
+            squared=False,
+            per_image=True,
+            eps=1e-5,
+        ),
+    )
+    labels, pseudo_label = [], model.pseudo_label
+    model.pseudo_label = lambda *args: labels.append(pseudo_label(*args)) or labels[-1]
+    boxes = iter(volumes.CORNERS)
+    sides = [int(side * 2 / 3) for side in volumes.SIZE]
+    model.draw_box = lambda x: box_mask(
+        torch.tensor([[*next(boxes), *sides, *volumes.SIZE]]), volumes.SIZE
+    )
+    batches = []
+    for i in range(STEPS):
+        views = volumes.views('bcp', i, 4)
+        first, second = slice(0, 2), slice(2, 4)
+        order = (first, second) if i == 0 else (second, first)
+        batches.append(
+            {k: torch.stack([v[half] for half in order], 1).flatten(0, 1) for k, v in views.items()}
+        )
+    hook = EMATeacherHook(momentum=0.99, warm_up=False, buffers='keep', mode='train')
+    terms, grads = volumes.train(model, batches[:1], 0, STEPS)
+    model.start_from_pretrained()
+    more = volumes.train(model, batches[1:], 1, STEPS, hook=hook)
+    return reference, model, terms + more[0], grads + more[1], labels
+
+
+def test_three_steps_on_patches(on_patches):
+    reference, _, terms, grads, labels = on_patches
+    assert terms[0]['loss'] == pytest.approx(reference['pretrain'][0], rel=TERM_RTOL)
+    for i in (1, 2):
+        assert terms[i]['loss'] == pytest.approx(reference['terms'][i - 1][2], rel=TERM_RTOL)
+        theirs = np.unpackbits(reference[f'plab{i}']).reshape(2, 2, *volumes.SIZE)
+        for half, label in zip(theirs[::-1], labels[2 * i - 2 : 2 * i], strict=True):
+            assert np.array_equal(label, half), i
+    for found, expected in zip(grads, json.loads(str(reference['grads'])), strict=False):
+        volumes.compare_gradients(found, expected, 'vnet')
+
+
+def test_student_and_teacher_on_patches(on_patches):
+    reference, model, *_ = on_patches
+    for key, networks in (('student', model.students), ('teacher', model.teachers)):
+        # statistics depend on which of the two mixed images is seen first
+        expected = json.loads(str(reference[key]))
+        volumes.compare_weights(networks['vnet'], expected, skip='running')

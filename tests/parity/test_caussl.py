@@ -4,7 +4,8 @@ That code is for volumes, so terms are compared on tensors: the kernels of its V
 30 layers of two networks, and 10 of each of three decoders), the maps before and after 60 steps
 of Adam, and on generated logits of one slice every unsupervised term, the total, and the kernels'
 gradients. `data/caussl.npz` holds the logits, the kernels' names and shapes, and the results;
-weights come from `recipe.py`.
+weights come from `recipe.py`. A whole step of CPSCauSSL on 2 + 2 patches is in
+`data/caussl_ct.npz`.
 """
 
 import json
@@ -17,7 +18,10 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmssl.models.methods.caussl.caussl import CPSCauSSL, MCCauSSL
+from mmssl.models.methods.caussl.kernel_independence import conv_kernels
 from mmssl.models.strategies.ramps import GaussianRamp
+from tests.parity import volumes
+from tests.parity.float64 import TERM_RTOL
 from tests.parity.recipe import recipe
 from tests.tiny import segmentor, set_iter
 
@@ -130,3 +134,32 @@ def test_ramp(reference):
     ramp = GaussianRamp(scale=0.1, stairs=40)
     found = [ramp(t, 6000) for t in range(0, 5000, 250)]
     np.testing.assert_allclose(found, reference['cps_weights'], rtol=1e-6)
+
+
+def test_step_of_two_networks_on_patches():
+    reference = np.load(DATA.with_name('caussl_ct.npz'))
+    shapes = json.loads(str(reference['shapes']))
+    model = volumes.make(
+        str(reference['shapes']),
+        dict(a='caussl1', b='caussl2'),
+        type='CPSCauSSL',
+        sup_loss=dict(
+            type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5, background=False
+        ),
+        ramp=dict(type='GaussianRamp', scale=0.1, stairs=40),
+    )
+    theirs = [volumes.our_name(k) for k, s in shapes.items() if len(s) == 5]
+    ours = [f'{name}.weight' for name in conv_kernels(model.students['a'])]
+    assert sorted(ours) == sorted(theirs)
+    for i in range(2):
+        for layer, name in enumerate(ours):
+            p = model.independence.maps[i * len(ours) + layer]
+            number = f'paras{i + 1}.{theirs.index(name)}'
+            p.data = 1e-3 * recipe(number, tuple(p.shape), 'caussl')
+    views = volumes.views('caussl', 0)
+    terms, grads = volumes.train(model, [views], 540, 6000)
+    names = ('sup_a', 'sup_b', 'cps_a', 'cps_b', 'independence_0', 'independence_1', 'loss')
+    found = [terms[0][name] / (0.3 if name.startswith('cps') else 1) for name in names]
+    np.testing.assert_allclose(found, reference['terms'], rtol=TERM_RTOL)
+    for name, expected in zip('ab', json.loads(str(reference['grads'])), strict=True):
+        volumes.compare_gradients(grads[0], expected, name)

@@ -2,7 +2,7 @@
 
 Two training steps of `train_cross_pseudo_supervision_2D.py` at 4/5 of the training on generated
 images, with the networks' dropout at rate 0. `data/cps.npz` holds inputs and results; weights come
-from `recipe.py`.
+from `recipe.py`. Two steps of `train_cross_pseudo_supervision_3D.py` on patches: `cps_3d.npz`.
 """
 
 import json
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.parity import volumes
 from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name
@@ -102,3 +103,25 @@ def result(reference):
 @pytest.mark.parametrize('step', [0, 1])
 def test_two_steps(reference, result, step):
     compare(reference, result, step)
+
+
+def test_two_steps_on_patches():
+    reference = np.load(DATA / 'cps_3d.npz')
+    model = volumes.make(
+        str(reference['shapes']),
+        dict(a='cps1', b='cps2'),
+        type='CPS',
+        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
+        ramp=dict(type='GaussianRamp', scale=0.1, stairs=200),
+    )
+    batches = [volumes.views('cps_3d', i) for i in range(2)]
+    terms, grads = volumes.train(model, batches, 15000, 30000, reference['lr'])
+    names = ('sup_a', 'sup_b', 'cps_a', 'cps_b', 'loss')
+    found = [[step[name] for name in names] for step in terms]
+    np.testing.assert_allclose(found, reference['terms'], rtol=TERM_RTOL)
+    of_networks = zip(
+        'ab', *(json.loads(str(reference[k])) for k in ('grads', 'final')), strict=True
+    )
+    for name, gradients, final in of_networks:
+        volumes.compare_gradients(grads[0], gradients, name)
+        volumes.compare_weights(model.students[name], final)

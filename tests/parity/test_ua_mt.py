@@ -1,9 +1,11 @@
 """UA-MT against SSL4MIS's form in 2D and, on tensors, against the authors' in 3D.
 
 HiLab-git/SSL4MIS, commit 06df604, train_uncertainty_aware_mean_teacher_2D.py; yulequan/UA-MT,
-commit 88ed29a, train_LA_meanteacher_certainty_unlabel.py (terms, ramps, moving average).
+commit 88ed29a, train_LA_meanteacher_certainty_unlabel.py (terms, ramps, moving average, and two
+whole steps on 2 + 2 patches with 8 passes).
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.models.losses import MSEConsistencyLoss
 from mmssl.models.strategies.ramps import GaussianRamp
 from mmssl.models.strategies.uncertainty import UncertaintyThreshold, entropy, monte_carlo_mean
+from tests.parity import volumes
+from tests.parity.float64 import TERM_RTOL
 from tests.parity.ssl4mis_steps import compare, two_steps
 
 DATA = Path(__file__).parent / 'data' / 'ua_mt.npz'
@@ -56,3 +60,24 @@ def test_moving_average(reference, iteration):
     student, teacher = (torch.from_numpy(reference[f'ema_{k}']) for k in ('student', 'teacher'))
     moved = teacher.lerp(student, 1 - EMATeacherHook().alpha(iteration))
     np.testing.assert_allclose(moved, reference[f'ema_{iteration}'], rtol=1e-4, atol=1e-6)
+
+
+def test_two_steps_on_patches():
+    reference = np.load(DATA.with_name('ua_mt_la.npz'))
+    model = volumes.make(
+        str(reference['shapes']),
+        dict(vnet='student', vnet_teacher='teacher'),
+        type='UAMT',
+        teachers=['vnet'],
+        sup_loss=dict(HALVES, background=False),
+        ramp=dict(type='GaussianRamp', scale=0.1, stairs=40),
+    )
+    batches = [volumes.views('ua_mt', i) for i in range(2)]
+    terms, grads = volumes.train(model, batches, 3000, 6000, hook=EMATeacherHook())
+    names = ('sup_vnet', 'consistency_vnet', 'weight', 'loss', 'mask_vnet')
+    found = [[step[name] for name in names] for step in terms]
+    assert 0.1 < reference['terms'][0, -1] < 0.9, 'the reference must have a mask'
+    np.testing.assert_allclose(found, reference['terms'], rtol=TERM_RTOL)
+    volumes.compare_gradients(grads[0], json.loads(str(reference['grads'])), 'vnet')
+    for key, network in (('student', model.students), ('teacher', model.teachers)):
+        volumes.compare_weights(network['vnet'], json.loads(str(reference[key])))

@@ -7,12 +7,16 @@ sure.
 
 import json
 import re
+from collections.abc import Sequence
 
+import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
+from tests.parity.float64 import GRAD_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
-from tests.tiny import build
+from tests.tiny import build, set_iter
 
 SIZE = (32, 16, 16)
 WIDTHS = (2, 4, 8, 16, 32)
@@ -88,6 +92,70 @@ def views(salt: str, step: int, count: int = 2) -> dict[str, Tensor]:
     """Return the labelled and unlabelled patches of a step, as a collated batch has them."""
     x, y = patches(f'{salt}{step}.x', count)
     return dict(x_w=x, y=y, u_w=patches(f'{salt}{step}.u', count)[0])
+
+
+def train(
+    model,
+    batches: Sequence[dict[str, Tensor]],
+    start: int,
+    max_iters: int,
+    lr: Sequence[float] = (0.01, 0.01),
+    hook: EMATeacherHook | None = None,
+) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """Train as the scripts do; return every step's terms and the norms of its gradients.
+
+    Args:
+        model: from `make`.
+        batches: views of each step, which has the seed of the generators.
+        start: iteration of the first step.
+        max_iters: length of the training.
+        lr: rate of each step.
+        hook: moves the teachers.
+    """
+    students = model.students
+    optimizer = torch.optim.SGD(students.parameters(), momentum=0.9, weight_decay=1e-4)
+    if hook:
+        hook.pair(model)
+        hook.set_mode()
+    terms, grads = [], []
+    for i, views_of_step in enumerate(batches):
+        set_iter(start + i, max_iters)
+        batch = model.data_preprocessor(dict(inputs=views_of_step, data_samples=None), True)
+        torch.manual_seed(100 + i)
+        found = model.loss(batch['inputs'])
+        optimizer.zero_grad()
+        found['loss'].backward()
+        grads.append({k: p.grad.norm().item() for k, p in students.named_parameters()})
+        optimizer.param_groups[0]['lr'] = float(lr[i])
+        optimizer.step()
+        if hook:
+            hook.update(start + i)
+        terms.append({k: v.item() for k, v in found.items()})
+    return terms, grads
+
+
+def compare_gradients(found: dict[str, float], expected: dict[str, float], student: str) -> None:
+    """Compare the norms of the gradients of a student's parameters with the released ones."""
+    largest = max(expected.values())
+    for theirs, norm in expected.items():
+        # a bias before a batch norm has no gradient but rounding
+        tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
+        assert found[f'{student}.{our_name(theirs)}'] == pytest.approx(norm, **tolerance), theirs
+
+
+def compare_weights(network: nn.Module, expected: dict[str, float], skip: str = '$') -> None:
+    """Compare the norms of a network's tensors with the released ones.
+
+    Args:
+        network: ours.
+        expected: of the released network, by its names.
+        skip: pattern of the names that are not compared, beside the counts of batches.
+    """
+    state = network.state_dict()
+    for theirs, norm in expected.items():
+        if not re.search(rf'num_batches_tracked|{skip}', theirs):
+            found = state[our_name(theirs)].double().norm().item()
+            assert found == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), theirs
 
 
 def crossmatch_views(step: int) -> dict[str, Tensor]:

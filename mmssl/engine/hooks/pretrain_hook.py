@@ -24,7 +24,8 @@ class PretrainHook(Hook):
 
     * all weights are read from that file, and the model gives the teachers their students';
     * every optimiser goes on from its state in that file; that of a student which was not
-      pre-trained from the primary one's. Learning rates stay where the schedule has them;
+      pre-trained from the primary one's, or all start anew where `keep_optimizer` is off. Learning
+      rates stay where the schedule has them;
     * all hooks' `after_stage(runner)` is called: checkpoints and scores of the pre-training are
       no candidates for the best of the run.
 
@@ -35,13 +36,20 @@ class PretrainHook(Hook):
         monitor: score of the validation, the greater the better; by default the Dice coefficient
             of the primary student, `<primary>/DSC`.
         filename: name of the file in the work folder.
+        keep_optimizer: whether the optimisers keep what they have gathered, such as momentum.
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, monitor: str | None = None, filename: str = 'pretrained.pth') -> None:
+    def __init__(
+        self,
+        monitor: str | None = None,
+        filename: str = 'pretrained.pth',
+        keep_optimizer: bool = True,
+    ) -> None:
         self.monitor = monitor
         self.filename = filename
+        self.keep_optimizer = keep_optimizer
 
     def before_train(self, runner) -> None:
         """Check that the model has two stages.
@@ -112,9 +120,8 @@ class PretrainHook(Hook):
         self._start_optimizers(runner, saved)
         runner.call_hook('after_stage')
 
-    @staticmethod
-    def _start_optimizers(runner, saved: dict) -> None:
-        """Give every optimiser the state of its student, or of the primary one."""
+    def _start_optimizers(self, runner, saved: dict) -> None:
+        """Give every optimiser the state of its student, or of the primary one, or none."""
         model, own = runner.bare_model, runner.optim_wrapper.state_dict()
         for name, state in own.items():
             if name == 'loss_scaler':
@@ -122,5 +129,5 @@ class PretrainHook(Hook):
             copied = name in model.students and name not in model.pretrained
             source = saved[model.primary if copied else name]
             # two optimisers must not share their buffers
-            state['state'] = copy.deepcopy(source['state'])
+            state['state'] = copy.deepcopy(source['state']) if self.keep_optimizer else {}
         runner.optim_wrapper.load_state_dict(own)

@@ -15,7 +15,7 @@ from mmssl.models.strategies.mixing import cuboid_mask, halves, paste, repeat_to
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 from mmssl.utils.dist import from_first_rank
-from mmssl.utils.resize import fit_mask, resize_mask
+from mmssl.utils.resize import fit_mask, resize_mask, size_like
 
 Parts = list[tuple[str, Tensor, Tensor]]
 """View, label (N, H, W) and mask of its pixels, for each term."""
@@ -42,6 +42,7 @@ class BCPOptions(Options, total=False):
     patch: float
     u_weight: float
     largest_component: bool
+    joint_pretrain: bool
 
 
 @MODELS.register_module()
@@ -63,7 +64,8 @@ class BCP(SemiSegmentor):
         x' = x_b M + u_b (1 - M),   L_x = L(f(x'), y_b; M) + w L(f(x'), yhat_b; 1 - M)
 
     There is no threshold and no ramp. `EMATeacherHook` moves the teacher; `PretrainHook` starts
-    the self-training from the best weights of the pre-training and their optimiser state.
+    the self-training from the best weights of the pre-training and their optimiser state. In a
+    volume the rectangle is a cuboid.
 
     Args:
         pretrain: share of the iterations spent on the pre-training, 0 for none.
@@ -71,6 +73,8 @@ class BCP(SemiSegmentor):
         u_weight: w.
         largest_component: keep the largest component of each class of a pseudo-label; otherwise
             all of it.
+        joint_pretrain: let L of the pre-training count the mixed label as one, as the released code
+            does on Left Atrium, and not its two parts.
 
     Raises:
         ValueError: a share is out of its range, or the primary student has no teacher.
@@ -83,6 +87,7 @@ class BCP(SemiSegmentor):
         patch: float = 2 / 3,
         u_weight: float = 0.5,
         largest_component: bool = True,
+        joint_pretrain: bool = False,
         **options: Unpack[Options],
     ) -> None:
         options.setdefault('ramp', dict(type='ConstantRamp'))
@@ -96,6 +101,7 @@ class BCP(SemiSegmentor):
             )
         self.pretrain, self.patch = pretrain, patch
         self.u_weight, self.largest_component = u_weight, largest_component
+        self.joint_pretrain = joint_pretrain
 
     @property
     def pretrain_iters(self) -> int:
@@ -154,6 +160,9 @@ class BCP(SemiSegmentor):
         """Return the view of the pre-training and (view, label, mask) of its terms."""
         (x_a, x_b), (y_a, y_b) = self.labelled(batch, name)
         x = paste(x_a, x_b, resize_mask(box, x_a.shape[2:]))
+        if self.joint_pretrain:
+            y = paste(y_a, y_b, resize_mask(box, size_like(y_a, box.dim() - 2)))
+            return {'x': x}, [('x', y, torch.ones_like(box))], []
         return {'x': x}, [('x', y_a, 1 - box), ('x', repeat_to(y_b, len(y_a)), box)], []
 
     def mix_both(
