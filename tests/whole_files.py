@@ -36,11 +36,11 @@ def write_nifti(path, array, affine=None):
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4) if affine is None else affine), path)
 
 
-def write_left_atrium(root, train=5, test=2, folder='2018LA_Seg_Training Set'):
+def write_left_atrium(root, train=5, test=2, folder='2018LA_Seg_Training Set', shape=SHAPE):
     """Write the layout in which UA-MT spreads the left atrium; its lists are not sorted."""
     names = [f'CASE{number:02d}' for number in range(train + test)][::-1]
     for number, name in enumerate(names):
-        write_h5(root / folder / name / 'mri_norm2.h5', *solid(number))
+        write_h5(root / folder / name / 'mri_norm2.h5', *solid(number, shape))
     (root / folder / names[0] / 'desktop.ini').write_text('[.ShellClassInfo]\n')
     (root / 'train.list').write_text('\n'.join(names[:train]) + '\n')
     (root / 'test.list').write_text('\n'.join(names[train:]))
