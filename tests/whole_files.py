@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 
 SHAPE = (7, 6, 5)
@@ -69,3 +70,18 @@ def write_msd(root, cases=10, channels=(), labels=('background', 'front', 'back'
     )
     (root / 'dataset.json').write_text(json.dumps(described))
     return stems
+
+
+def write_slices(root, volumes=8, slices=12, suffix='.png'):
+    """Write volumes as files of one slice each, numbered without leading zeros."""
+    for number in range(volumes):
+        for k in range(1, slices + 1):
+            name = f'p{number}_a_{k}'
+            image = np.full((4, 6), 10 * k + number, np.uint16)
+            mask = np.full((4, 6), k % 2, np.uint8)
+            if suffix == '.h5':
+                write_h5(root / 'data' / f'{name}.h5', image / 7, mask)
+                continue
+            for folder, plane in (('data', image), ('masks', mask)):
+                (root / folder).mkdir(exist_ok=True, parents=True)
+                cv2.imwrite(str(root / folder / f'{name}.png'), plane)

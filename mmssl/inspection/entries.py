@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmssl.datasets.files.layout import DomainLayout
+from mmssl.datasets.files.layout import DomainLayout, SliceFile
 from mmssl.datasets.files.listing import find_images
 from mmssl.datasets.mixed_domain import MODES, MixedDomainDataset
 from mmssl.datasets.reading import (
@@ -35,8 +35,10 @@ class Reading(NamedTuple):
 
     @classmethod
     def of(cls, layout: DomainLayout) -> 'Reading':
-        """Return how the images of a domain are read."""
-        return cls(*(getattr(layout, name) for name in cls._fields))
+        """Return how the images of a domain are read; whole volumes, too, are seen in 8 bit."""
+        found = cls(*(getattr(layout, name) for name in cls._fields))
+        whole = layout.sample == 'volume' and found.value_range is None
+        return found._replace(value_range='volume') if whole else found
 
 
 class Entry(NamedTuple):
@@ -145,17 +147,19 @@ def of_config(cfg: Any) -> Collected:
 def _of_samples(dataset: MixedDomainDataset) -> Iterator[Entry]:
     for sample in dataset.samples:
         layout = dataset.layouts[sample.domain]
-        yield Entry(
-            sample.domain,
-            dataset.mode,
-            sample.name,
-            sample.case,
-            sample.img_path,
-            sample.index,
-            Reading.of(layout),
-            sample.mask_paths,
-            layout.labels,
-        )
+        whole = SliceFile(sample.name, sample.img_path, sample.mask_paths)
+        for file in sample.slices or (whole,):
+            yield Entry(
+                sample.domain,
+                dataset.mode,
+                file.name,
+                sample.case,
+                file.img_path,
+                sample.index,
+                Reading.of(layout),
+                file.mask_paths,
+                layout.labels,
+            )
 
 
 def _of_folders(dataset: MixedDomainDataset) -> Iterator[Entry]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from mmssl.visualization.overlay import overlay_strip
+from mmssl.visualization.overlay import draw_overlay, in_a_row, overlay_strip, to_rgb
 
 AXES = ('slice', 'row', 'column')
 SHOWN = (0.5, 99.5)
@@ -41,18 +41,16 @@ def volume_strip(
     Returns:
         RGB image (3 x (height + bar) + bar, width, 3).
     """
-    grey = image[..., 0]
-    low, high = np.percentile(grey, SHOWN)
+    grey = _grey(image[..., 0])
     chosen = next(iter(maps.values())) if truth is None else truth
     sides = chosen.shape if spacing is None else np.multiply(chosen.shape, spacing)
     rows = []
     for axis in range(3):
         at = _fullest(chosen, axis)
         share = (at + 0.5) / chosen.shape[axis]
-        plane = np.clip((_plane(grey, axis, share) - low) / max(high - low, 1e-6), 0, 1)
         down, across = np.delete(sides, axis)
         fit = height, max(1, round(height * across / down))
-        drawn = cv2.resize((255 * plane).astype(np.uint8), fit[::-1])
+        drawn = cv2.resize(_plane(grey, axis, share), fit[::-1])
         rows.append(
             overlay_strip(
                 drawn,
@@ -69,6 +67,42 @@ def volume_strip(
     return np.concatenate(
         [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     )
+
+
+def as_picture(
+    volume: np.ndarray,
+    classes: np.ndarray | None = None,
+    palette: Sequence[Sequence[int]] = (),
+) -> np.ndarray:
+    """Return a volume as one picture, RGB of 8 bit: three planes side by side, voxels as cubes.
+
+    Args:
+        volume: (D, H, W, C) of any intensities; the first channel is drawn.
+        classes: class map (D, H, W) that is drawn over it and says where it is cut, as in
+            `volume_strip`; without one it is cut in the middle.
+        palette: RGB colour of each class.
+    """
+    grey = _grey(volume[..., 0])
+    pieces = []
+    for axis in range(3):
+        at = grey.shape[axis] // 2 if classes is None else _fullest(classes, axis)
+        share = (at + 0.5) / grey.shape[axis]
+        plane = to_rgb(_plane(grey, axis, share))
+        if classes is not None:
+            plane = draw_overlay(plane, _plane(classes, axis, share), palette)
+        pieces.append(plane)
+    height = max(piece.shape[0] for piece in pieces)
+    return in_a_row(
+        [np.pad(piece, ((0, height - piece.shape[0]), (0, 0), (0, 0))) for piece in pieces], gap=1
+    )
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    """Return intensities as 8 bit; those of 8 bit stay as they are."""
+    if values.dtype == np.uint8:
+        return values
+    low, high = np.percentile(values, SHOWN)
+    return (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
 
 
 def _fullest(classes: np.ndarray, axis: int) -> int:

@@ -136,3 +136,42 @@ def test_wrong_mask_value_is_named(browse, tmp_path):
 def test_missing_folder_is_named(browse):
     done = browse('--cfg-options', 'train_dataloader.dataset.data_root=/nowhere')
     assert done.returncode == 1 and 'data_root "/nowhere" does not exist' in done.stderr
+
+
+def test_three_planes_of_volumes(browse, config, tmp_path):
+    """A panel has the planes of 7 x 5, 8 x 5 and 8 x 7 voxels with a pixel between them."""
+    from tests.whole_files import write_msd, write_nifti
+
+    write_msd(tmp_path / 'msd', 6)
+    crop = dict(type='RandomCrop', size=(8, 7, 5))
+    pipelines = dict(
+        labelled_pipeline=[crop, dict(type='PackSemiInputs')],
+        unlabelled_pipeline=[crop, dict(type='RandomPasteCuboid'), dict(type='PackSemiInputs')],
+    )
+    load = [dict(type='LoadVolume'), dict(type='LoadMask')]
+    data = dict(type='MSD', data_root=str(tmp_path / 'msd'), prepare=load)
+    sampler = dict(type='SemiSampler', num_labelled=1, num_unlabelled=1)
+    Config(
+        dict(
+            default_scope='mmssl',
+            train_dataloader=dict(
+                batch_sampler=sampler, dataset=dict(data, labelled=dict(num=2), **pipelines)
+            ),
+            test_dataloader=dict(
+                dataset=dict(data, mode='test', pipeline=[dict(type='PackTestInputs')])
+            ),
+        )
+    ).dump(config)
+    for split, number, panels in (('train', 2, (2, 3)), ('test', 1, (2,))):
+        folder = tmp_path / split
+        done = browse('--split', split, '--out-dir', str(folder), '--number', str(number))
+        assert done.returncode == 0, done.stderr
+        found = [cv2.imread(str(path)) for path in sorted(folder.iterdir())]
+        widest, tallest = (19, 8) if split == 'train' else (22, 6)
+        width = round(32 * widest / tallest)
+        assert [image.shape[1] for image in found] == [n * width + 4 * (n - 1) for n in panels]
+    for path in (tmp_path / 'msd' / 'labelsTr').iterdir():
+        write_nifti(path, np.full((7, 6, 5), 9, np.uint8))
+    done = browse('--split', 'test')
+    assert done.returncode == 1 and '1 mask(s) cannot be used' in done.stderr
+    assert 'Domain "MSD": Mask' in done.stderr and '.nii.gz has value 9' in done.stderr

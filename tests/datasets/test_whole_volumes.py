@@ -2,14 +2,20 @@
 
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 
 from mmssl.datasets import MSD, BraTS, LeftAtrium, MixedDomainDataset, Pancreas
 from mmssl.datasets.files import expansion
 from mmssl.structures import Draw
-from tests.whole_files import solid, write_h5, write_left_atrium, write_msd, write_nifti
+from tests.whole_files import (
+    solid,
+    write_h5,
+    write_left_atrium,
+    write_msd,
+    write_nifti,
+    write_slices,
+)
 
 LOAD = [dict(type='LoadVolume'), dict(type='LoadMask')]
 BY_CASE = dict(
@@ -111,21 +117,6 @@ def test_brats_and_pancreas_read_their_usual_layouts(tmp_path):
     train = build(Pancreas, tmp_path / 'ct', labelled=dict(num=1, list='train.list'))
     assert [train.samples[index].case for index in train.labelled_indices] == ['image0002']
     np.testing.assert_array_equal(train[1]['img'][..., 0], solid(2)[0])
-
-
-def write_slices(root, volumes=8, slices=12, suffix='.png'):
-    """Write volumes as files of one slice each, numbered without leading zeros."""
-    for number in range(volumes):
-        for k in range(1, slices + 1):
-            name = f'p{number}_a_{k}'
-            image = np.full((4, 6), 10 * k + number, np.uint16)
-            mask = np.full((4, 6), k % 2, np.uint8)
-            if suffix == '.h5':
-                write_h5(root / 'data' / f'{name}.h5', image / 7, mask)
-                continue
-            for folder, plane in (('data', image), ('masks', mask)):
-                (root / folder).mkdir(exist_ok=True, parents=True)
-                cv2.imwrite(str(root / folder / f'{name}.png'), plane)
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.h5'])

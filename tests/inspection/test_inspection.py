@@ -173,6 +173,33 @@ def test_volumes(tmp_path):
     ]  # fmt: skip  # 30 px of 4 and of 9 mm2
 
 
+def test_whole_volumes_are_looked_at_slice_by_slice(tmp_path):
+    """Of one file or of several, float and signed; masks of unlabelled ones stay shut."""
+    from tests.whole_files import write_msd, write_slices
+
+    write_msd(tmp_path / 'msd', 10)
+    data = dict(type='MSD', data_root=str(tmp_path / 'msd'))
+    cfg = Config(dict(
+        train_dataloader=dict(dataset=dict(data, labelled=dict(num=2))),
+        test_dataloader=dict(dataset=dict(data, mode='test')),
+    ))  # fmt: skip
+    _, found = look(cfg)
+    assert not found.wrong
+    row = rows_of(findings.domain_table(found))[('MSD',)]
+    assert (row['train'], row['test'], row['cases']) == ('35', '10', '9'), 'slices of 7 and 2'
+    assert sum(facts.sizes is not None for facts in found.facts) == 5 * (2 + 2)
+    write_slices(tmp_path / 'png', volumes=4, slices=3)
+    several = dict(
+        type='MixedDomainDataset', data_root=str(tmp_path / 'png'), domains=['a'], mode='test',
+        sample='volume', image_dir='data', mask_dir='masks', label_map={0: 0, 1: 1},
+        split=dict(type='case', test=0.5),
+        case_pattern=r'(?P<volume>(?P<case>p\d+)_[a-z])_(?P<slice>\d+)',
+    )  # fmt: skip
+    _, found = look(Config(dict(test_dataloader=dict(dataset=several))))
+    assert not found.wrong and len(found.facts) == 6
+    assert all(facts.sizes is not None for facts in found.facts)
+
+
 def test_a_folder(tmp_path):
     for site, part, name in (('s1', 'train', 'a'), ('s1', 'test', 'b'), ('s2', 'train', 'c')):
         write_png(tmp_path / site / part / 'image' / f'{name}.png', noise(ord(name)))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmssl.visualization.overlay import BAR
-from mmssl.visualization.planes import volume_strip
+from mmssl.visualization.planes import as_picture, volume_strip
 
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
 
@@ -56,3 +56,15 @@ def test_an_empty_volume_is_drawn_in_its_middle():
     image, truth = block()
     strip = volume_strip(0 * image, {'net': 0 * truth}, PALETTE, height=60)
     assert strip[BAR : BAR + 60].max() == 0
+
+
+def test_a_volume_as_one_picture_is_cut_where_its_classes_are():
+    image, truth = block()
+    picture = as_picture(image, truth, PALETTE)
+    assert picture.shape == (20, 30 + 30 + 20 + 2, 3) and picture.dtype == np.uint8
+    assert np.ptp(picture[0, 0]) == 0 and picture[0, 0, 0] == 255 * 9 // 11
+    assert red_rows(picture[:, :30]).sum() == 8 and red_rows(picture[:12, 31:61]).sum() == 2
+    plain = as_picture(image)
+    assert plain[0, 0, 0] == 255 * 6 // 11, 'without classes in the middle'
+    bytes_ = np.full((4, 5, 6, 1), 77, np.uint8)
+    assert as_picture(bytes_)[0, 0].tolist() == [77] * 3

@@ -15,8 +15,7 @@ from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 from mmssl.datasets.mixed_domain import MixedDomainDataset
-from mmssl.datasets.reading.decode import DataError, decode_mask
-from mmssl.datasets.reading.volumes import Source
+from mmssl.datasets.reading import DataError
 from mmssl.models.strategies.mixing import box_mask, paste
 from mmssl.registry import DATA_SAMPLERS, DATASETS
 from mmssl.utils.cli import Parser, run
@@ -25,7 +24,9 @@ from mmssl.utils.file_names import file_names
 from mmssl.utils.resize import resize_nearest
 from mmssl.utils.setup import default_folder, load_config
 from mmssl.visualization.overlay import draw_overlay, in_a_row, panel, write_image
+from mmssl.visualization.planes import as_picture
 
+FRAME = (255, 220, 0)
 GAP = 4  # white pixels between panels
 KIND = {'w': 'weak', 's': 'strong', 's2': 'strong'}
 """What the views are called whose names do not say it."""
@@ -50,9 +51,20 @@ def parse_args() -> argparse.Namespace:
 
 
 def to_image(view: torch.Tensor) -> np.ndarray:
-    """Turn (C, H, W) into an RGB picture (H, W, 3)."""
-    picture = view.permute(1, 2, 0).numpy()
+    """Turn (C, H, W) into an RGB picture (H, W, 3), (C, D, H, W) into one of three planes."""
+    picture = np.moveaxis(view.numpy(), 0, -1)
+    if picture.ndim == 4:
+        return as_picture(picture)
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
+def masked(view: torch.Tensor, classes: torch.Tensor, palette: list) -> np.ndarray:
+    """Return a view with the colours of its classes; a volume is cut in the middle of these."""
+    if view.dim() < 4:
+        return overlay(to_image(view), classes.numpy(), palette)
+    if view.shape[1:] != classes.shape:
+        view = resize_nearest(view, classes.shape)
+    return as_picture(np.moveaxis(view.numpy(), 0, -1), classes.numpy(), palette)
 
 
 def overlay(image: np.ndarray, classes: np.ndarray, palette: list) -> np.ndarray:
@@ -74,7 +86,7 @@ def own_sizes(view: torch.Tensor, label: torch.Tensor | None, sizes: dict, palet
             target = label
             if size.get('label'):
                 target = resize_nearest(label, (size['label'],) * 2)
-            panels.append((f'{name} target', overlay(to_image(image), target.numpy(), palette)))
+            panels.append((f'{name} target', masked(image, target, palette)))
     return panels
 
 
@@ -86,7 +98,7 @@ def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
         picture, mask = to_image(inputs[view]), view.replace('x_', 'y_').removesuffix('_w')
         panels.append((title_of(view), picture))
         if mask in inputs:
-            panels.append((f'mask {mask}', overlay(picture, inputs[mask].numpy(), palette)))
+            panels.append((f'mask {mask}', masked(inputs[view], inputs[mask], palette)))
     return panels + own_sizes(inputs['x_w'], inputs['y'], sizes, palette)
 
 
@@ -101,7 +113,7 @@ def draw_unlabelled(sample: dict, partner: dict | None, sizes: dict, palette: li
         view = view if view in inputs else 'u_w'
         last, box = inputs[view], inputs[key]
         panels.append((f'{key} of {view}', framed(last, box)))
-        mask = box_mask(box[None], last.shape[-2:])
+        mask = box_mask(box[None], last.shape[1:])
         patch = partner['inputs'].get(view, partner['inputs'].get('x_w'))
         last = paste(last[None], patch[None], mask)[0]
         panels.append((f'{view} pasted', to_image(last)))
@@ -126,11 +138,13 @@ def title_of(view: str) -> str:
 
 def framed(view: torch.Tensor, box: torch.Tensor) -> np.ndarray:
     """Return a picture of a view with a frame around its box, if it has one."""
+    if view.dim() == 4:
+        return masked(view, box_mask(box[None], view.shape[-3:])[0, 0].byte(), [[0] * 3, FRAME])
     picture = to_image(view).copy()
     *edges, side = box.tolist()
     x, y, w, h = (round(edge * view.shape[-1] / side) for edge in edges)
     if w and h:
-        cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), (255, 220, 0), 2)
+        cv2.rectangle(picture, (x, y), (x + w - 1, y + h - 1), FRAME, 2)
     return picture
 
 
@@ -153,7 +167,7 @@ def draw_test(sample: dict, sizes: dict, palette: list) -> list:
     view = sample['inputs']
     label = sample['data_samples'].gt_sem_seg.data[0]
     picture = to_image(view)
-    panels = [('image', picture), ('mask', overlay(picture, label.numpy(), palette))]
+    panels = [('image', picture), ('mask', masked(view, label, palette))]
     return panels + own_sizes(view, None, sizes, palette)
 
 
@@ -193,19 +207,10 @@ def check_masks(dataset: MixedDomainDataset) -> list[str]:
     """Read every mask that may be read and return what is wrong with them."""
     faults = []
     for index in tqdm(dataset.labelled_indices, 'reading masks', leave=False):
-        sample = dataset.samples[index]
-        layout = dataset.layouts[sample.domain]
         try:
-            decode_mask(
-                sample.mask_paths,
-                layout.label_map,
-                key=layout.mask_key,
-                index=sample.index,
-                like=Source(sample.img_path, layout.image_key),
-                axes=layout.axes,
-            )
+            dataset.read_mask(index)
         except (DataError, FileNotFoundError) as error:
-            faults.append(f'Domain "{sample.domain}": {error}')
+            faults.append(str(error))
     return faults
 
 
