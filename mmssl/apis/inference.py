@@ -100,13 +100,15 @@ def inference_model(
     Args:
         model: the model.
         images: image file, or array (H, W) or (H, W, C) in RGB order; or a list of them. Arrays
-            are uint8, or of any real type where the config has a `value_range`.
-        batch_size: images or slices in one forward pass.
+            are uint8, or of any real type where the config has a `value_range`. A model of whole
+            volumes takes (D, H, W) or (D, H, W, C) of any real type, in the order of its axes.
+        batch_size: images or slices in one forward pass; whole volumes go one by one.
         domain: whose options are used, where the domains of the config are not read alike.
 
     Returns:
         One `SegDataSample` per image: `pred_sem_seg` and, for each student, `pred_<name>` with
-        class ids at the image's own size, (1, H, W), or (Z, H, W) for the slices of a volume.
+        class ids at the image's own size, (1, H, W), (Z, H, W) for the slices of a volume, or
+        (1, D, H, W) of a whole volume.
         Its metainfo has `spacing` and `affine` where the file says them.
 
     Raises:
@@ -124,6 +126,7 @@ def inference_model(
     parts = [pipeline.parts(image) for image in several]
     flat = [part for slices in parts for part in slices]
     samples = []
+    batch_size = 1 if pipeline.whole else batch_size
     for start in range(0, len(flat), batch_size):
         packed = [pipeline(part) for part in flat[start : start + batch_size]]
         with trained.precision.autocast():
@@ -169,6 +172,8 @@ class TestPipeline:
         dataset = DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True))
         self.steps = [*dataset.prepare, *dataset.pipeline]
         self.layout, self.sizes = self._layout(dataset.layouts, domain), dataset.sizes
+        self.whole = dataset.sample == 'volume'
+        self._check_wishes(frame, value_range)
         if value_range is not None:
             self.layout = self.layout.override({'value_range': value_range})
         self.metainfo = dataset.metainfo
@@ -176,6 +181,19 @@ class TestPipeline:
         self.axes = self.layout.axes._replace(
             **{name: value for name, value in chosen.items() if value is not None}
         )
+
+    def _check_wishes(self, frame: int | None, value_range: object) -> None:
+        """Refuse what a model of whole volumes has no use for."""
+        if self.whole and value_range is not None:
+            raise ValueError(
+                'A value range is for models of slices: the model takes whole volumes, whose '
+                'intensities NormaliseIntensity of its config scales.'
+            )
+        if self.whole and frame is not None and len(self.layout.frames) > 1:
+            raise ValueError(
+                f'frame = {frame}: the model takes the frames {list(self.layout.frames)} of a file '
+                'as channels. Leave out the frame.'
+            )
 
     def _layout(self, layouts: dict, domain: str | None):
         if domain is not None and domain not in layouts:
@@ -190,7 +208,7 @@ class TestPipeline:
         return layouts[domain or next(iter(layouts))]
 
     def parts(self, image: Image, series: str | int | None = None) -> list[dict]:
-        """Return what the pipeline starts from, for an image or each slice of a volume.
+        """Return what the pipeline starts from: of an image, each slice, or a whole volume.
 
         Args:
             image: image file, folder of a DICOM series, or array.
@@ -211,11 +229,15 @@ class TestPipeline:
             value_range=layout.value_range, axes=axes, spacing=layout.spacing,
             sizes=self.sizes,
         )  # fmt: skip
+        if self.whole:
+            results['frames'] = self._frames()
         if isinstance(image, np.ndarray):
             array = self._check(image)
-            return [dict(results, img=array, ori_shape=array.shape[:2], name='array')]
+            return [dict(results, img=array, ori_shape=array.shape[:-1], name='array')]
         path = str(image)
         results.update(img_path=path, name=Path(path).name)
+        if self.whole:
+            return [self._volume(results, path, axes)]
         if not holds_volumes(path):
             check_file(path)
             return [results]
@@ -225,13 +247,41 @@ class TestPipeline:
             return [results]
         return [dict(results, index=index, slice=str(index + 1)) for index in range(file.shape[0])]
 
+    def _frames(self) -> tuple[int, ...]:
+        """Return the frames that become the channels of a volume: the config's, or the chosen."""
+        several = len(self.layout.frames) > 1 or self.axes.frame is None
+        return self.layout.frames if several else (self.axes.frame,)
+
+    def _volume(self, results: dict, path: str, axes: Any) -> dict:
+        """Return what the pipeline starts from, for a whole volume.
+
+        Raises:
+            ValueError: the file is a picture or a single slice.
+        """
+        from mmssl.datasets.reading import holds_volumes, open_image
+        from mmssl.datasets.reading.errors import check_file
+
+        file = None
+        if holds_volumes(path):
+            file = open_image(path, self.layout.image_key, axes)
+        else:
+            check_file(path)
+        if file is None or len(file.shape) == 2:
+            raise ValueError(
+                f'{path} is a picture, but the model takes whole volumes. Give it a file of one, '
+                'such as NIfTI, or the folder of a DICOM series.'
+            )
+        spacing = file.spacing or self.layout.spacing
+        return dict(results, affine=file.affine, spacing=spacing, file=file)
+
     def __call__(self, results: dict) -> dict:
-        """Return one image or slice as the test pipeline packs it."""
+        """Return one image, slice or volume as the test pipeline packs it."""
         from mmssl.datasets.transforms.loading import LoadImage
+        from mmssl.datasets.transforms.whole import LoadVolume
 
         steps = self.steps
         if 'img' in results:
-            steps = [step for step in steps if not isinstance(step, LoadImage)]
+            steps = [step for step in steps if not isinstance(step, LoadImage | LoadVolume)]
         for step in steps:
             results = step(results)
         return results
@@ -239,6 +289,8 @@ class TestPipeline:
     def _check(self, image: np.ndarray) -> np.ndarray:
         from mmssl.datasets.reading.decode import to_uint8
 
+        if self.whole:
+            return self._check_volume(image)
         image = image[..., None] if image.ndim == 2 else image
         channels, ranged = self.layout.channels, self.layout.value_range is not None
         known = image.dtype == np.uint8 or (ranged and image.dtype.kind in 'biuf')
@@ -250,3 +302,15 @@ class TestPipeline:
                 + ('.' if ranged else ', or set value_range in the config of the data set.')
             )
         return to_uint8(image, self.layout.value_range, 'an image array')
+
+    def _check_volume(self, volume: np.ndarray) -> np.ndarray:
+        """Return an array as `LoadVolume` reads a file, float32 (D, H, W, C)."""
+        volume = volume[..., None] if volume.ndim == 3 else volume
+        channels = max(1, len(self.layout.frames))
+        good = volume.ndim == 4 and volume.shape[-1] == channels and 0 not in volume.shape
+        if not good or volume.dtype.kind not in 'biuf' or not np.isfinite(volume).all():
+            raise ValueError(
+                f'A volume array is {volume.dtype} {volume.shape}; the model takes finite real '
+                f'numbers (D, H, W, {channels}).'
+            )
+        return volume.astype(np.float32)

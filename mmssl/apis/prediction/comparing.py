@@ -1,6 +1,7 @@
 """A prediction beside its truth, and on its image."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,8 @@ def overlap(mask: np.ndarray, truth: np.ndarray) -> float | None:
 def overlay(found: Prediction, predictor: Predictor, item: Item, most: int = 9) -> np.ndarray:
     """Return a picture (H, W, 3) of a mask on its image, of a volume on up to nine slices.
 
+    Of a model of whole volumes it is three planes, see `volume_strip`.
+
     Args:
         found: the prediction.
         predictor: that made it.
@@ -47,6 +50,8 @@ def overlay(found: Prediction, predictor: Predictor, item: Item, most: int = 9) 
     layout, axes = predictor.pipeline.layout, predictor.pipeline.axes
     if item.image.series is not None:
         axes = axes._replace(series=item.image.series)
+    if predictor.pipeline.whole:
+        return _planes(found, layout, axes, item)
     indices: list[int | None] = [None]
     if found.classes.ndim == 3:
         there = np.flatnonzero(found.classes.any((1, 2)))
@@ -66,4 +71,21 @@ def overlay(found: Prediction, predictor: Predictor, item: Item, most: int = 9) 
     width = max(row.shape[1] for row in rows)
     return np.concatenate(
         [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    )
+
+
+def _planes(found: Prediction, layout: Any, axes: Any, item: Item) -> np.ndarray:
+    """Return three planes of a whole volume with the mask on them."""
+    from mmssl.datasets.reading.whole import read_whole
+    from mmssl.visualization.planes import volume_strip
+
+    image = read_whole(str(item.image.path), layout.image_key, axes, fill=0)
+    return volume_strip(
+        image.array,
+        {'mask': found.classes},
+        found.labels.colours,
+        found.labels.names,
+        title=item.name,
+        height=320,
+        spacing=found.spacing,
     )

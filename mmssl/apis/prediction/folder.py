@@ -203,20 +203,19 @@ class PredictionFolder:
         if self.extras.truth is None:
             return None
         from mmssl.datasets.reading import Source, decode_mask, holds_volumes
+        from mmssl.datasets.reading.whole import decode_whole_mask
 
         path = truth_of(self.extras.truth, item)
         layout, axes = self.predictor.pipeline.layout, self.predictor.pipeline.axes
         if item.image.series is not None:
             axes = axes._replace(series=item.image.series)
-        shape = found.classes.shape[-2:]
-        image = str(item.image.path)
+        shape, image = found.classes.shape, str(item.image.path)
         like = Source(image, layout.image_key) if holds_volumes(image) else None
-        several = found.classes.ndim == 3
-        slices = [
-            decode_mask([str(path)], layout.label_map, shape, layout.mask_key, index, like, axes)
-            for index in (range(len(found.classes)) if several else [None])
-        ]
-        return np.stack(slices) if several else slices[0]
+        if len(shape) == 3:
+            return decode_whole_mask(
+                [str(path)], layout.label_map, shape, layout.mask_key, like, axes
+            )
+        return decode_mask([str(path)], layout.label_map, shape, layout.mask_key, None, like, axes)
 
     def _write_tables(self) -> None:
         """Write the table of sizes and what the values of the masks mean."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,10 @@ TURNS: dict[str, tuple[tuple[int, bool], ...]] = {
     'all': tuple((quarter, flip) for quarter in range(4) for flip in (False, True)),
 }
 """Name to the ways in which an image is turned: quarter turns, and whether it is mirrored first."""
+
+
+MIRRORS = tuple(axes for number in range(4) for axes in combinations((-3, -2, -1), number))
+"""Axes along which a whole volume is mirrored, in all combinations."""
 
 
 class Network(NamedTuple):
@@ -89,23 +94,46 @@ def ask(
         ValueError: images that are not square are to be turned.
     """
     found: dict[Network, list[Tensor]] = {}
+    changes = _changes(data['inputs'], tta)
     for network in networks:
-        answers = []
-        for quarter, flip in TURNS[tta]:
-            inputs = _each(data['inputs'], partial(turn, quarter=quarter, flip=flip))
+        total: list[Tensor] = []
+        for change, back in changes:
+            inputs = _each(data['inputs'], change)
             scores = model.scores(inputs, data['data_samples'], network.name, network.teacher)
-            answers.append([turn_back(one, quarter, flip) for one in scores])
-        found[network] = (
-            answers[0]
-            if len(answers) == 1
-            else [_log_mean(same) for same in zip(*answers, strict=True)]
-        )
+            if len(changes) == 1:
+                total = [*scores]
+                break
+            # Summed as they come: the probabilities of a volume are large.
+            probs = [back(one).float().softmax(0) for one in scores]
+            total = [a.add_(b) for a, b in zip(total, probs, strict=True)] if total else probs
+        if len(changes) > 1:
+            total = [one.div_(len(changes)).log_() for one in total]
+        found[network] = total
     return found
 
 
-def _log_mean(same: Sequence[Tensor]) -> Tensor:
-    """Return the logarithm of the mean of the probabilities that scores (C, h, w) stand for."""
-    return mean_of([one.float().softmax(0) for one in same]).log()
+Change = Callable[[Tensor], Tensor]
+
+
+def _changes(inputs: Any, tta: str) -> list[tuple[Change, Change]]:
+    """Return the ways in which images are changed, and how what is said of them is put back.
+
+    Raises:
+        ValueError: whole volumes are to be turned.
+    """
+    if tta == 'none':
+        return [(lambda x: x, lambda x: x)]
+    first = next(iter(inputs.values() if isinstance(inputs, Mapping) else inputs))
+    if not isinstance(inputs, Mapping) or first.dim() == 4:
+        return [
+            (partial(turn, quarter=q, flip=f), partial(turn_back, quarter=q, flip=f))
+            for q, f in TURNS[tta]
+        ]
+    if tta != 'flips':
+        raise ValueError(
+            f'tta="{tta}" turns images by a quarter, and whole volumes are not: use tta="flips".'
+        )
+    return [(partial(torch.flip, dims=axes), partial(torch.flip, dims=axes)) for axes in MIRRORS]
 
 
 def turn(x: Tensor, quarter: int, flip: bool) -> Tensor:

@@ -1,6 +1,6 @@
 """Predict images and volumes, and lay the masks where the images lie."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,10 @@ from torch import Tensor, nn
 
 from mmssl.apis.inference import Image, TestPipeline
 from mmssl.apis.prediction.background import ahead
-from mmssl.apis.prediction.networks import (
-    Network,
-    all_networks,
-    ask,
-    choose_networks,
-    disagreement,
-    entropy,
-    mean_of,
-)
+from mmssl.apis.prediction.maps import maps_of
+from mmssl.apis.prediction.networks import all_networks, ask, choose_networks
 from mmssl.apis.prediction.result import Prediction
 from mmssl.apis.prediction.wishes import Chosen, Wishes
-from mmssl.utils.resize import resize_linear, resize_nearest
 
 if TYPE_CHECKING:
     from mmssl.datasets.reading import ImageFile
@@ -33,7 +25,7 @@ def predict(model: nn.Module, image: Image, **options: Any) -> Prediction:
     Args:
         model: the model.
         image: file of any format that training reads, the folder of a DICOM series, or an array
-            (H, W) or (H, W, C) as `inference_model` takes it.
+            as `inference_model` takes it.
         **options: see `Wishes`.
 
     Raises:
@@ -64,6 +56,7 @@ class _Under:
     def __init__(self, image: Image | Chosen, slices: Sequence[dict]) -> None:
         self.image, self.slices = image, slices
         self.file: ImageFile | None = slices[0].get('file')
+        self.whole = 'frames' in slices[0]
         self.spacing: tuple[float, ...] | None = None
         self.notes: list[str] = []
         self.maps: dict[str, np.ndarray] = {}
@@ -71,8 +64,11 @@ class _Under:
         self.error: Exception | None = None
 
     def put(self, index: int, name: str, value: Tensor, dtype: type) -> None:
-        """Keep a map (..., H, W) of a slice."""
+        """Keep a map (..., H, W) of a slice, or (..., D, H, W) of a whole volume."""
         shape = tuple(value.shape)
+        if self.whole:
+            self.maps[name] = value.cpu().numpy().astype(dtype, copy=False)
+            return
         if name not in self.maps:
             self.maps[name] = np.zeros((*shape[:-2], len(self.slices), *shape[-2:]), dtype)
         self.maps[name][..., index, :, :] = value.cpu().numpy()
@@ -100,6 +96,8 @@ class Predictor:
         self.pipeline = TestPipeline(
             self.model.cfg, wishes.domain, wishes.frame, wishes.series, wishes.value_range
         )
+        # A volume fills the memory by itself.
+        self.batch_size = 1 if self.pipeline.whole else wishes.batch_size
         self.networks = choose_networks(self.model, wishes.student, wishes.teacher, wishes.ensemble)
         self.others = all_networks(self.model) if wishes.uncertainty else []
         classes = self.model.label_space.table.shape[1]
@@ -119,7 +117,8 @@ class Predictor:
         """
         batch: list[tuple[_Under, int, dict]] = []
         waiting: list[_Under] = []
-        with closing(ahead(self._read(images), 2 * self.wishes.batch_size)) as slices:
+        ready = 1 if self.pipeline.whole else 2 * self.batch_size
+        with closing(ahead(self._read(images), ready)) as slices:
             for under, index, packed in slices:
                 if not waiting or waiting[-1] is not under:
                     waiting.append(under)
@@ -130,7 +129,7 @@ class Predictor:
                     batch = [(under, index, packed)]
                 else:
                     batch.append((under, index, packed))
-                if len(batch) == self.wishes.batch_size:
+                if len(batch) == self.batch_size:
                     seen(self._run(batch))
                     batch = []
                 while waiting and not waiting[0].left:
@@ -168,9 +167,11 @@ class Predictor:
         card, middle = getattr(self.model, 'bundle', None), slices[len(slices) // 2]
         if not card or middle.get('img_path') is None:
             return
-        key = middle['image_key'] or 'image'
-        array = read_array(middle['img_path'], key, middle['index'], middle['axes'])
+        key, index = middle['image_key'] or 'image', middle['index']
         file = middle.get('file')
+        if self.pipeline.whole:
+            index = file.shape[0] // 2
+        array = read_array(middle['img_path'], key, index, middle['axes'])
         # Raw files have other intensities than the prepared images of the training.
         known = array if self.wishes.value_range is None else None
         note = far_from_training(
@@ -201,41 +202,11 @@ class Predictor:
             scores = {network: answers[network][number].float() for network in asked}
             size = tuple(int(side) for side in packed['data_samples'].ori_shape)
             under.spacing = packed['data_samples'].get('spacing')
-            for name, (value, dtype) in self._maps(scores, size).items():
+            maps = maps_of(scores, size, self.networks, self.others, self.wishes)
+            for name, (value, dtype) in maps.items():
                 under.put(index, name, value, dtype)
             under.left -= 1
         return len(batch)
-
-    def _maps(
-        self, scores: Mapping[Network, Tensor], size: tuple[int, ...]
-    ) -> dict[str, tuple[Tensor, type]]:
-        """Return class ids (h, w), and the other maps that are asked for, at the image's size."""
-        wishes, single = self.wishes, len(self.networks) == 1
-        if single and not (wishes.smooth or wishes.probabilities or wishes.uncertainty):
-            best = scores[self.networks[0]].argmax(0)
-            return {'classes': (resize_nearest(best[None], size)[0].to(torch.uint8), np.uint8)}
-        # Networks of several sizes meet at that of the largest.
-        largest = max((one.shape[-2:] for one in scores.values()), key=np.prod)
-        probs = {
-            network: resize_linear(one.softmax(0)[None], largest)[0]
-            for network, one in scores.items()
-        }
-        prob = mean_of([probs[network] for network in self.networks])
-        if wishes.smooth:
-            classes = resize_linear(prob[None], size)[0].argmax(0)
-        else:
-            best = (scores[self.networks[0]] if single else prob).argmax(0)
-            classes = resize_nearest(best[None], size)[0]
-        found: dict[str, tuple[Tensor, type]] = {'classes': (classes.to(torch.uint8), np.uint8)}
-        if wishes.probabilities:
-            found['probabilities'] = (resize_linear(prob[None], size)[0], np.float16)
-        if wishes.uncertainty:
-            maps = {'entropy': entropy(prob)}
-            if len(self.others) > 1:
-                maps['disagreement'] = disagreement([probs[other] for other in self.others])
-            for name, one in maps.items():
-                found[name] = (resize_linear(one[None, None], size)[0, 0], np.float16)
-        return found
 
     def _finish(self, under: _Under) -> tuple[Image | Chosen, Prediction | Exception]:
         """Return an image with its prediction, made whole and cleaned."""
@@ -245,13 +216,12 @@ class Predictor:
 
         maps = under.maps
         flat = under.file is None or len(under.file.shape) == 2
-        if flat:
+        if flat and not under.whole:
             maps = {name: one[..., 0, :, :] for name, one in maps.items()}
         classes = maps['classes']
-        height, width = classes.shape[-2:]
         path = under.slices[0].get('img_path') or 'array'
         file = under.file or ImageFile(
-            str(path), 'picture', (height, width), (width, height), None, Turn(), None,
+            str(path), 'picture', classes.shape, classes.shape[::-1], None, Turn(), None,
             under.spacing,
         )  # fmt: skip
         spacing = under.slices[0].get('spacing') or under.spacing
