@@ -16,7 +16,7 @@ FLOORS = (
     ('converters', 'engine', 'inspection', 'writing'),
     ('bundles',),
     ('apis',),
-    ('experiments', 'export'),
+    ('experiments', 'export', 'ranking'),
     ('__main__', 'testing'),
     ('testing_plugin',),
 )

@@ -156,7 +156,7 @@ class Job:
             ValueError: the training left no checkpoint to test.
         """
         return [
-            *self._launch('test.py', self.config, str(self._weights())),
+            *self._launch('test.py', self.config, str(self.weights())),
             '--work-dir',
             str(self.folder / 'test'),
             '--out',
@@ -212,7 +212,12 @@ class Job:
     def _test_settings(self) -> Path:
         return self.result.with_suffix('.settings.json')
 
-    def _weights(self) -> Path:
+    def weights(self) -> Path:
+        """Return the checkpoint that is tested.
+
+        Raises:
+            ValueError: the training left none.
+        """
         if self.checkpoint == 'last':
             pointer = self.folder / 'last_checkpoint'
             found = [Path(pointer.read_text().strip()).name] if pointer.exists() else []

@@ -1,8 +1,9 @@
 """Pictures of a metric against the settings that were varied."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from mmssl.experiments.table import LOWER_IS_BETTER, MEAN, UNITS, Row, columns
 from mmssl.utils.io import write_atomic
@@ -30,16 +31,64 @@ def plot_sweep(
     Raises:
         ValueError: no run is done.
     """
+    if not any(row.cells for row in rows):
+        raise ValueError(f'There is no finished run to draw in {out}.')
+    figure, axes = _figure()
+    draw = _bars if bars else {1: _lines, 2: _heat_map}.get(len(names), _bars)
+    draw(figure, axes, rows, names, metric)
+    return _written(figure, out)
+
+
+def plot_budgets(
+    budgets: Sequence[int],
+    curves: Mapping[str, Sequence[Mapping[str, float]]],
+    metric: str,
+    out: str | Path,
+) -> Path:
+    """Draw a metric against the number of labelled cases as one PNG.
+
+    Each curve is the mean over the runs, a thin line is a run.
+
+    Args:
+        budgets: numbers of labelled cases.
+        curves: name to the score of each run, by its name, at every budget.
+        metric: which metric.
+        out: PNG to write.
+
+    Returns:
+        The path of the PNG.
+    """
+    figure, axes = _figure()
+    for number, (name, points) in enumerate(curves.items()):
+        colour = f'C{number}'
+        for run in dict.fromkeys(run for point in points for run in point):
+            kept = [
+                (x, point[run]) for x, point in zip(budgets, points, strict=True) if run in point
+            ]
+            axes.plot(*zip(*kept, strict=True), color=colour, lw=0.8, alpha=0.4, marker='.')
+        means = [
+            (x, fmean(point.values())) for x, point in zip(budgets, points, strict=True) if point
+        ]
+        if means:
+            axes.plot(*zip(*means, strict=True), color=colour, lw=2.2, marker='o', label=name)
+    axes.set_xticks(budgets)
+    axes.set_xlabel('labelled cases')
+    axes.set_ylabel(UNITS.get(metric, metric))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return _written(figure, out)
+
+
+def _figure():
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if not any(row.cells for row in rows):
-        raise ValueError(f'There is no finished run to draw in {out}.')
     figure = Figure(figsize=(6.5, 4.2), layout='constrained')
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    draw = _bars if bars else {1: _lines, 2: _heat_map}.get(len(names), _bars)
-    draw(figure, axes, rows, names, metric)
+    return figure, figure.subplots()
+
+
+def _written(figure, out: str | Path) -> Path:
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=120)
     write_atomic(out, buffer.getvalue())

@@ -161,10 +161,14 @@ class Grid:
         """Say which differences are more than chance; nothing where it cannot be said."""
         return self.chance.words() if self.chance else []
 
-    def show(self) -> None:
-        """Write the files, draw the plot and print the table."""
+    def plot(self, path: Path) -> Path:
+        """Draw the metric of the plot; return its file."""
         from mmssl.experiments.plot import plot_sweep
 
+        return plot_sweep(self.rows(), self.names, self.args.metric, path, bars=self.bars)
+
+    def show(self) -> None:
+        """Write the files, draw the plot and print the table."""
         files = self.write()
         if not files:
             print('No run is done yet, so there is no table.')
@@ -175,8 +179,7 @@ class Grid:
         if len(columns(rows)) > 1:
             table = detail(rows, self.names, self.args.metric)
             print(f'{self.args.metric}\n{tables.text(table, left)}\n')
-        plot = self.folder / f'{self.args.metric}.png'
-        files.append(plot_sweep(rows, self.names, self.args.metric, plot, bars=self.bars))
+        files.append(self.plot(self.folder / f'{self.args.metric}.png'))
         print('Wrote', *files, sep='\n  ')
 
     def dry_run(self) -> None:
