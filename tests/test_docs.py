@@ -227,7 +227,12 @@ def test_raw_acdc_goes_with_every_config_for_acdc(config, extra, tmp_path):
 def test_marked_configs_build(item, scratch, monkeypatch):
     from mmengine.registry import init_default_scope
 
-    from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
+    from mmssl.datasets.phantom import (
+        PhantomSettings,
+        WholeSettings,
+        write_phantom,
+        write_phantom_whole,
+    )
     from mmssl.registry import DATASETS
 
     _, name, text = item
@@ -236,6 +241,8 @@ def test_marked_configs_build(item, scratch, monkeypatch):
     (scratch / 'data/mine').mkdir()
     for site, scanner in (('siteA', 'ScannerA'), ('siteB', 'ScannerC')):
         (scratch / 'data/mine' / site).symlink_to(scratch / 'data/phantom' / scanner)
+    whole = WholeSettings(('ScannerA', 'ScannerC'), train_cases=8, slices=8)
+    write_phantom_whole(scratch / 'data/my_volumes', whole, progress=False)
     write_raw_acdc(scratch / 'data/acdc')
     write_acdc(scratch / 'data/acdc', all_patients={**ACDC_PATIENTS, 'train': range(1, 8)})
     (scratch / name).write_text(text)
