@@ -1,5 +1,5 @@
 # The schedule of hippocampus_lite.py for two networks.
 _base_ = './hippocampus_lite.py'
 optim_wrapper = dict(
-    optimizers=dict(vnet2=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4)),
+    optimizers=dict(vnet2=dict(type='Adam', lr=0.001)),
 )
