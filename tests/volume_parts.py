@@ -1,6 +1,7 @@
 """A small student for volumes, for tests that need no network of the library."""
 
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -34,4 +35,46 @@ def volume_model(classes: int = 2, method: str = 'SemiSegmentor', **options) -> 
         parts=[[index] for index in range(1, classes)],
         data_preprocessor=dict(mean=0, std=1),
         **options,
+    )
+
+
+def volume_config(prepare=(), channels=1, students=None, **data) -> Config:
+    """Return the config of a model of whole volumes with three classes, its windows overlapping."""
+    model = volume_model(
+        3, inferer=dict(type='SlidingWindow', size=(8, 10, 9), stride=(4, 5, 5), batch=3)
+    )
+    for name in students or ():
+        model['students'][name] = dict(type='TwoConvs', num_classes=3)
+    for student in model['students'].values():
+        student['channels'] = channels
+    return Config(
+        dict(
+            default_scope='mmssl',
+            model={**model, 'type': 'MeanTeacher', 'teachers': [*model['students']]},
+            test_dataloader=dict(
+                dataset=dict(
+                    type='MixedDomainDataset',
+                    data_root='.',
+                    domains=['here'],
+                    mode='test',
+                    sample='volume',
+                    label_map={0: 0, 1: 1, 2: 2},
+                    image_dir='image',
+                    mask_dir='mask',
+                    split=dict(type='fraction', test=0.5),
+                    metainfo=dict(
+                        classes=('background', 'outer', 'inner'),
+                        parts=dict(outer=[1, 2], inner=[2]),
+                    ),
+                    prepare=[
+                        dict(type='LoadVolume'),
+                        *prepare,
+                        dict(type='LoadMask'),
+                        dict(type='NormaliseIntensity'),
+                    ],
+                    pipeline=[dict(type='PackTestInputs')],
+                    **data,
+                )
+            ),
+        )
     )

@@ -154,15 +154,7 @@ def _logits(model: 'SemiSegmentor', choice: 'Choice', published: bool) -> dict[s
         choice: the networks of the trained model.
         published: whether the model is that of the bundle, where one teacher is a student.
     """
-    from mmssl.bundles.config import test_dataset
-
-    dataset = test_dataset(model.cfg)
-    channels = next(iter(dataset.layouts.values())).channels
-    sides = (getattr(part, 'img_size', None) for part in model.modules())
-    side = dataset.sizes['image'] or next((s for s in sides if isinstance(s, int)), SIDE)
-    generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (channels, side, side), generator=generator, dtype=torch.uint8)
-    inputs = model.data_preprocessor({'inputs': [image]}, False)['inputs']
+    inputs = model.data_preprocessor({'inputs': [_made_up(model)]}, False)['inputs']
     if not choice.everything:
         name = choice.student or (model.primary if published else model.outputs[0])
         teacher = choice.teacher and not published
@@ -172,6 +164,22 @@ def _logits(model: 'SemiSegmentor', choice: 'Choice', published: bool) -> dict[s
     for name in teachers:
         found[f'{name} (teacher)'] = model.predict_logits(inputs, name, teacher=True)
     return found
+
+
+def _made_up(model: 'SemiSegmentor') -> Tensor:
+    """Return noise of the kind that the model takes: grey values, or a volume of one window."""
+    from mmssl.bundles.config import test_dataset
+
+    dataset = test_dataset(model.cfg)
+    layout = next(iter(dataset.layouts.values()))
+    generator = torch.Generator().manual_seed(0)
+    if dataset.sample == 'volume':
+        size = model.inferer.size if model.inferer else (SIDE,) * 3
+        return torch.randn((max(1, len(layout.frames)), *size), generator=generator)
+    sides = (getattr(part, 'img_size', None) for part in model.modules())
+    side = dataset.sizes['image'] or next((s for s in sides if isinstance(s, int)), SIDE)
+    size = (layout.channels, side, side)
+    return torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
 
 
 def _measured(cfg: Mapping[str, Any], say: Callable[[str], object]) -> dict[str, Any] | None:

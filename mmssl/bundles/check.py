@@ -25,6 +25,8 @@ TOP = ('default_scope', 'model', 'test_dataloader', 'test_cfg')
 DATASET = 'MixedDomainDataset'
 STEPS = ('prepare', 'pipeline')
 PARTS = (MODELS, RAMPS, THRESHOLDS, ENSEMBLES, MIXERS)
+NEVER = ('Monai',)
+"""Components that can read and write files: MONAI has transforms that do, and others within."""
 FREE_TEXT = ('metainfo', 'domains', 'overrides', 'image_key', 'data_root', 'label_map')
 """Options of the data set that are read as data alone, whatever they say."""
 
@@ -116,7 +118,12 @@ class _Check:
         self.components(node, where, ())
 
     def known(self, kind: Any, where: str, registries: Sequence[Registry]) -> None:
-        """Refuse a component that no registry has."""
+        """Refuse a component that no registry has, or that no bundle may have."""
+        if isinstance(kind, str) and kind.rpartition('.')[2] in NEVER:
+            raise BundleError(
+                f'{self.name} is refused: {where} has {shown(kind)}, whose transforms may open '
+                'files; no bundle has it: leave it out of test_dataloader'
+            )
         if isinstance(kind, str) and any(find(registry, kind) for registry in registries):
             return
         module = self.plug_ins.get(kind) if isinstance(kind, str) else None

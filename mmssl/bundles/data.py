@@ -9,6 +9,7 @@ from mmssl.bundles.distance import PERCENTILES, channels_of, percentiles
 from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.datasets.reading.decode import read_array
 from mmssl.datasets.reading.image_file import open_image
+from mmssl.datasets.transforms import NormaliseIntensity
 from mmssl.registry import DATASETS
 
 LARGEST_SAMPLE = 200
@@ -41,7 +42,8 @@ def summarise(dataset: MixedDomainDataset, show: bool | None = None) -> dict[str
     Returns:
         `domains`: by name `images`, `labelled`, `cases`, and of the images that were opened
         `height`, `width`, `spacing` (row, column; mm), `intensity` (for each percentile of an
-        image) and `contrast`, each as the smallest, the median and the largest. `channels`, and
+        image) and `contrast`, each as the smallest, the median and the largest; of whole volumes
+        `depth` too, a `spacing` of three, and the intensities of the middle slice. `channels`, and
         whether intensities are scaled by file (`per_file`).
     """
     from tqdm import tqdm
@@ -62,7 +64,7 @@ def summarise(dataset: MixedDomainDataset, show: bool | None = None) -> dict[str
     ):
         rows[sample.domain].append(_look(sample, dataset.layouts[sample.domain]))
     channels = {row['channels'] for found in rows.values() for row in found}
-    ways = {layout.value_range == 'volume' for layout in dataset.layouts.values()}
+    ways = {_per_file(dataset, layout) for layout in dataset.layouts.values()}
     return {
         'domains': {
             name: {
@@ -78,16 +80,34 @@ def summarise(dataset: MixedDomainDataset, show: bool | None = None) -> dict[str
     }
 
 
+def _per_file(dataset: MixedDomainDataset, layout: Any) -> bool:
+    """Return whether intensities are scaled by what a file holds, so that their unit is nothing."""
+    if dataset.sample != 'volume':
+        return bool(layout.value_range == 'volume')
+    return any(
+        isinstance(step, NormaliseIntensity) and step.window is None and step.mode != 'none'
+        for step in dataset.prepare
+    )
+
+
 def _look(sample: Any, layout: Any) -> dict[str, Any]:
-    """Measure one image as its file holds it."""
-    path = sample.img_path
-    array = read_array(path, layout.image_key, sample.index, layout.axes)
-    spacing = open_image(path, layout.image_key, layout.axes).spacing or layout.spacing
+    """Measure one image, or the middle slice of a whole volume, as its file holds it."""
+    path, axes, index = sample.img_path, layout.axes, sample.index
+    file = open_image(path, layout.image_key, axes)
+    whole = layout.sample == 'volume'
+    if whole and len(file.shape) == 3:
+        index = file.shape[0] // 2
+    array = read_array(path, layout.image_key, index, axes)
+    spacing = file.spacing or layout.spacing
+    depth = len(sample.slices) or file.shape[0] if whole else None
     return {
+        **({'depth': depth} if whole else {}),
         'height': array.shape[0],
         'width': array.shape[1],
         'channels': channels_of(array),
-        'spacing': None if spacing is None else [float(one) for one in spacing[-2:]],
+        'spacing': None
+        if spacing is None
+        else [float(one) for one in spacing[-3 if whole else -2 :]],
         'intensity': percentiles(array),
     }
 
@@ -100,7 +120,11 @@ def _spreads(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     spacings = [row['spacing'] for row in rows if row['spacing'] is not None]
     return {
         'opened': len(rows),
-        **{key: _spread([row[key] for row in rows]) for key in ('height', 'width')},
+        **{
+            key: _spread([row[key] for row in rows])
+            for key in ('depth', 'height', 'width')
+            if key in rows[0]
+        },
         'spacing': [_spread(axis) for axis in zip(*spacings, strict=True)] if spacings else None,
         'intensity': {
             f'p{percentile}': _spread([row['intensity'][n] for row in rows])

@@ -43,6 +43,7 @@ def far_from_training(
     Args:
         card: `model.bundle`.
         spacing: mm of the image's axes, the last two being (row, column); None where unknown.
+            Those of a whole volume, for a network of such, are compared along all three.
         shape: (H, W) of an image, or (Z, H, W) of a volume.
         intensities: of the image as its file holds them, any shape; None where unknown.
         channels: of the image, see `channels_of`; None where unknown.
@@ -83,7 +84,8 @@ def _outside(value: float, low: float, high: float) -> bool:
 
 def _far_sizes(domains: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> list[str]:
     said = []
-    for side, value in zip(('height', 'width'), shape[-2:], strict=True):
+    sides = [side for side in ('depth', 'height', 'width') if side in domains[0]]
+    for side, value in zip(sides, shape[-len(sides) :], strict=True):
         low, high = _range([domain[side] for domain in domains])
         if _outside(value, low, high):
             said.append(f'its {side} is {value} px (there {low:g} to {high:g})')
@@ -98,8 +100,9 @@ def _far_spacing(
         return []
     low = min(_range([axis])[0] for axes in known for axis in axes)
     high = max(_range([axis])[1] for axes in known for axis in axes)
-    odd = [value for value in spacing[-2:] if _outside(value, low, high)]
-    return [f'its pixels are {odd[0]:.3g} mm (there {low:.3g} to {high:.3g})'] if odd else []
+    odd = [value for value in spacing[-len(known[0]) :] if _outside(value, low, high)]
+    what = 'pixels' if len(known[0]) == 2 else 'voxels'
+    return [f'its {what} are {odd[0]:.3g} mm (there {low:.3g} to {high:.3g})'] if odd else []
 
 
 def _far_intensity(

@@ -20,7 +20,7 @@ from mmssl.utils.errors import SettingError
 
 LORA = ('merged', 'apart')
 TRUNK, IDENTITY = 'trunk.', 'identity.trunk_fingerprint'
-KEPT = ('parts', 'label_space', 'data_preprocessor')
+KEPT = ('parts', 'label_space', 'data_preprocessor', 'inferer')
 IN_TRAINING = ('init_cfg', 'pretrained')
 
 

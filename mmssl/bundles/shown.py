@@ -91,7 +91,8 @@ def _data_rows(card: Mapping[str, Any]) -> list[list[Any]]:
     rows = []
     for name, one in data['domains'].items():
         spacing = ' x '.join(_between(axis) for axis in one['spacing'] or ()) or '-'
-        size = f'{_between(one["height"])} x {_between(one["width"])}'
+        sides = [one[side] for side in ('depth', 'height', 'width') if side in one]
+        size = ' x '.join(map(_between, sides))
         low, high = one['intensity']['p1'][1], one['intensity']['p99'][1]
         counts = [one['cases'], one['images'], one['labelled']]
         rows.append([name, *counts, size, spacing, f'{low:.4g} to {high:.4g}'])

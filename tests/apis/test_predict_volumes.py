@@ -12,10 +12,9 @@ import pytest
 import SimpleITK
 import tifffile
 import torch
-from mmengine.config import Config
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from PIL import Image
-from volume_parts import volume_model
+from volume_parts import volume_config as config
 
 from mmssl.apis import inference_model, init_model, predict
 from mmssl.apis.prediction import Chosen, Predictor, Wishes
@@ -23,48 +22,6 @@ from mmssl.apis.prediction.cleaning import Cleaning
 from mmssl.apis.prediction.networks import MIRRORS
 
 HIPPOCAMPUS = Path(os.environ.get('MMSSL_DATA') or '/nowhere') / 'hippocampus' / 'imagesTr'
-
-
-def config(prepare=(), channels=1, students=None, **data) -> Config:
-    """Return the config of a model of whole volumes with three classes, its windows overlapping."""
-    model = volume_model(
-        3, inferer=dict(type='SlidingWindow', size=(8, 10, 9), stride=(4, 5, 5), batch=3)
-    )
-    for name in students or ():
-        model['students'][name] = dict(type='TwoConvs', num_classes=3)
-    for student in model['students'].values():
-        student['channels'] = channels
-    return Config(
-        dict(
-            default_scope='mmssl',
-            model={**model, 'type': 'MeanTeacher', 'teachers': [*model['students']]},
-            test_dataloader=dict(
-                dataset=dict(
-                    type='MixedDomainDataset',
-                    data_root='.',
-                    domains=['here'],
-                    mode='test',
-                    sample='volume',
-                    label_map={0: 0, 1: 1, 2: 2},
-                    image_dir='image',
-                    mask_dir='mask',
-                    split=dict(type='fraction', test=0.5),
-                    metainfo=dict(
-                        classes=('background', 'outer', 'inner'),
-                        parts=dict(outer=[1, 2], inner=[2]),
-                    ),
-                    prepare=[
-                        dict(type='LoadVolume'),
-                        *prepare,
-                        dict(type='LoadMask'),
-                        dict(type='NormaliseIntensity'),
-                    ],
-                    pipeline=[dict(type='PackTestInputs')],
-                    **data,
-                )
-            ),
-        )
-    )
 
 
 def model_of(cfg=None, seed=0):

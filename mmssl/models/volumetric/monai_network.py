@@ -13,6 +13,9 @@ from mmssl.models.losses.deep_supervision import with_coarse
 from mmssl.registry import MODELS
 from mmssl.utils.errors import UnknownComponent, UnknownOption, did_you_mean
 
+FETCHES = ('path_or_repo_id', 'pretrained_url', 'weights')
+"""Options of networks that load weights from elsewhere as they are built."""
+
 
 def monai_class(name: str) -> type[nn.Module]:
     """Return a class of `monai.networks.nets`.
@@ -114,6 +117,13 @@ class MonaiNetwork(BaseModule):
             out_channels=num_classes,
             num_classes=num_classes,
         )
+        if fetched := [key for key in FETCHES if key in known]:
+            raise UnknownOption(
+                f'network "{network}" of MONAI fetches weights by itself ({fetched[0]}): take a '
+                'network that starts from its own, such as DynUNet'
+            )
+        if 'pretrained' in known:  # some do by default
+            options = {'pretrained': False, **options}
         for name in options:
             if name not in known or name in own:
                 hint = did_you_mean(name, [key for key in known if key not in own])

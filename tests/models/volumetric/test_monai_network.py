@@ -156,6 +156,7 @@ def test_names_of_the_tensors_are_monais():
         (dict(UNET, stride=2), UnknownOption, r'"UNet" .* no option "stride"; did you mean "stri'),
         (dict(UNET, out_channels=2), UnknownOption, 'no option "out_channels"'),
         (dict(network='UNet'), UnknownOption, 'needs channels, strides: say what they are'),
+        (dict(network='Transchex'), UnknownOption, 'fetches weights by itself'),
         (dict(UNET, divisor=(4, 4)), ValueError, r'divisor=\(4, 4\) .* one number, or 3'),
     ],
 )
