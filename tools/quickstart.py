@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mmssl.experiments.jobs import Job
 from mmssl.experiments.local import Local
-from mmssl.experiments.quickstart import MCSDJob, SynFoCJob
+from mmssl.experiments.quickstart import MCSDJob, SynFoCJob, VolumesJob
 from mmssl.experiments.runs import run_jobs
 from mmssl.experiments.steps import Steps
 from mmssl.experiments.table import Spread
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TRIAL = 4  # iterations that are measured, the first to warm up
 
 
-JOBS = {'synfoc': SynFoCJob, 'mcsd': MCSDJob}
+JOBS = {'synfoc': SynFoCJob, 'mcsd': MCSDJob, 'volumes': VolumesJob}
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         '--dir',
         type=Path,
         help='folder of data, runs, table and pictures '
-        '(default: work_dirs/quickstart, for mcsd work_dirs/quickstart_mcsd)',
+        f'(default: {", ".join(f"{j.folder} of {n}" for n, j in JOBS.items())})',
     )
     parser.add_argument(
         '--iters',
@@ -206,7 +206,7 @@ def verdict(job, means: dict[str, list[float]]) -> str:
             gain = statistics.fmean(values) - control
             word = 'ahead of' if gain > 0 else 'NOT ahead of'
             lines.append(
-                f'{row}: {word} the labels-only U-Net {job.where} '
+                f'{row}: {word} "{job.control}" {job.where} '
                 f'({gain:+.1f} points, {len(values)} seed{"s" * (len(values) > 1)})'
             )
     return '\n'.join(lines)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install mmssl if need be, then train and compare a method on a made-up data set, without a GPU.
 #
-#   bash tools/quickstart.sh [--setup-only] [synfoc | mcsd] [options of tools/quickstart.py]
+#   bash tools/quickstart.sh [--setup-only] [synfoc | mcsd | volumes] [options of tools/quickstart.py]
 #
 # Everything is installed into .venv in the repository (or MMSSL_VENV; or nothing is installed if
 # the active environment has mmssl already). --setup-only stops after that. Run it again at any

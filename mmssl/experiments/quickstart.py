@@ -69,25 +69,24 @@ class SynFoCJob:
         return found
 
 
-class MCSDJob(SynFoCJob):
-    """MCSD, its diffusion model included, and the labels-only U-Net on volumes of a scanner."""
+class VolumesJob(SynFoCJob):
+    """BCP and the labels-only V-Net on whole volumes of a scanner, patch by patch."""
 
-    folder, iters = 'work_dirs/quickstart_mcsd', 500
+    folder, iters = 'work_dirs/quickstart_volumes', 400
     runs = {
-        'mcsd': 'configs/mcsd/lite_phantom.py',
-        'sup_only': 'configs/sup_only/lite_phantom_volumes.py',
+        'bcp': 'configs/bcp/lite_phantom_mri.py',
+        'sup_only': 'configs/sup_only/lite_phantom_mri.py',
     }
-    rows = {'MCSD, U-Net': ('mcsd', 'unet'), 'labels only, U-Net': ('sup_only', 'unet')}
-    main, data = 'mcsd', 'phantom_volumes'
-    trials = {'ddpm': 'configs/mcsd/ddpm_lite_phantom.py', 'sup_only': runs['sup_only']}
-    ddpm_iters = 150
-    # An iteration of MCSD has two networks and three views of twice as many images; it cannot be
-    # tried before the diffusion model is there.
-    mcsd_of_sup_only = 5.0
+    rows = {'BCP, V-Net': ('bcp', 'vnet'), 'labels only, V-Net': ('sup_only', 'vnet')}
+    control, main, data = 'labels only, V-Net', 'bcp', 'phantom_mri'
+    trials = {'sup_only': runs['sup_only']}
+    layout, size = 'nifti', 32
     unit, last, where = 'Dice per volume, %', 'mean', 'in mean Dice per volume'
+    # A teacher looks at the unlabelled volumes too, after a third of the training.
+    bcp_of_sup_only = 1.5
     further = (
-        'python tools/train.py configs/mcsd/ddpm_acdc.py\n'
-        '  bash tools/dist_train.sh configs/mcsd/acdc.py 4'
+        'python tools/train.py configs/sup_only/left_atrium.py\n'
+        '  bash tools/dist_train.sh configs/bcp/left_atrium.py 4'
     )
 
     def make_data(self, steps: Steps, folder: Path) -> None:
@@ -98,10 +97,48 @@ class MCSDJob(SynFoCJob):
             'tools/dataset_converters/make_phantom.py',
             str(folder / self.data),
             '--layout',
-            'volumes',
+            self.layout,
             '--size',
-            '64',
+            str(self.size),
         )
+
+    def costs(self, measured: dict[str, Cost], iters: int) -> dict[str, Cost]:
+        """Return what the trainings of a seed cost, BCP's from the control's."""
+        control = measured['sup_only']
+        bcp = Cost(iters, self.bcp_of_sup_only * control.seconds, 2 * control.around)
+        return {**super().costs(measured, iters), 'bcp': bcp}
+
+    def scores(self, student: dict) -> tuple[dict[str, float], float]:
+        """Return the Dice of each structure, and their mean."""
+        shown = {name: scores['DSC'] for name, scores in student['parts'].items()}
+        return shown, student['mean']['DSC']
+
+    def pictures(self, folder: Path, work: Path) -> dict[str, Path]:
+        """Return name to path of pictures that the main run left: three planes of each volume."""
+        overlays = sorted((work / 'overlays').glob('*.png'))
+        return {f'planes_{i}': path for i, path in enumerate(overlays[:4])}
+
+
+class MCSDJob(VolumesJob):
+    """MCSD, its diffusion model included, and the labels-only U-Net on volumes of a scanner."""
+
+    folder, iters = 'work_dirs/quickstart_mcsd', 500
+    layout, size = 'volumes', 64
+    runs = {
+        'mcsd': 'configs/mcsd/lite_phantom.py',
+        'sup_only': 'configs/sup_only/lite_phantom_volumes.py',
+    }
+    rows = {'MCSD, U-Net': ('mcsd', 'unet'), 'labels only, U-Net': ('sup_only', 'unet')}
+    control, main, data = 'labels only, U-Net', 'mcsd', 'phantom_volumes'
+    trials = {'ddpm': 'configs/mcsd/ddpm_lite_phantom.py', 'sup_only': runs['sup_only']}
+    ddpm_iters = 150
+    # An iteration of MCSD has two networks and three views of twice as many images; it cannot be
+    # tried before the diffusion model is there.
+    mcsd_of_sup_only = 5.0
+    further = (
+        'python tools/train.py configs/mcsd/ddpm_acdc.py\n'
+        '  bash tools/dist_train.sh configs/mcsd/acdc.py 4'
+    )
 
     def costs(self, measured: dict[str, Cost], iters: int) -> dict[str, Cost]:
         """Return what the trainings of a seed cost, MCSD's from the control's."""
@@ -110,7 +147,7 @@ class MCSDJob(SynFoCJob):
         return {
             # The samples that are drawn, and the features of the training slices.
             'ddpm': Cost(self.ddpm_iters, ddpm.seconds, 2 * ddpm.around, 30.0),
-            **super().costs({'sup_only': control}, iters),
+            **SynFoCJob.costs(self, {'sup_only': control}, iters),
             'mcsd': mcsd,
         }
 
@@ -152,11 +189,6 @@ class MCSDJob(SynFoCJob):
             text_option('model.neck.cache_dir', features),
             text_option('train_dataloader.dataset.head.0.cache_dir', features),
         ]
-
-    def scores(self, student: dict) -> tuple[dict[str, float], float]:
-        """Return the Dice of each structure, and their mean."""
-        shown = {name: scores['DSC'] for name, scores in student['parts'].items()}
-        return shown, student['mean']['DSC']
 
     def pictures(self, folder: Path, work: Path) -> dict[str, Path]:
         """Return name to path of pictures that the main run left."""

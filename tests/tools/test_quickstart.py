@@ -43,8 +43,12 @@ def main():
     elif tool == 'test':
         assert Path(words[1]).name == 'iter_9.pth'
         score = {'mean': {'DSC': 50.0}}
-        student = {'domains': {'ScannerA': score, 'ScannerB': score}}
-        Path(named['--out']).write_text(json.dumps({'students': {'sam': student, 'unet': student}}))
+        student = {'domains': {'ScannerA': score, 'ScannerB': score}, **score}
+        student['parts'] = {'outer': score['mean'], 'inner': score['mean']}
+        students = {name: student for name in ('sam', 'unet', 'vnet')}
+        Path(named['--out']).write_text(json.dumps({'students': students}))
+        (Path(named['--show-dir']) / 'ScannerA').parent.mkdir(exist_ok=True)
+        (Path(named['--show-dir']) / 'ScannerA_patient021.png').write_bytes(b'a picture')
 
 run(main)
 """
@@ -66,6 +70,7 @@ def place(tmp_path):
 
 def start(place, *words, seconds=(0.01, 0.01), **env):
     costs = dict(zip(('synfoc', 'sup_only'), seconds, strict=True))
+    costs['bcp'] = costs['synfoc']
     env = dict(os.environ, PYTHONPATH=str(ROOT), SECONDS_OF=json.dumps(costs), **env)
     return subprocess.Popen(
         [sys.executable, str(place / 'tools/quickstart.py'), *map(str, words)],
@@ -202,3 +207,20 @@ def test_a_step_that_fails_shows_the_end_of_its_log(place):
     assert process.returncode == 3 and 'this went wrong' in said
     assert 'synfoc_trial.log' in said.splitlines()[-1]
     shutil.rmtree(place / 'q')
+
+
+def test_the_job_on_volumes(place):
+    """Both trainings see the phantom's volumes, and the table has a column for each structure."""
+    said = run(place, 'volumes', '--dir', place / 'q', '--minutes', 5, seconds=(1.5, 1.0))
+    (tool, words, _), *others = calls(place)
+    assert tool == 'make_phantom' and words[1:3] == ['--layout', 'nifti']
+    roots = {value for _, _, options in others for key, value in options.items()
+             if key.endswith('data_root')}  # fmt: skip
+    assert roots == {str(place / 'q/phantom_mri')}
+    bcp, control = iterations(place)
+    assert bcp == control and 70 <= bcp < 130
+    assert f'Shortened iterations (sup_only {control} of 400, bcp {bcp} of 400)' in said
+    table = (place / 'q/results.md').read_text()
+    assert '| Dice per volume, % | outer | inner | mean |' in table
+    assert '"labels only, V-Net" in mean Dice per volume (+0.0 points, 1 seed)' in table
+    assert (place / 'q/pictures/planes_0.png').read_bytes() == b'a picture'

@@ -1,0 +1,13 @@
+# BCP on 2 labelled volumes of the phantom and 14 unlabelled ones.
+_base_ = '../sup_only/lite_phantom_mri.py'
+model = dict(
+    type='BCP',
+    teachers=['vnet'],
+    pretrain=0.4,
+    sup_loss=dict(mask_background=True, masked_mean=True),
+)
+train_dataloader = dict(batch_sampler=dict(num_unlabelled=4))
+custom_hooks = [
+    dict(type='EMATeacherHook', momentum=0.99, warm_up=False, buffers='keep', mode='train'),
+    dict(type='PretrainHook'),
+]
