@@ -17,6 +17,7 @@ FLOORS = (
     ('bundles',),
     ('apis',),
     ('experiments', 'export', 'ranking'),
+    ('reports',),
     ('__main__', 'testing'),
     ('testing_plugin',),
 )

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -100,7 +101,8 @@ class Grid:
     def scores(self, job: Job) -> dict:
         """Return what a run that is done scored."""
         self.student, scores, self.protocol = job.scores(self.args.student)
-        return {**scores, 'student': self.student}
+        file = os.path.relpath(job.result, self.folder)
+        return {**scores, 'student': self.student, 'file': file}
 
     def rows(self) -> list[Row]:
         """Read the scores of all runs that are done, a row for each setting.

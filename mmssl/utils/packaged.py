@@ -36,6 +36,7 @@ COMMANDS = {
     'rank': 'analysis_tools/rank_cases.py',
     'sweep': 'analysis_tools/sweep.py',
     'compare': 'analysis_tools/benchmark_methods.py',
+    'report': 'analysis_tools/report.py',
     'benchmark': 'analysis_tools/benchmark.py',
     'benchmark-step': 'analysis_tools/benchmark_step.py',
     'benchmark-ranking': 'analysis_tools/benchmark_ranking.py',

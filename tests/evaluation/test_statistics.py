@@ -15,6 +15,7 @@ from mmssl.evaluation.statistics import (
     interval,
     rank_stability,
     reliability_of,
+    reliability_sums,
     share_ahead,
     wilcoxon,
 )
@@ -169,13 +170,7 @@ def test_calibration_by_hand():
     assert found.ece == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.05)
     assert calibration(np.ones(3), np.ones(3)).ece == 0
     assert np.isnan(calibration(np.zeros(0), np.zeros(0)).ece)
-    halves = [calibration(confidence[s], right[s], 10) for s in (slice(3), slice(3, 6))]
-    sums = sum(
-        np.stack(
-            [h.pixels, h.pixels * np.nan_to_num(h.confidence), h.pixels * np.nan_to_num(h.accuracy)]
-        )
-        for h in halves
-    )
+    sums = sum(reliability_sums(confidence[s], right[s], 10) for s in (slice(3), slice(3, 6)))
     assert reliability_of(sums).ece == pytest.approx(found.ece), 'sums of images add up'
     with pytest.raises(ValueError, match='3 confidences do not go with 2 answers'):
         calibration(np.ones(3), np.ones(2))

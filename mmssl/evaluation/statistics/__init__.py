@@ -6,6 +6,7 @@ from mmssl.evaluation.statistics.calibration import (
     bland_altman,
     calibration,
     reliability_of,
+    reliability_sums,
 )
 from mmssl.evaluation.statistics.comparing import (
     CaseScores,
@@ -39,6 +40,7 @@ __all__ = [
     'patient',
     'rank_stability',
     'reliability_of',
+    'reliability_sums',
     'score_intervals',
     'share_ahead',
     'wilcoxon',

@@ -39,12 +39,28 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> Re
         >>> found.pixels.tolist(), round(found.ece, 3)
         ([0.0, 4.0], 0.0)
     """
+    return reliability_of(reliability_sums(confidence, right, bins))
+
+
+def reliability_sums(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> np.ndarray:
+    """Return what `reliability_of` takes: for each bin pixels, their confidence, those right.
+
+    Args:
+        confidence: as `calibration`.
+        right: as `calibration`.
+        bins: as `calibration`.
+
+    Returns:
+        Sums (3, bins).
+
+    Raises:
+        ValueError: the two differ in size.
+    """
     confidence, right = np.ravel(confidence).astype(float), np.ravel(right).astype(float)
     if confidence.shape != right.shape:
         raise ValueError(f'{confidence.size} confidences do not go with {right.size} answers.')
     at = np.clip((confidence * bins).astype(int), 0, bins - 1)
-    sums = [np.bincount(at, weights, bins) for weights in (None, confidence, right)]
-    return reliability_of(np.stack(sums))
+    return np.stack([np.bincount(at, weights, bins) for weights in (None, confidence, right)])
 
 
 def reliability_of(sums: np.ndarray) -> Reliability:
