@@ -34,6 +34,7 @@ class Job:
         lengthens: go on with a training of other settings, for example with more iterations,
             instead of refusing its folder; the training itself then judges its checkpoints.
         test_words: further words for the test.
+        save_cases: let the test keep its cases in `cases`, for the pictures of a report.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job:
     processes: int = 1
     lengthens: bool = False
     test_words: tuple[str, ...] = ()
+    save_cases: bool = False
 
     @property
     def result(self) -> Path:
@@ -117,7 +119,8 @@ class Job:
             return 'new'
         if self.change() is not None:
             return 'started' if self.lengthens else 'other'
-        if self.result.exists() and _read(self._test_settings()) == self.settings[1]:
+        kept = not self.save_cases or (self._cases / 'cases.json').exists()
+        if kept and self.result.exists() and _read(self._test_settings()) == self.settings[1]:
             return 'done'
         return 'trained' if (self.folder / 'trained').exists() else 'started'
 
@@ -161,6 +164,7 @@ class Job:
             str(self.folder / 'test'),
             '--out',
             str(self.result),
+            *(['--save-cases', str(self._cases)] if self.save_cases else []),
             *self.test_words,
             *self._options(),
         ]
@@ -208,6 +212,10 @@ class Job:
         if content.get('images'):
             scores['images'] = content['images']
         return student, scores, content.get('protocol', {}).get('text', 'unknown')
+
+    @property
+    def _cases(self) -> Path:
+        return self.folder / 'cases'
 
     def _test_settings(self) -> Path:
         return self.result.with_suffix('.settings.json')

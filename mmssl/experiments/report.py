@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
         action='store_true',
         help='throw runs away that lie in the work dir and were made with other settings',
     )
+    add(
+        '--save-cases',
+        action='store_true',
+        help='keep the cases of every test, for the pictures of `mmssl report`',
+    )
     add('--dry-run', action='store_true', help='show the runs and their commands, run nothing')
     add('--plot-only', action='store_true', help='write table and plot of what is done')
 

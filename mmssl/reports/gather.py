@@ -82,7 +82,9 @@ class Run:
     @property
     def iterations(self) -> tuple[int, int]:
         """How many iterations the log has, and how many there should be."""
-        done = max((max(c) for k, c in self.curves.items() if k.endswith('loss')), default=0)
+        done = max(
+            (max(curve) for name, curve in self.curves.items() if '/' not in name), default=0
+        )
         return done, int(self.setting('train_cfg.max_iters', 0) or 0)
 
 

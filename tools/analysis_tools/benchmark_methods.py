@@ -155,6 +155,7 @@ class Benchmark(Grid):
                 checkpoint=checkpoint,
                 tools=tools,
                 processes=self.args.processes,
+                save_cases=self.args.save_cases,
             )
 
         # All seeds have one config: that of runs with other settings stays, also those of a

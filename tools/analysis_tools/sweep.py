@@ -112,6 +112,7 @@ class Sweep(Grid):
                     checkpoint=checkpoint,
                     tools=tools,
                     processes=self.args.processes,
+                    save_cases=self.args.save_cases,
                 ),
             )
 
