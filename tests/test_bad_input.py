@@ -226,6 +226,7 @@ COMMANDS = [
     ('analysis_tools/sweep.py', '{base} --vary model.thresold.value=1', 'thresold'),
     ('analysis_tools/sweep.py', '{base} --seeds x', 'x'),
     ('analysis_tools/benchmark_methods.py', '--data {base} --methods nobody/x', 'nobody'),
+    ('analysis_tools/plan_network.py', '{base}', "sample='volume'"),
     ('analysis_tools/compare_orders.py', '{base} --number 0', 'must be at least 1'),
     ('analysis_tools/plot_curves.py', '{folder}/none', 'no training log'),
     ('dataset_converters/make_phantom.py', '{folder}/p --size 0', 'size'),

@@ -208,12 +208,18 @@ def compare_with_data(model, facts: 'DataFacts | None') -> None:
     found = facts.metainfo.get('num_classes', 0)
     overlapping = (model.get('label_space') or {}).get('type') == 'OverlappingParts'
     for name, student in model.students.items():
-        known = student.decode_head.get('num_classes') if student else None
+        known = _segmentor(student)[-1].get('num_classes') if student else None
         if known and found > known and not overlapping:
             raise ValueError(
                 f'student "{name}" of {model.type} has num_classes={known}, but the '
                 f'masks of the data have {found}; set num_classes={found} there'
             )
+
+
+def _segmentor(student: Mapping) -> tuple:
+    """Return the configs of backbone and head, or of a network in one piece."""
+    whole = 'decode_head' not in student
+    return (student,) if whole else (student['backbone'], student['decode_head'])
 
 
 def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> None:
@@ -237,15 +243,13 @@ def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> No
         model.parts = [list(ids) for ids in parts.values()]
     elif 'parts' in reference:
         model.parts = copy.deepcopy(reference.parts)
-    classes = len(model.get('parts', [[1]])) if overlapping else network.decode_head.num_classes
-    options = {
-        part.type: {k: v for k, v in part.items() if k != 'type'}
-        for part in (network.backbone, network.decode_head)
-    }
+    own = _segmentor(network)
+    classes = len(model.get('parts', [[1]])) if overlapping else own[-1].num_classes
+    options = {part.type: {k: v for k, v in part.items() if k != 'type'} for part in own}
     found = [part.get('type') for part in _parts(model.students)]
-    if network.backbone.type not in found:
+    if own[0].type not in found:
         raise ValueError(
-            f'{model.type} has no student with the network of the data, {network.backbone.type}; '
+            f'{model.type} has no student with the network of the data, {own[0].type}; '
             'give it a config for this data, with the same name as that of --data'
         )
     for student in model.students.values():

@@ -31,6 +31,7 @@ COMMANDS = {
     'phantom': 'dataset_converters/make_phantom.py',
     'browse': 'analysis_tools/browse_dataset.py',
     'inspect': 'analysis_tools/inspect_data.py',
+    'plan': 'analysis_tools/plan_network.py',
     'orders': 'analysis_tools/compare_orders.py',
     'curves': 'analysis_tools/plot_curves.py',
     'rank': 'analysis_tools/rank_cases.py',

@@ -1,0 +1,21 @@
+# The strong base of the hippocampus: nnU-Net's patch and augmentation on 8 labelled volumes, with a
+# narrow network, for a machine without a GPU.
+_base_ = [
+    '../_base_/views/nnunet_3d.py',
+    '../_base_/datasets/hippocampus.py',
+    '../_base_/models/dynunet_hippocampus_lite.py',
+    '../_base_/schedules/nnunet.py',
+]
+pipeline = [
+    # a third of the patches is cut around foreground
+    dict(type='RandomCrop', size=_base_.planned_patch, foreground=0.33, pad=0),
+    *_base_.nnunet_view,
+    dict(type='PackSemiInputs'),
+]
+train_dataloader = dict(
+    batch_sampler=dict(num_labelled=4, num_unlabelled=0),
+    dataset=dict(labelled_pipeline=pipeline, unlabelled_pipeline=pipeline),
+)
+# as long as the other methods on this data
+train_cfg = dict(max_iters=600, val_interval=300)
+default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20))
