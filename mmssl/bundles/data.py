@@ -93,6 +93,8 @@ def _per_file(dataset: MixedDomainDataset, layout: Any) -> bool:
 def _look(sample: Any, layout: Any) -> dict[str, Any]:
     """Measure one image, or the middle slice of a whole volume, as its file holds it."""
     path, axes, index = sample.img_path, layout.axes, sample.index
+    if sample.slices:
+        path = sample.slices[len(sample.slices) // 2].img_path
     file = open_image(path, layout.image_key, axes)
     whole = layout.sample == 'volume'
     if whole and len(file.shape) == 3:

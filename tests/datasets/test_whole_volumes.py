@@ -1,13 +1,17 @@
 """Whole volumes as samples: layouts, splits, labelled ones, what is read and what must not be."""
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmssl.datasets import MSD, BraTS, LeftAtrium, MixedDomainDataset, Pancreas
 from mmssl.datasets.files import expansion
+from mmssl.registry import DATASETS
 from mmssl.structures import Draw
+from mmssl.utils.setup import load_config, register_all_modules
 from tests.whole_files import (
     solid,
     write_h5,
@@ -17,6 +21,9 @@ from tests.whole_files import (
     write_slices,
 )
 
+register_all_modules()
+ROOT = Path(__file__).parents[2]
+HIPPOCAMPUS = Path(os.environ.get('MMSSL_DATA', 'none')) / 'hippocampus'
 LOAD = [dict(type='LoadVolume'), dict(type='LoadMask')]
 BY_CASE = dict(
     image_dir='data',
@@ -217,6 +224,65 @@ def test_what_a_sample_is_is_said_once(tmp_path):
         )  # fmt: skip
     with pytest.raises(ValueError, match=r"sample = 'case' is not known \(known: slice, volume"):
         MixedDomainDataset(str(tmp_path), ['a'], mode='test', **dict(BY_CASE, sample='case'))
+
+
+def test_holdout_domains_and_labels_of_all_count_volumes(tmp_path):
+    for domain in ('a', 'b'):
+        for number in range(6):
+            write_h5(tmp_path / domain / f'p{number}_a.h5', *solid(number))
+    layout = dict(
+        BY_CASE, image_dir='{domain}', mask_dir='{domain}', prepare=LOAD,
+        labelled=dict(domain='all', cases=3, seed=0), holdout=dict(fraction=0.3, domains='all'),
+    )  # fmt: skip
+    train, val = (
+        MixedDomainDataset(str(tmp_path), ['a', 'b'], mode=mode, **layout)
+        for mode in ('train', 'val')
+    )
+    named = [{(one.domain, one.name) for one in data.samples} for data in (train, val)]
+    assert [len(names) for names in named] == [8, 2] and not named[0] & named[1]
+    assert len(train.labelled_indices) == 3 and len(train) == 8
+    own = MixedDomainDataset(
+        str(tmp_path), ['a', 'b'], unlabelled_domains=['b'],
+        **{**layout, 'labelled': dict(domain='a', num=2), 'holdout': None},
+    )  # fmt: skip
+    assert [one.domain for one in own.samples] == ['a'] * 2 + ['b'] * 5
+
+
+def test_a_bundle_can_say_what_the_volumes_were(tmp_path):
+    from mmssl.bundles.data import summarise
+
+    write_msd(tmp_path / 'msd', 6, affine=np.diag([1, 2, 3, 1]))
+    found = summarise(build(MSD, tmp_path / 'msd', labelled=dict(num=2)), show=False)
+    assert found['domains']['MSD']['images'] == 5 and found['channels'] == [1]
+    assert found['domains']['MSD']['height'] == [6] * 3
+    assert found['domains']['MSD']['spacing'] == [[2] * 3, [1] * 3]
+    write_slices(tmp_path / 'h5', suffix='.h5')
+    data = MixedDomainDataset(
+        str(tmp_path / 'h5'), ['a'], labelled=dict(num=2), prepare=LOAD, **BY_CASE
+    )
+    assert summarise(data, show=False)['domains']['a']['intensity']['p50'][0] == 70 / 7
+
+
+@pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason='MMSSL_DATA names no folder with hippocampus')
+def test_real_hippocampus():
+    cfg = load_config(ROOT / 'configs' / '_base_' / 'datasets' / 'hippocampus.py')
+    parts = {}
+    for part in ('train', 'val', 'test'):
+        dataset = cfg[f'{part}_dataloader'].dataset
+        parts[part] = DATASETS.build({**dataset, 'data_root': str(HIPPOCAMPUS), 'cache': False})
+    assert [len(data) for data in parts.values()] == [140, 20, 40]
+    assert len(parts['train'].labelled_indices) == 8
+    names = [{sample.name for sample in data.samples} for data in parts.values()]
+    assert len(set.union(*names)) == 200
+    for index in parts['train'].labelled_indices[:3]:
+        packed = parts['train'][int(index)]['inputs']
+        assert packed['x_w'].shape == (1, 32, 32, 32)
+    sample = parts['test'][0]
+    truth = sample['data_samples'].gt_sem_seg.data
+    assert truth.shape == sample['inputs'].shape and set(truth.unique().tolist()) == {0, 1, 2}
+    assert abs(float(sample['inputs'].mean())) < 1e-4
+    own = MSD(str(HIPPOCAMPUS), mode='test', split=dict(type='case', test=0.2, seed=1))
+    assert own.metainfo['classes'] == ('background', 'Anterior', 'Posterior')
 
 
 def test_folders_that_name_their_images_and_masks(tmp_path):
