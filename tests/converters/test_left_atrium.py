@@ -49,6 +49,24 @@ def test_published_volumes(download, run, tmp_path):
     assert 'cut around their atrium' in again.report
 
 
+def test_published_volumes_are_read_by_the_config(download, run, data_sets, tmp_path):
+    done = run('left_atrium', download, tmp_path / 'out', '--skip-faults')
+    labelled = 'train_dataloader = dict(dataset=dict(data, labelled=dict(num=2)))'
+    report = done.report.replace('train_dataloader = dict(dataset=data)', labelled)
+    assert labelled in report
+    sets = data_sets(report)
+    assert [len(part) for part in (sets.train, sets.val, sets.test)] == [3, 2, 2]
+    names = {sets.train.samples[index].name for index in sets.train.labelled_indices}
+    assert names == set(FEW[:2]) and sets.test.samples[0].name == min(FEW[3:])
+    image, labels, spacing = read(tmp_path / 'out' / min(FEW[3:]) / 'mri_norm2.h5')
+    packed = sets.test[0]
+    np.testing.assert_array_equal(packed['inputs'][0].numpy(), image)
+    np.testing.assert_array_equal(packed['data_samples'].gt_sem_seg.data[0].numpy(), labels)
+    assert packed['data_samples'].spacing == tuple(spacing)
+    first = sets.train[int(sets.train.labelled_indices[0])]
+    assert first['inputs']['x_w'].shape == (1, 112, 112, 80), 'padded: it has six slices'
+
+
 def test_slices_are_read_by_the_config(download, run, data_sets, tmp_path):
     done = run('left_atrium', download, tmp_path / 'out', '--skip-faults', '--layout', 'slices')
     sets = data_sets(done.report.replace('cases=16', 'cases=2'))

@@ -255,7 +255,7 @@ def test_a_bundle_can_say_what_the_volumes_were(tmp_path):
     found = summarise(build(MSD, tmp_path / 'msd', labelled=dict(num=2)), show=False)
     assert found['domains']['MSD']['images'] == 5 and found['channels'] == [1]
     assert found['domains']['MSD']['height'] == [6] * 3
-    assert found['domains']['MSD']['spacing'] == [[2] * 3, [1] * 3]
+    assert found['domains']['MSD']['spacing'] == [[3] * 3, [2] * 3, [1] * 3]
     write_slices(tmp_path / 'h5', suffix='.h5')
     data = MixedDomainDataset(
         str(tmp_path / 'h5'), ['a'], labelled=dict(num=2), prepare=LOAD, **BY_CASE

@@ -138,12 +138,10 @@ class LeftAtrium(Converter):
         return found
 
     def config(self, out: Path) -> str:
-        """Return a config of axial slices, scored by volume."""
+        """Return the data of a config of whole volumes, or a config of axial slices."""
         if self.options.layout == 'published':
-            return (
-                '# These are volumes for methods in 3-D. For slices: --layout slices\n'
-                f'data_root = {str(out)!r}\n'
-            )
+            data = config_text('_base_/datasets/left_atrium.py', out, validation=False)
+            return f'# The data alone: take these lines into the config of a method.\n{data}'
         return config_text(
             'sup_only/acdc.py',
             out,
