@@ -73,6 +73,12 @@ class TestUniMatch(MethodTester):
     exact = dict(feature_dropout=None)
 
 
+class TestCrossMatch(MethodTester):
+    config = 'crossmatch/acdc.py'
+    options = LOOSE
+    exact = dict(dropout=(0.0, 0.0))
+
+
 class TestMCSD(MethodTester):
     config = 'mcsd/acdc.py'
     options = dict(LOOSE, neck=dict(_delete_=True, type='StandInNeck'))
@@ -381,6 +387,10 @@ class TestUAMTOnVolumes(TestUAMT):
 
 
 class TestUniMatchOnVolumes(TestUniMatch):
+    axes = 3
+
+
+class TestCrossMatchOnVolumes(TestCrossMatch):
     axes = 3
 
 
