@@ -15,6 +15,17 @@ class PolyLR(MMEnginePolyLR):
     optimiser's rate. That is 0 in the last one, which the released codes, with T in the place of
     T - 1, do not reach. The last one has their rate, `(1 / T) ** power`; all others are mmengine's.
 
+    With `stretch` s the decay is measured against s T iterations, of which the training sees the
+    first T: iteration t learns at `(1 - t / (s T)) ** power` times the rate. CrossMatch trains for
+    14,000 iterations with the rates of 17,000 on Left Atrium.
+
+    Args:
+        stretch: s, above 1; None for the decay above.
+        **options: of mmengine's `PolyLR`.
+
+    Raises:
+        ValueError: `stretch` is not above 1.
+
     Example:
         >>> import torch
         >>> sgd = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
@@ -22,10 +33,24 @@ class PolyLR(MMEnginePolyLR):
         >>> [(round(schedule.get_last_value()[0], 6), sgd.step(), schedule.step())[0]
         ...  for _ in range(6)]
         [1.0, 0.75, 0.5, 0.25, 0.2, 0.2]
+        >>> schedule = PolyLR(sgd, power=1.0, end=5, by_epoch=False, stretch=2)
+        >>> [(round(schedule.get_last_value()[0], 6), sgd.step(), schedule.step())[0]
+        ...  for _ in range(5)]
+        [1.0, 0.9, 0.8, 0.7, 0.6]
     """
+
+    def __init__(self, *args, stretch: float | None = None, **options) -> None:
+        if stretch is not None and stretch <= 1:
+            raise ValueError(f'stretch of PolyLR must be above 1, found {stretch}')
+        self.stretch = stretch
+        super().__init__(*args, **options)
 
     def _get_value(self) -> list[float]:
         """Return the rate of every group of parameters."""
+        if self.stretch is not None:
+            t = min(self.last_step, self.total_iters + 1)
+            left = (1 - t / (self.stretch * (self.total_iters + 1))) ** self.power
+            return [self.eta_min + (base - self.eta_min) * left for base in self.base_values]
         if self.last_step < max(self.total_iters, 1):
             return super()._get_value()
         last = (1 / (self.total_iters + 1)) ** self.power

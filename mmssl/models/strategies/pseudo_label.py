@@ -68,16 +68,14 @@ class RisingThreshold:
     """
 
     def __init__(self, start: float = 0.75, length: float = 1.0) -> None:
-        if not 0 <= start <= 1 or length <= 0:
-            raise ValueError(
-                f'start={start} of RisingThreshold must lie in [0, 1], and length={length} above 0'
-            )
-        self.start, self.length = start, length
-        self.ramp = GaussianRamp(scale=1 - start)
+        if not 0 <= start <= 1:
+            raise ValueError(f'start of RisingThreshold must lie in [0, 1], found {start}')
+        self.start = start
+        self.ramp = GaussianRamp(scale=1 - start, length=length)
 
     def value(self, iteration: int, max_iters: int) -> float:
         """Return the threshold at `iteration` (counted from 0) of `max_iters`."""
-        return (self.start + self.ramp(iteration, self.length * max_iters)) * math.log(2)
+        return (self.start + self.ramp(iteration, max_iters)) * math.log(2)
 
     def __call__(self, probability: Tensor, iteration: int, max_iters: int) -> Tensor:
         """Return the boolean mask of the pixels that count, of the shape of `probability`."""

@@ -1,0 +1,26 @@
+# UniMatch on Left Atrium: 16 labelled volumes, views, batches and schedule of CrossMatch, in whose
+# table its numbers are. How they were reached is not released.
+_base_ = [
+    '../_base_/views/crossmatch_volumes.py',
+    '../_base_/datasets/left_atrium.py',
+    '../_base_/models/vnet_foreground.py',
+    '../_base_/schedules/crossmatch_3d.py',
+]
+model = dict(
+    type='UniMatch',
+    unsup_criterion=dict(
+        type='DiceCELoss', ce_weight=0, mask_background=True, background=False, eps=1e-5
+    ),
+    inferer=_base_.windows,
+)
+# 2 unlabelled patches and the 2 that are mixed into them
+train_dataloader = dict(
+    batch_sampler=dict(num_labelled=2, num_unlabelled=4),
+    dataset=dict(
+        unlabelled_pipeline=[
+            *_base_.weak_view,
+            *_base_.two_strong_views,
+            dict(type='PackSemiInputs'),
+        ]
+    ),
+)
