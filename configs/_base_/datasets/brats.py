@@ -2,6 +2,7 @@
 _base_ = './volumes.py'
 data_root = 'data/BraTS2019'
 patch_size = (96, 96, 96)
+windows = dict(type='SlidingWindow', size=patch_size, stride=(64, 64, 64))
 data = dict(type='BraTS', data_root=data_root)
 weak_view = [
     dict(type='RandomQuarterTurn', axes=(0, 1)),

@@ -2,6 +2,7 @@
 _base_ = './volumes.py'
 data_root = 'data/Pancreas'
 patch_size = (96, 96, 96)
+windows = dict(type='SlidingWindow', size=patch_size, stride=(16, 16, 16))
 data = dict(type='Pancreas', data_root=data_root)
 weak_view = [dict(type='RandomCrop', size=patch_size, pad=0, margin=3)]
 train_dataloader = dict(
