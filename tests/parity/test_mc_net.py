@@ -1,8 +1,8 @@
-"""MC-Net and MC-Net+ against the authors' 2D code (ycwu1997/MC-Net, commit fee453c).
+"""MC-Net and MC-Net+ against the authors' code (ycwu1997/MC-Net, commit fee453c).
 
 Two training steps of `train_mcnet_2d.py` with `mcnet2d_v1` (MC-Net) and `mcnet2d_v2` (MC-Net+) on
-generated images, dropout off. `data/mc_net.npz` holds inputs and results; weights come from
-`recipe.py`.
+generated images, and two of `train_mcnet_3d.py` with `MCNet3d_v2` on made patches, dropout off.
+`data/mc_net.npz` and `mc_net_la.npz` hold the results; weights come from `recipe.py`.
 """
 
 import json
@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmssl.models.volumetric.released_names import vnet_names
+from tests.parity import volumes
 from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name as unet_name
@@ -97,3 +99,51 @@ def test_gradients_and_weights_after_two_steps(reference, steps):
         assert done[0][1][our_name(theirs)] == pytest.approx(norm, **tolerance), theirs
     for theirs, norm in json.loads(str(reference[f'{network}_final'])).items():
         assert final[our_name(theirs)] == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), theirs
+
+
+def three_decoders():
+    """Return the config of a V-Net of few filters with the decoders of MC-Net+."""
+    return dict(
+        type='EncoderDecoder',
+        backbone=dict(type='VNetEncoder', widths=volumes.WIDTHS, dropout=0),
+        decode_head=dict(
+            type='VNetMultiDecoderHead',
+            in_channels=volumes.WIDTHS,
+            num_classes=2,
+            dropout=0,
+            upsample=('transposed', 'trilinear', 'nearest'),
+        ),
+    )
+
+
+def test_two_steps_on_patches():
+    """Half of the Dice loss of the atrium, with plain sums, and a weight that grows to 1."""
+    reference = np.load(DATA.with_name('mc_net_la.npz'))
+    name = vnet_names(json.loads(str(reference['shapes']))).__getitem__
+    model = volumes.make(
+        str(reference['shapes']),
+        dict(vnet='mc_net_la'),
+        three_decoders,
+        name,
+        type='MCNet',
+        parts=[[1]],
+        sup_loss=dict(
+            type='DiceCELoss',
+            ce_weight=0,
+            dice_weight=0.5,
+            background=False,
+            squared=False,
+            eps=1e-8,
+        ),
+        ramp=dict(type='GaussianRamp', stairs=40, length=0.4),
+    )
+    batches = [volumes.views('mc_net_la', i) for i in range(2)]
+    terms, grads = volumes.train(model, batches, 2900, 15000)
+    names = ('sup_vnet', 'mutual_vnet', 'weight', 'loss')
+    found = [[step[name] for name in names] for step in terms]
+    expected = reference['terms'] * np.array([0.5, 1, 1, 1])
+    assert (expected > 0.01).all(), 'the reference must exercise every term'
+    np.testing.assert_allclose(found, expected, rtol=TERM_RTOL)
+    volumes.compare_gradients(grads[0], json.loads(str(reference['grads'])), 'vnet', name)
+    final = json.loads(str(reference['final']))
+    volumes.compare_weights(model.students['vnet'], final, name=name)

@@ -1,4 +1,4 @@
-"""URPC against the authors' 2D code (HiLab-git/SSL4MIS, commit 06df604).
+"""URPC against the authors' code in 2D and in 3D (HiLab-git/SSL4MIS, commit 06df604).
 
 Two training steps of `train_uncertainty_rectified_pyramid_consistency_2D.py` on generated images,
 dropout and feature noise off; the attention-like drop by itself with a fixed share. `data/urpc.npz`
@@ -6,6 +6,7 @@ holds inputs and results; weights come from `recipe.py`.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from mmssl.models.unet.feature_noise import drop_attended
+from tests.parity import volumes
 from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.parity.test_unimatch import our_name as unet_name
@@ -95,3 +97,54 @@ def test_the_dropped_pixels(reference):
     """The released code draws the share from [0.7, 0.9]; here it is 0.8."""
     found = drop_attended(torch.from_numpy(reference['f']), 0.8, 0.8)
     np.testing.assert_array_equal(found.numpy(), reference['dropped'])
+
+
+def name_in_3d(theirs: str) -> str:
+    """Return our name of a tensor of the released 3D U-Net."""
+    if match := re.fullmatch(r'dsv(\d)\.(?:dsv\.0\.)?(\w+)', theirs):
+        step = 4 - int(match[1])
+        return f'decode_head.{"conv_seg" if step == 3 else f"sides.{step}"}.{match[2]}'
+    match = re.fullmatch(r'(conv|center|up_concat)(\d?)\.(?:conv\.)?conv(\d)\.0\.(\w+)', theirs)
+    part, level, layer = match[1], int(match[2] or 5), 3 * (int(match[3]) - 1)
+    ours = (
+        f'decode_head.convs.{4 - level}' if part == 'up_concat' else f'backbone.levels.{level - 1}'
+    )
+    return f'{ours}.{layer}.{match[4]}'
+
+
+def pyramid():
+    """Return the config of the 3D U-Net of few filters with a prediction from every step."""
+    return dict(
+        type='EncoderDecoder',
+        backbone=dict(type='UNet3DEncoder', widths=volumes.WIDTHS),
+        decode_head=dict(
+            type='UNet3DPyramidHead',
+            in_channels=volumes.WIDTHS,
+            num_classes=3,
+            dropout=(0, 0, 0, 0),
+        ),
+    )
+
+
+def test_two_steps_on_patches():
+    reference = np.load(DATA.with_name('urpc_3d.npz'))
+    model = volumes.make(
+        str(reference['shapes']),
+        dict(unet='urpc_3d'),
+        pyramid,
+        name_in_3d,
+        type='URPC',
+        parts=[[1], [2]],
+        sup_loss=dict(type='DiceCELoss', ce_weight=0.5, dice_weight=0.5, eps=1e-5),
+        ramp=dict(type='GaussianRamp', scale=0.1, stairs=400, length=2),
+    )
+    batches = [volumes.views('urpc_3d', i) for i in range(2)]
+    for batch in batches:
+        batch['y'] = volumes.halves(batch['y'])
+    terms, grads = volumes.train(model, batches, 15000, 30000, reference['lr'])
+    names = ('sup_unet', 'pyramid_unet', 'weight', 'loss')
+    found = [[step[name] for name in names] for step in terms]
+    np.testing.assert_allclose(found, reference['terms'], rtol=TERM_RTOL)
+    volumes.compare_gradients(grads[0], json.loads(str(reference['grads'])), 'unet', name_in_3d)
+    final = json.loads(str(reference['final']))
+    volumes.compare_weights(model.students['unet'], final, name=name_in_3d)

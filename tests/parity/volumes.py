@@ -7,7 +7,7 @@ sure.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -63,28 +63,40 @@ def vnet() -> dict:
     )
 
 
-def weights(shapes: dict[str, list[int]], salt: str) -> dict[str, Tensor]:
+def weights(
+    shapes: dict[str, list[int]], salt: str, name: Callable[[str], str] = our_name
+) -> dict[str, Tensor]:
     """Return the weights of a released network under our names."""
-    found = {our_name(k): recipe(k, tuple(shape), salt) for k, shape in shapes.items()}
-    found['decode_head.conv_seg.weight'] *= SHARP
+    found = {name(k): recipe(k, tuple(shape), salt) for k, shape in shapes.items()}
+    for key, value in found.items():
+        if key.endswith('conv_seg.weight'):
+            value *= SHARP
     return found
 
 
-def make(shapes: str, salts: dict[str, str], **cfg):
+def make(
+    shapes: str,
+    salts: dict[str, str],
+    student: Callable[[], dict] = vnet,
+    name: Callable[[str], str] = our_name,
+    **cfg,
+):
     """Return a model of V-Nets with a reference's weights.
 
     Args:
         shapes: of the released network's tensors, in JSON.
         salts: student to the recipe's salt; of a teacher under `<student>_teacher`.
+        student: makes the config of a network.
+        name: from their names of its tensors to ours.
         **cfg: of the model.
     """
-    students = {name: vnet() for name in salts if not name.endswith('_teacher')}
+    students = {key: student() for key in salts if not key.endswith('_teacher')}
     preprocessor = dict(mean=0, std=1)
     model = build(dict(students=students, data_preprocessor=preprocessor, **cfg))
-    for name, salt in salts.items():
-        networks = model.teachers if name.endswith('_teacher') else model.students
-        state = weights(json.loads(shapes), salt)
-        networks[name.removesuffix('_teacher')].load_state_dict(state)
+    for key, salt in salts.items():
+        networks = model.teachers if key.endswith('_teacher') else model.students
+        state = weights(json.loads(shapes), salt, name)
+        networks[key.removesuffix('_teacher')].load_state_dict(state)
     return model
 
 
@@ -134,27 +146,38 @@ def train(
     return terms, grads
 
 
-def compare_gradients(found: dict[str, float], expected: dict[str, float], student: str) -> None:
+def compare_gradients(
+    found: dict[str, float],
+    expected: dict[str, float],
+    student: str,
+    name: Callable[[str], str] = our_name,
+) -> None:
     """Compare the norms of the gradients of a student's parameters with the released ones."""
     largest = max(expected.values())
     for theirs, norm in expected.items():
         # a bias before a batch norm has no gradient but rounding
         tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
-        assert found[f'{student}.{our_name(theirs)}'] == pytest.approx(norm, **tolerance), theirs
+        assert found[f'{student}.{name(theirs)}'] == pytest.approx(norm, **tolerance), theirs
 
 
-def compare_weights(network: nn.Module, expected: dict[str, float], skip: str = '$') -> None:
+def compare_weights(
+    network: nn.Module,
+    expected: dict[str, float],
+    skip: str = '$',
+    name: Callable[[str], str] = our_name,
+) -> None:
     """Compare the norms of a network's tensors with the released ones.
 
     Args:
         network: ours.
         expected: of the released network, by its names.
         skip: pattern of the names that are not compared, beside the counts of batches.
+        name: from their names to ours.
     """
     state = network.state_dict()
     for theirs, norm in expected.items():
         if not re.search(rf'num_batches_tracked|{skip}', theirs):
-            found = state[our_name(theirs)].double().norm().item()
+            found = state[name(theirs)].double().norm().item()
             assert found == pytest.approx(norm, rel=WEIGHT_RTOL, abs=1e-8), theirs
 
 
@@ -170,6 +193,11 @@ def crossmatch_views(step: int) -> dict[str, Tensor]:
         box = torch.tensor([*start, 12 + i, 9, 8, *SIZE])
         batch[key] = torch.stack([box + torch.tensor([n, 0, 0] + 6 * [0]) for n in range(4)])
     return batch
+
+
+def halves(y: Tensor) -> Tensor:
+    """Return labels (N, D, H, W) whose ball has a class of its own in the first half of axis D."""
+    return y * (1 + (torch.arange(y.shape[1]) < y.shape[1] // 2).long().view(-1, 1, 1))
 
 
 def cuboid_mask(boxes: Tensor) -> Tensor:

@@ -5,15 +5,17 @@
     python -m tests.parity.generate.ssl4mis_3d /tmp/SSL4MIS [--check]
 
 Two steps of `train_mean_teacher_3D.py` and of `train_cross_pseudo_supervision_3D.py` from the
-middle of a training, on 2 + 2 patches, with its V-Net of 2 filters in place of the U-Net.
+middle of a training, on 2 + 2 patches, with its V-Net of 2 filters in place of the U-Net; and two
+of URPC's, `train_uncertainty_rectified_pyramid_consistency_3D.py`, with its U-Net of 2 filters.
 """
 
 import importlib
 from pathlib import Path
 
+from tests.parity import volumes as patches
 from tests.parity.generate import cli, released, volumes
 
-STUBS = (*volumes.STUBS, 'networks.net_factory_3d', 'val_3D')
+STUBS = (*volumes.STUBS, 'networks.net_factory_3d', 'val_3D', 'val_urpc_util')
 START, LAST = 15000, 30000
 SCRIPTS = {
     'mean_teacher_3d': ('mean_teacher_3D', ('student', 'teacher')),
@@ -56,12 +58,44 @@ def of(code: Path, name: str) -> dict:
     )
 
 
+def urpc(code: Path) -> dict:
+    """Return the reference of URPC, for three classes."""
+    script = released.load_script(
+        code / 'train_uncertainty_rectified_pyramid_consistency_3D.py',
+        [f'--max_iterations={LAST}'],
+        {'\n    iter_num = 0\n': f'\n    iter_num = {START}\n'},
+    )
+    kind = importlib.import_module('networks.unet_3D_dv_semi').unet_3D_dv_semi
+    network = kind(feature_scale=32, n_classes=3, in_channels=1)
+    shapes = released.fill(network, 'urpc_3d', dsv1__weight=patches.SHARP)
+    batches = [volumes.batch('urpc_3d', i) for i in range(2)]
+    for batch in batches:
+        batch['label'] = patches.halves(batch['label'])
+    with volumes.quiet(script, [network], 'unet_3D_dv_semi'):
+        steps = released.train(
+            script,
+            lambda: script.train(script.args, '.'),
+            [batches],
+            [network],
+            first_lr=0.1 * (1 - START / LAST) ** 0.9,
+        )
+    names = ('supervised_loss', 'consistency_loss', 'consistency_weight', 'loss')
+    return dict(
+        shapes=shapes,
+        lr=[step['lr'] for step in steps],
+        terms=released.pick(steps, *names),
+        grads=steps[0]['grads'][0],
+        final=released.norms(network),
+    )
+
+
 def main() -> None:
-    """Recompute both references."""
+    """Recompute the references."""
     args = cli.parse(__doc__)
     with released.checkout(Path(args.checkout, 'code'), STUBS) as code:
         for name in SCRIPTS:
             released.save(name, of(code, name), args.check)
+        released.save('urpc_3d', urpc(code), args.check)
 
 
 if __name__ == '__main__':
