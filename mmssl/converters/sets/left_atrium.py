@@ -138,10 +138,9 @@ class LeftAtrium(Converter):
         return found
 
     def config(self, out: Path) -> str:
-        """Return the data of a config of whole volumes, or a config of axial slices."""
+        """Return a config of whole volumes, or of axial slices that are scored by volume."""
         if self.options.layout == 'published':
-            data = config_text('_base_/datasets/left_atrium.py', out, validation=False)
-            return f'# The data alone: take these lines into the config of a method.\n{data}'
+            return config_text('ua_mt/left_atrium.py', out, validation=False)
         return config_text(
             'sup_only/acdc.py',
             out,
