@@ -21,7 +21,7 @@ class Difference(NamedTuple):
     Attributes:
         images: what they are.
         number: how many there are.
-        shape: their height and width.
+        shape: their height and width, behind the depth of a volume.
         largest: largest difference of a logit.
         reach: largest logit of the network, without its sign.
         turned: pixels of another class.
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 
     images: str
     number: int
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     largest: float
     reach: float
     turned: int
@@ -51,11 +51,16 @@ class Difference(NamedTuple):
         return self.largest <= tolerance and self.turned == self.ties
 
 
-def phantom_images(count: int, channels: int, size: tuple[int, int]) -> np.ndarray:
+def phantom_images(count: int, channels: int, size: tuple[int, ...]) -> np.ndarray:
     """Return slices of the phantom, float32 (N, channels, H, W) of whole grey values 0 to 255.
 
-    Colours are slices of different scanners.
+    Colours are slices of different scanners. A volume (N, channels, D, H, W) is a slice that fades
+    in, of mean 0 and standard deviation 1.
     """
+    if len(size) == 3:
+        planes = phantom_images(count, channels, size[1:])[:, :, None]
+        solid = planes * np.linspace(0.2, 1, size[0], dtype=np.float32)[:, None, None]
+        return (solid - solid.mean()) / solid.std()
     side = max(*size, 32)
     planes = []
     for number in range(count * channels):
@@ -65,16 +70,21 @@ def phantom_images(count: int, channels: int, size: tuple[int, int]) -> np.ndarr
     return grey.reshape(count, channels, side, side)[..., : size[0], : size[1]].copy()
 
 
-def random_images(count: int, channels: int, size: tuple[int, int]) -> np.ndarray:
-    """Return noise, float32 (N, channels, H, W) of whole grey values 0 to 255."""
+def random_images(count: int, channels: int, size: tuple[int, ...]) -> np.ndarray:
+    """Return noise, float32 (N, channels, H, W) of whole grey values 0 to 255.
+
+    Volumes (N, channels, D, H, W) have a mean of 0 and a standard deviation of 1.
+    """
     rng = np.random.default_rng(0)
+    if len(size) == 3:
+        return rng.standard_normal((count, channels, *size), np.float32)
     return rng.integers(0, 256, (count, channels, *size)).astype(np.float32)
 
 
 def compare(
     run: Runner,
     network: ExportedNetwork,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     dynamic: str,
     tolerance: float,
 ) -> Iterator[Difference]:
@@ -83,16 +93,14 @@ def compare(
     Args:
         run: runs the file.
         network: the network as it was trained, LoRA apart.
-        shape: channels, height and width of the images.
+        shape: channels, height and width of the images, or channels and sides of a window.
         dynamic: which axes of the file are dynamic; the others keep their length.
         tolerance: for the ties.
     """
-    channels, height, width = shape
-    cases = [(1, (height, width))]
-    if dynamic != 'none':
-        cases = [(3, (height, width))]
+    channels, *sides = shape
+    cases = [(1 if dynamic == 'none' else 3, tuple(sides))]
     if dynamic == 'size':
-        cases += [(1, size) for size in other_sizes(height, width)]
+        cases += [(1, size) for size in other_sizes(*sides)]
     for count, size in cases:
         for kind, make in (('random', random_images), ('phantom', phantom_images)):
             image = make(count, channels, size)
@@ -130,7 +138,7 @@ def difference(kind: str, wanted: np.ndarray, found: np.ndarray, tolerance: floa
     return Difference(
         kind,
         len(wanted),
-        (wanted.shape[2], wanted.shape[3]),
+        wanted.shape[2:],
         largest if np.isfinite(found).all() else float('inf'),
         float(np.abs(wanted).max()),
         int(turned.sum()),

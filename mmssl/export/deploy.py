@@ -37,7 +37,9 @@ def export_model(
     """Write one network of a model into a file that runs without this package.
 
     The file takes the grey values 0 to 255 of images as float32 at the network's size and gives
-    logits (N, classes, H, W); the normalisation is a part of it. It is run and compared with the
+    logits (N, classes, H, W); the normalisation is a part of it. Of a model of whole volumes it
+    takes one window of a volume as the pipeline has prepared it, and its facts say how the windows
+    lie (`window`). It is run and compared with the
     network before it takes its place: a file that differs is not left behind.
 
     Args:
@@ -65,8 +67,8 @@ def export_model(
     network = ExportedNetwork(model, student, teacher).eval()
     facts = describe(network, model.cfg, size)
     facts['input']['dynamic'] = list(DYNAMIC[dynamic].values())
-    channels, height, width = facts['input']['shape'][1:]
-    shape = (channels, height, width)
+    shape = tuple(facts['input']['shape'][1:])
+    _check_volume(shape, dynamic, int8)
     _check_sizes(network, shape, dynamic)
     image = torch.from_numpy(random_images(1 if dynamic == 'none' else 2, *_split(shape)))
     program = trace(network.alone_and_merged(), image, dynamic)
@@ -103,17 +105,32 @@ def _check_options(out: Path, dynamic: str, int8: bool, opset: int | None) -> No
         raise SettingError(f'{option} is for ONNX: let "{out.name}" end in .onnx')
 
 
-def _split(shape: tuple[int, int, int]) -> tuple[int, tuple[int, int]]:
-    return shape[0], (shape[1], shape[2])
+def _check_volume(shape: tuple[int, ...], dynamic: str, int8: bool) -> None:
+    if len(shape) == 4 and dynamic == 'size':
+        raise SettingError(
+            '--dynamic size is for slices: a file of a model of whole volumes takes windows of '
+            'one size, take --dynamic batch'
+        )
+    if len(shape) == 4 and int8:
+        raise SettingError(
+            '--int8 is for slices: onnxruntime computes no convolution of volumes in 8 bit; leave '
+            'it out'
+        )
 
 
-def _check_sizes(network: ExportedNetwork, shape: tuple[int, int, int], dynamic: str) -> None:
-    channels, (height, width) = _split(shape)
-    why = takes_size(network, torch.from_numpy(random_images(1, channels, (height, width))))
+def _split(shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    return shape[0], shape[1:]
+
+
+def _check_sizes(network: ExportedNetwork, shape: tuple[int, ...], dynamic: str) -> None:
+    channels, sides = _split(shape)
+    why = takes_size(network, torch.from_numpy(random_images(1, channels, sides)))
     if why:
-        raise SettingError(f'"{network.output}" takes no images of {height} x {width} px: {why}')
+        size = ' x '.join(map(str, sides))
+        raise SettingError(f'"{network.output}" takes no images of {size} px: {why}')
     if dynamic != 'size':
         return
+    height, width = sides
     for other in other_sizes(height, width):
         why = takes_size(network, torch.from_numpy(random_images(1, channels, other)))
         if why:
@@ -143,7 +160,8 @@ def _move(file: Path, to: Path) -> None:
 
 
 def _summary(facts: dict[str, Any]) -> str:
-    names = ['batch', 'channels', 'height', 'width']
+    names = ['batch', 'channels', *['depth'] * (len(facts['input']['shape']) == 5)]
+    names += ['height', 'width']
     shape = [
         name if name in facts['input']['dynamic'] else str(length)
         for name, length in zip(names, facts['input']['shape'], strict=True)

@@ -10,6 +10,7 @@ from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.datasets.transforms.base import side_of
 from mmssl.datasets.transforms.loading import LoadImage, LoadMask, ResizeMaskTo, ResizeSquare
 from mmssl.datasets.transforms.packing import PackTestInputs
+from mmssl.datasets.transforms.whole import LoadVolume, NormaliseIntensity, Resample
 from mmssl.export.network import ExportedNetwork
 from mmssl.registry import DATASETS
 from mmssl.utils.errors import SettingError
@@ -19,7 +20,7 @@ KEY = 'mmssl'
 
 FORMAT = 1
 INPUT, OUTPUT = 'image', 'logits'
-IN_THE_FILE = (LoadImage, LoadMask, ResizeMaskTo, PackTestInputs)
+IN_THE_FILE = (LoadImage, LoadVolume, LoadMask, ResizeMaskTo, PackTestInputs)
 """Transforms that say nothing of how an image is prepared."""
 
 
@@ -55,6 +56,8 @@ def describe(
     """
     dataset = test_dataset(cfg)
     steps = list(preparation(dataset))
+    if dataset.sample == 'volume':
+        return _of_volumes(network, dataset, steps, side)
     sizes = [step['size'] for step in steps if 'size' in step]
     own = side or network.side
     if own and sizes[-1:] != [[own, own]]:
@@ -74,13 +77,8 @@ def describe(
         )
     ranges = {name: layout.value_range for name, layout in layouts.items()}
     one = len({str(found) for found in ranges.values()}) == 1
-    meta = dataset.metainfo
     norm = network.model.data_preprocessor.norms[network.lead]
     return {
-        'format': FORMAT,
-        'method': type(network.model).__name__,
-        'network': network.output,
-        'teacher': network.teacher,
         'input': {
             'name': INPUT,
             'type': 'float32',
@@ -96,6 +94,58 @@ def describe(
             'type': 'float32',
             'decision': 'arg-max over the classes, then corner-aligned nearest to the image',
         },
+        **_about(network, dataset),
+    }
+
+
+def _of_volumes(
+    network: ExportedNetwork, dataset: MixedDomainDataset, steps: list, side: int | None
+) -> dict[str, Any]:
+    """Return the facts of a network of whole volumes, of which it sees one window at a time."""
+    window = network.window
+    if window is None and side is None:
+        raise SettingError(
+            'Nothing says how large the window is that the file takes of a volume: give --size '
+            'VOXELS, or an inferer to the model'
+        )
+    layout = next(iter(dataset.layouts.values()))
+    size = [side] * 3 if side else list(window.size if window else ())
+    norm = network.model.data_preprocessor.norms[network.lead]
+    frames = list(layout.frames)
+    return {
+        'input': {
+            'name': INPUT,
+            'type': 'float32',
+            'shape': ['batch', max(1, len(frames)), *size],
+            'axes': 'slice, row, column' if layout.geometry == 'canonical' else 'as stored',
+            **({'frames': frames} if len(frames) > 1 else {}),
+        },
+        'preparation': steps,
+        'normalisation': {'inside': True, 'mean': norm.mean, 'std': norm.std},
+        'window': {
+            'size': size,
+            'stride': list(window.stride) if window and not side else size,
+            'weights': window.weights if window else 'constant',
+            'padding': 'zeros on both sides of a smaller volume, half of them before it',
+        },
+        'output': {
+            'name': OUTPUT,
+            'type': 'float32',
+            'decision': 'softmax over the classes of each window, mean over the windows, linear '
+            'to the size of the file, arg-max',
+        },
+        **_about(network, dataset),
+    }
+
+
+def _about(network: ExportedNetwork, dataset: MixedDomainDataset) -> dict[str, Any]:
+    """Return what the facts of every network say."""
+    meta = dataset.metainfo
+    return {
+        'format': FORMAT,
+        'method': type(network.model).__name__,
+        'network': network.output,
+        'teacher': network.teacher,
         'classes': list(meta.get('classes', ())),
         'parts': {name: list(ids) for name, ids in (meta.get('parts') or {}).items()},
         'colours': [list(colour) for colour in meta.get('palette', ())],
@@ -105,7 +155,7 @@ def describe(
 
 
 def preparation(dataset: MixedDomainDataset) -> Sequence[dict[str, Any]]:
-    """Return what the test pipeline does to an image of 8 bit between the file and the network.
+    """Return what the test pipeline does to an image between the file and the network.
 
     Raises:
         SettingError: a transform that no reader of the file could do.
@@ -116,6 +166,12 @@ def preparation(dataset: MixedDomainDataset) -> Sequence[dict[str, Any]]:
             side = step.size or side_of({'sizes': dataset.sizes}, 'image', 'ResizeSquare')
             how = 'corner-aligned nearest' if step.interpolation == 'zoom' else step.interpolation
             steps.append({'resize': how, 'size': [side, side]})
+        elif isinstance(step, Resample):
+            steps.append({'resample': 'linear', 'spacing_mm': list(step.spacing)})
+        elif isinstance(step, NormaliseIntensity):
+            limits = {'window': step.window, 'percentiles': step.percentiles}
+            limits = {name: list(pair) for name, pair in limits.items() if pair}
+            steps.append({'normalise': step.mode, **limits, 'nonzero': step.nonzero})
         elif not isinstance(step, IN_THE_FILE):
             raise SettingError(
                 f'{type(step).__name__} of the test pipeline is no resizing, and whoever runs the '

@@ -14,6 +14,9 @@ from mmssl.utils.resize import resize_nearest
 class ExportedNetwork(nn.Module):
     """One prediction of a model: grey values 0 to 255 in, scores of the classes out.
 
+    Of a model of whole volumes it is one window: normalised intensities in, scores out. Where the
+    windows lie and how they are averaged is told beside it.
+
     What the preprocessor does beyond resizing, channels and normalisation, is a part of it.
 
     Args:
@@ -43,6 +46,10 @@ class ExportedNetwork(nn.Module):
                 f'"{output}" has no teacher (those with one: {known}): leave --teacher out'
                 + (', or name another --student' if model.teachers else '')
             )
+        self.window = model.inferer
+        if model.inferer is not None:
+            model = copy.copy(model)  # the same networks
+            model.inferer = None
         self.model, self.output, self.teacher = model, output, teacher
         self.alone = output in model.image_students
         self.students = [output] if self.alone else model.image_students
@@ -59,7 +66,7 @@ class ExportedNetwork(nn.Module):
         return int(size) if size else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return scores (N, classes, H, W) of images (N, C, H, W), grey values 0 to 255."""
+        """Return scores (N, classes, H, W) of images (N, C, H, W), or of windows of volumes."""
         inputs = {name: self.view_of(name, image) for name in self.students}
         scores: Tensor = self.model.predict_logits(inputs, self.output, self.teacher)
         return scores
