@@ -12,6 +12,8 @@ from mmengine.config import Config, ConfigDict
 
 from mmssl.registry import DATASETS, TRANSFORMS
 
+LOADING = ('LoadImage', 'LoadVolume', 'LoadMask')
+
 
 class Timed:
     """Run a transform and keep the time of each call, and of those inside it.
@@ -67,12 +69,17 @@ def training_dataset(cfg: Config) -> ConfigDict:
 
 
 def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[bool, list[dict]]:
-    """Return results as if images (side, side) had been read: smooth noise around an ellipse."""
+    """Return results as if images (side, side) had been read: smooth noise around an ellipse.
+
+    Whole volumes have half that side and as many slices as a quarter of it.
+    """
     layout = getattr(DATASETS.get(dataset_cfg.type), 'LAYOUT', {})
     load: dict = next((step for step in dataset_cfg.prepare if step.type == 'LoadImage'), {})
     channels = load.get('channels') or dataset_cfg.get('channels') or layout.get('channels', 1)
     sizes = {of: dataset_cfg.get(f'{of}_size') for of in ('image', 'box', 'score')}
     sizes['box'] = sizes['box'] or sizes['image']
+    whole = dataset_cfg.get('sample', layout.get('sample')) == 'volume'
+    side = side // 2 if whole else side
     rng = np.random.default_rng(0)
     samples: dict[bool, list[dict]] = {True: [], False: []}
     for index in range(2 * number):
@@ -86,13 +93,18 @@ def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[b
         results = dict(
             img=img.astype(np.uint8), ori_shape=(side, side), labelled=labelled, sizes=sizes
         )
+        if whole:
+            fade = np.linspace(0.5, 1, max(1, side // 2), dtype=np.float32)[:, None, None, None]
+            gt = np.repeat(gt[None], len(fade), 0)
+            img = fade * img.astype(np.float32)
+            results.update(img=img, ori_shape=gt.shape, spacing=(1.0, 1.0, 1.0))
         samples[labelled].append({**results, 'gt': gt} if labelled else results)
     return samples
 
 
 def build_steps(cfgs: list, skip_loading: bool = False) -> list[Timed]:
     """Build transforms from config, each with its clock."""
-    cfgs = [c for c in cfgs if not (skip_loading and c.type in ('LoadImage', 'LoadMask'))]
+    cfgs = [c for c in cfgs if not (skip_loading and c.type in LOADING)]
     return [Timed(TRANSFORMS.build(cfg)) for cfg in cfgs]
 
 

@@ -39,6 +39,17 @@ def test_time_and_memory_of_the_configured_batch(tool, capsys):
     assert int(total.replace(',', '')) == 2 * int(learn.replace(',', ''))  # with the teacher
 
 
+def test_a_batch_of_patches_of_volumes(tool):
+    cfg = tool.load_config(ROOT / 'configs/mean_teacher/lite_hippocampus.py')
+    inputs = tool.generated_batch(cfg, 48)['inputs']
+    size = tuple(cfg.model.inferer.size)
+    counts = cfg.train_dataloader.batch_sampler
+    assert inputs['x_w'].shape == (counts.num_labelled, 1, *size)
+    assert inputs['y'].shape == (counts.num_labelled, *size)
+    assert inputs['u_w'].shape == (counts.num_unlabelled, 1, *size)
+    assert float(inputs['x_w'].abs().max()) < 10, 'normalised'
+
+
 def test_every_optimiser_step_of_an_iteration_is_made(tool, monkeypatch):
     class Phases:
         phases = 3

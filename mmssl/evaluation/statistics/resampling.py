@@ -112,8 +112,8 @@ def score_intervals(
     """Return the intervals of every student's means over the cases.
 
     Args:
-        items: one for each image or volume: `domain`, `case`, and `scores` as student to part to
-            metric to value.
+        items: one for each image or volume: `domain`, `case` (None is one of its own, of its
+            `key`), and `scores` as student to part to metric to value.
         metrics: names of the metrics.
         resamples: number of draws.
         seed: of the draws.
@@ -122,7 +122,8 @@ def score_intervals(
         For each student `mean` (metric to the two bounds) and `parts` (part to metric to bounds);
         None in place of bounds where a domain has a single case, or there are no values.
     """
-    domains, cases = [item['domain'] for item in items], [str(item['case']) for item in items]
+    domains = [item['domain'] for item in items]
+    cases = [str(item['key'] if item['case'] is None else item['case']) for item in items]
     scores = items[0]['scores']
     shape = len(scores), len(metrics), len(next(iter(scores.values())))
     table = [
