@@ -1,5 +1,6 @@
 """Virtual adversarial training: the small change of an image that changes the output most."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -11,20 +12,23 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmssl.utils.dist import sum_over_ranks
 
 
-def soft_dice(p: Tensor, q: Tensor, eps: float = 1e-10) -> Tensor:
+def soft_dice(p: Tensor, q: Tensor, eps: float = 1e-10, plain: bool = False) -> Tensor:
     """Return the Dice distance of two probability maps (N, C, H, W), the mean over the classes.
 
-    `1 - (2 sum(p q) + eps) / (sum(p^2) + sum(q^2) + eps)`, sums over batch and ranks.
+    `1 - (2 sum(p q) + eps) / (sum(p^2) + sum(q^2) + eps)`, sums over batch and ranks. With `plain`
+    it is one distance over all classes together, with p and q in the denominator.
 
     Example:
         >>> p = torch.tensor([0.6, 0.4]).view(1, 2, 1, 1)
         >>> q = torch.tensor([0.3, 0.7]).view(1, 2, 1, 1)
         >>> round(soft_dice(p, q).item(), 6)
         0.169231
+        >>> round(soft_dice(p, q, plain=True).item(), 6)
+        0.54
     """
     dims = (0, *range(2, p.dim()))
-    sums = torch.stack([(p * q).sum(dims), (p**2 + q**2).sum(dims)])
-    overlap, total = sum_over_ranks(sums)
+    sums = torch.stack([(p * q).sum(dims), (p + q if plain else p**2 + q**2).sum(dims)])
+    overlap, total = sum_over_ranks(sums.sum(1) if plain else sums)
     dice: Tensor = (2 * overlap + eps) / (total + eps)
     return (1 - dice).mean()
 
@@ -78,12 +82,22 @@ class VAT:
         eps: length of the change that counts, over all pixels of an image: what 6 is at 256 px
             is 12 at 512 px.
         steps: of the power iteration.
+        plain: take one Dice distance over all classes, without squares, as SS-Net on volumes.
+        smooth: summand of its numerator and denominator.
     """
 
-    def __init__(self, xi: float = 10.0, eps: float = 6.0, steps: int = 1) -> None:
+    def __init__(
+        self,
+        xi: float = 10.0,
+        eps: float = 6.0,
+        steps: int = 1,
+        plain: bool = False,
+        smooth: float = 1e-10,
+    ) -> None:
         self.xi = xi
         self.eps = eps
         self.steps = steps
+        self.distance = functools.partial(soft_dice, eps=smooth, plain=plain)
 
     def __call__(
         self, predict: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module
@@ -98,7 +112,7 @@ class VAT:
         with torch.no_grad():
             p = predict(x)
         with frozen_statistics(network):
-            return soft_dice(predict(x + self.eps * self.direction(predict, x, p)), p)
+            return self.distance(predict(x + self.eps * self.direction(predict, x, p)), p)
 
     def direction(self, predict: Callable[[Tensor], Tensor], x: Tensor, p: Tensor) -> Tensor:
         """Return the change of length one that moves the output away from p."""
@@ -106,6 +120,6 @@ class VAT:
         for _ in range(self.steps):
             d.requires_grad_()
             with torch.enable_grad(), single_precision(x.device.type):
-                distance = soft_dice(predict(x + self.xi * d), p)
+                distance = self.distance(predict(x + self.xi * d), p)
             d = unit_length(torch.autograd.grad(distance, d)[0])
         return d
