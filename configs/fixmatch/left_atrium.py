@@ -1,7 +1,7 @@
 # FixMatch with a mean teacher on Left Atrium: 16 labelled volumes, one of CrossMatch's strong
 # views, UA-MT's schedule. No run of it on these data is published.
 _base_ = [
-    '../_base_/views/crossmatch_volumes.py',
+    '../_base_/views/strong_volumes.py',
     '../_base_/datasets/left_atrium.py',
     '../_base_/models/vnet_foreground.py',
     '../_base_/schedules/ua_mt_3d.py',

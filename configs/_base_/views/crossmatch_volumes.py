@@ -1,25 +1,9 @@
-# The strong views of CrossMatch on volumes, after torchio's that its code takes: a bias field and
-# another gamma in 8 of 10, a blur in 5 of 10; and the cuboids of CutMix, in 5 of 10.
-strong_view = [
-    dict(
-        type='RandomApply',
-        prob=0.8,
-        transforms=[
-            dict(type='Monai', transform='RandBiasFieldd', prob=1.0, coeff_range=[-0.5, 0.5]),
-            # exp(-0.5) to exp(0.5)
-            dict(type='RandomGamma', gamma=(0.607, 1.649), keep_stats=False),
-        ],
-    ),
-    dict(
-        type='RandomApply',
-        prob=0.5,
-        transforms=[dict(type='GaussianBlur', sigma=(0.1, 2.0))],
-    ),
-]
+# Two strong views of volumes, and cuboids for CutMix in 5 of 10 of each, as CrossMatch draws them.
+_base_ = './strong_volumes.py'
 cuboid = dict(type='RandomPasteCuboid', volume=(0.02, 0.4), prob=0.5)
 two_strong_views = [
-    dict(type='StrongView', transforms=strong_view),
-    dict(type='StrongView', transforms=strong_view, key='img_strong2'),
+    dict(type='StrongView', transforms=_base_.strong_view),
+    dict(type='StrongView', transforms=_base_.strong_view, key='img_strong2'),
     cuboid,
     dict(cuboid, key='box2'),
 ]
