@@ -39,7 +39,7 @@ def split(text: str, at: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def parse_axis(text: str) -> tuple[list[str], dict[str, dict[str, str]]]:
+def parse_axis(text: str, option: str = '--vary') -> tuple[list[str], dict[str, dict[str, str]]]:
     """Read `KEY=V1,V2`, `KEY&KEY=V1,V&V` or `KEY=NAME:V1,NAME:V2`.
 
     Returns:
@@ -55,9 +55,9 @@ def parse_axis(text: str) -> tuple[list[str], dict[str, dict[str, str]]]:
     left, sign, right = text.partition('=')
     keys = [key.strip() for key in left.split('&')]
     if not sign or not all(keys):
-        raise ValueError(f'--vary "{text}" is not KEY=VALUE,VALUE')
+        raise ValueError(f'{option} "{text}" is not KEY=VALUE,VALUE')
     if 'randomness.seed' in keys:
-        raise ValueError('--vary randomness.seed: use --seeds 0,1,2')
+        raise ValueError(f'{option} randomness.seed: use --seeds 0,1,2')
     values: dict[str, dict[str, str]] = {}
     for item in split(right, ','):
         name, *rest = split(item, ':')
@@ -65,17 +65,17 @@ def parse_axis(text: str) -> tuple[list[str], dict[str, dict[str, str]]]:
         each = split(value, '&') if len(keys) > 1 else [value]
         if not all(each) or len(each) not in (1, len(keys)):
             raise ValueError(
-                f'--vary "{text}": "{item}" gives {len([e for e in each if e])} '
+                f'{option} "{text}": "{item}" gives {len([e for e in each if e])} '
                 f'values for {len(keys)} keys; give one for all, or V&V'
             )
         label = name if rest else value
         if not label or label in values:
-            raise ValueError(f'--vary "{text}": value "{label}" is there twice or has no name')
+            raise ValueError(f'{option} "{text}": value "{label}" is there twice or has no name')
         values[label] = dict(zip(keys, each * len(keys) if len(each) == 1 else each, strict=True))
     return keys, values
 
 
-def parse_axes(texts: Sequence[str]) -> list[Axis]:
+def parse_axes(texts: Sequence[str], option: str = '--vary') -> list[Axis]:
     """Read all `--vary`; an axis is named by the last words of its first key, two or more.
 
     Raises:
@@ -85,11 +85,11 @@ def parse_axes(texts: Sequence[str]) -> list[Axis]:
         >>> parse_axes(['model.neck.blocks=[2,4],[5]'])[0].name
         'neck.blocks'
     """
-    found = [parse_axis(text) for text in texts]
+    found = [parse_axis(text, option) for text in texts]
     keys = [key for group, _ in found for key in group]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
-        raise ValueError(f'--vary has {", ".join(twice)} twice')
+        raise ValueError(f'{option} has {", ".join(twice)} twice')
     firsts = [group[0].split('.') for group, _ in found]
     length = 2
     while len({tuple(words[-length:]) for words in firsts}) < len(firsts):
@@ -128,7 +128,9 @@ def parse_options(words: Sequence[str]) -> dict[str, str]:
     return dict(map(split_option, words))
 
 
-def check_keys(config: str, options: Mapping[str, str], keys: Sequence[str]):
+def check_keys(
+    config: str, options: Mapping[str, str], keys: Sequence[str], option: str = '--vary'
+):
     """Return a config, after making sure that it has the place of every varied key.
 
     Raises:
@@ -157,5 +159,5 @@ def check_keys(config: str, options: Mapping[str, str], keys: Sequence[str]):
                     else []
                 )
                 hint = f'; did you mean "{near[0]}"?' if near else ''
-                raise ValueError(f'--vary {key}: {config} has no "{word}" there{hint}')
+                raise ValueError(f'{option} {key}: {config} has no "{word}" there{hint}')
     return cfg

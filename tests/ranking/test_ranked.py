@@ -13,6 +13,7 @@ from mmssl.ranking import Choice, of_config, of_folder, rank, write_page
 from mmssl.registry import DATASETS
 from tests import tiny
 from tests.fake_files import noise, write_nifti, write_png
+from tests.volume_parts import volume_config
 
 
 def order(ranking):
@@ -194,3 +195,20 @@ def test_unlabelled_images_alone_are_the_pool_of_a_wrapped_set(cfg):
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[inner])
     with pytest.raises(ValueError, match='ConcatDataset; a MixedDomainDataset can be ranked'):
         of_config(cfg)
+
+
+def test_whole_volumes_are_ranked_by_their_windows(tmp_path):
+    torch.manual_seed(0)
+    model = init_model(volume_config())
+    for weight in model.teachers.parameters():
+        weight.data += 0.1 * torch.randn_like(weight)
+    for number, folder in enumerate(('known', 'pool', 'pool')):
+        volume = noise(number, (9, 12, 11)).astype(np.float32)
+        write_nifti(tmp_path / folder / f'scan{number}.nii.gz', volume)
+    pool = of_folder(model.cfg, tmp_path / 'pool', tmp_path / 'known')
+    found = rank(model, pool, Choice(1), pictures=1)
+    assert list(found.weights) == ['disagreement', 'entropy', 'distance']
+    assert [len(one.case.images) for one in found.ranked] == [1, 1]
+    assert all(0 < value < 30 for one in found.ranked for value in one.case.measures.values())
+    assert found.ranked[0].case.pictures[0].jpeg[:2] == b'\xff\xd8'
+    assert found.names()[0] == 'scan0.nii.gz' and len(found.names()) == 2

@@ -101,6 +101,7 @@ class Simulation(Grid):
             checkpoint=self.checkpoint,
             tools=tools,
             processes=self.args.processes,
+            save_cases=self.args.save_cases,
         )
 
     def _list(self, choice: str, budget: int, seed: int) -> Path:
