@@ -17,7 +17,7 @@ import torch
 
 import mmssl
 from mmssl.utils.io import read_json, write_atomic
-from mmssl.utils.packaged import typed_command
+from mmssl.utils.packaged import TOOLS, typed_command
 
 FILE = 'about.json'
 PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmsegmentation', 'numpy', 'monai')
@@ -77,7 +77,9 @@ def _count(samples: Iterable[Any]) -> dict[str, dict[str, int]]:
 
 
 def _command() -> str:
-    words = typed_command() or ['python', sys.argv[0]]
+    script = Path(sys.argv[0]).resolve()
+    own = script.relative_to(TOOLS.parent) if script.is_relative_to(TOOLS) else sys.argv[0]
+    words = typed_command() or ['python', str(own)]
     return shlex.join([*words, *sys.argv[1:]])
 
 

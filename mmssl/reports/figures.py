@@ -14,7 +14,7 @@ from mmssl.reports.scores import Scores, tested
 from mmssl.visualization.curves import Curve, group_curves
 
 # Okabe and Ito's, which colour-blind readers tell apart, in an order that suits light and dark.
-COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#56b4e9', '#7f7f7f', '#8c564b')
+COLOURS = ('#1f7fc4', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#56b4e9', '#7f7f7f', '#8c564b')
 DASHES = ('solid', 'dash', 'dot', 'dashdot')
 LONGEST = 1000
 """Points of a curve at most."""
@@ -290,7 +290,10 @@ def curve_figures(method: Method) -> list[Figure]:
                 )  # fmt: skip
         if kind.startswith('DSC of the students'):
             data += _marks(method, terms)
+        if all(len(trace['x']) < 2 for trace in data):
+            continue  # a single evaluation, which the tables have
         layout = _axes('iteration', '')
+        layout['yaxis']['rangemode'] = 'tozero' if kind == 'Learning rate' else 'normal'
         if kind == 'Learning rate' and _far_apart(data):
             layout['yaxis']['type'] = 'log'
         smooth = kind in ('Losses', 'Confidences and weights')

@@ -28,8 +28,8 @@ function layoutOf(spec, printing) {
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
   return { ...spec.layout, height: spec.layout.height || 340, autosize: true, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
     font: { color: ink, size: 12, family: 'system-ui, sans-serif' }, margin: { l: 52, r: 14, t: 12, b: 44 }, hovermode: 'closest',
-    modebar: { bgcolor: 'rgba(0,0,0,0)', color: ink, activecolor: css('--accent') }, hoverlabel: { font: { size: 12 } },
-    legend: { orientation: 'h', yanchor: 'top', y: -0.18, x: 0, font: { size: 11 }, itemwidth: 30 },
+    hoverlabel: { font: { size: 12 } },
+    legend: { orientation: 'h', yanchor: 'bottom', y: 1.01, x: 0, font: { size: 11 } },
     xaxis: { ...axis, ...spec.layout.xaxis }, yaxis: { ...axis, ...spec.layout.yaxis } };
 }
 function drawPlots(printing = false) {
@@ -39,7 +39,7 @@ function drawPlots(printing = false) {
     if (node.closest('figure').hidden) continue;
     const spec = DATA.plots[Number(node.dataset.plot)];
     const data = spec.data.map((trace) => ({ ...trace, y: spec.smooth && weight && trace.y.length > 2 ? smoothed(trace.y, weight) : trace.y }));
-    Plotly.react(node, data, layoutOf(spec, printing), { responsive: true, displaylogo: false, displayModeBar: 'hover', modeBarButtonsToRemove: ['lasso2d', 'select2d', 'autoScale2d'] });
+    Plotly.react(node, data, layoutOf(spec, printing), { responsive: true, displayModeBar: false });
   }
 }
 const chooseCurves = () => {
@@ -155,8 +155,8 @@ function gallery() {
       if (one.slices.length > 1) picture.append(make('span', { className: 'count', text: `${at + 1} / ${one.slices.length}` }));
       frame.replaceChildren(picture);
       const more = [one.domain];
-      if (found && !found.scores && inner(one, 'agreed') !== null) more.push(`agreement ${shown(inner(one, 'agreed'), 1)} %`);
-      if (inner(one, 'doubt') !== null) more.push(`uncertainty ${shown(100 * inner(one, 'doubt'), 1)} %`);
+      if (found && !found.scores && inner(one, 'agreed') !== null) more.push(`agreement ${shown(inner(one, 'agreed'), 1)}\u00a0%`);
+      if (inner(one, 'doubt') !== null) more.push(`uncertainty ${shown(100 * inner(one, 'doubt'), 1)}\u00a0%`);
       name.textContent = slice.name; line.textContent = more.join(' · ');
       node.setAttribute('aria-label', `${one.domain} ${slice.name}`);
     };

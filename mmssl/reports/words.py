@@ -86,7 +86,7 @@ def in_short(methods: Sequence[Method], scores: Scores, cases: Cases) -> list[st
                 f'{scores.best} is the first in {100 * first:.0f} % of resamples; the whole order '
                 f"keeps a Kendall's tau of {scores.ranks.tau:.2f}."
             )
-    for row in scores.entries:
+    for row in (row for row in scores.entries if row.name == scores.best):
         lowest = _lowest_domain(scores, row.name)
         values = [scores.get('DSC', row.name, d).mean for d in scores.domains]
         known = [v for v in values if v is not None]
