@@ -12,7 +12,7 @@ from mmengine.runner.loops import _update_losses
 
 from mmssl.engine.precision import choose
 from mmssl.engine.score_names import check_save_best
-from mmssl.engine.sizes import check_sizes
+from mmssl.engine.sizes import check_axes, check_sizes
 from mmssl.engine.stopping import LeaveValidationHook, LeftValidation, StopVote
 from mmssl.registry import LOOPS
 from mmssl.structures import Step
@@ -63,6 +63,7 @@ class SemiTrainLoop(IterBasedTrainLoop):
         data = {'train_dataloader': self.dataloader.dataset}
         if runner.val_loop is not None:
             data['val_dataloader'] = runner.val_loop.dataloader.dataset
+        check_axes(runner.bare_model, data)
         check_sizes(runner.bare_model, data)
         check_save_best(runner)
         runner.bare_model.step = Step(self._iter, self._max_iters)

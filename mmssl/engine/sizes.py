@@ -1,10 +1,47 @@
-"""Compare the images of the data with the networks that are built for one size of them."""
+"""Compare the images of the data with the networks: their axes, and the size of some."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
+from torch import nn
 
 PARTS = ('backbone', 'decode_head')
+SAMPLES = {nn.Conv2d: 'slice', nn.Conv3d: 'volume'}
+"""What a network takes by its convolutions, as data sets call it."""
+
+
+def check_axes(model: nn.Module, datasets: Mapping[str, Sequence]) -> None:
+    """Make sure that no network of slices gets volumes, nor one of volumes slices.
+
+    Every network of a model that has convolutions of one kind only is looked at: students, and
+    what else a method holds, such as a SAM or a diffusion model.
+
+    Args:
+        model: the model.
+        datasets: name of the loader to its data set.
+
+    Raises:
+        ValueError: one does.
+    """
+    for loader, dataset in datasets.items():
+        given = getattr(dataset, 'sample', None)
+        for name, network in _networks(model) if given else ():
+            kinds = {SAMPLES[type(m)] for m in network.modules() if type(m) in SAMPLES}
+            if len(kinds) == 1 and given not in kinds:
+                raise ValueError(
+                    f"{loader} gives samples of one {given} each (sample='{given}'), but {name} of "
+                    f'{type(model).__name__} takes one {kinds.pop()}: change `sample` of the data '
+                    'set, or choose a network or a method for these'
+                )
+
+
+def _networks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield every network of a model with its name."""
+    for name, child in model.named_children():
+        if name == 'students':
+            yield from ((f'the student "{key}"', one) for key, one in child.named_children())
+        elif name != 'teachers':
+            yield f'`{name}`', child
 
 
 def check_sizes(model: torch.nn.Module, datasets: Mapping[str, Sequence]) -> None:

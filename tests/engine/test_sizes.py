@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from mmssl.engine.data_facts import build_model
-from mmssl.engine.sizes import check_sizes
+from mmssl.engine.sizes import check_axes, check_sizes
 from mmssl.utils.setup import load_config, register_all_modules
 
 SAM = SimpleNamespace(
@@ -72,3 +73,27 @@ def test_a_config_whose_networks_follow_the_image_size():
     check_sizes(built, dict(train_dataloader=train(96), val_dataloader=val(96)))
     with pytest.raises(ValueError, match='"sam" images of 64 px, but its backbone is built for 96'):
         check_sizes(built, dict(train_dataloader=train(64)))
+
+
+def test_networks_of_slices_and_of_volumes_get_theirs():
+    """Students are looked at, and what else a method holds; teachers are as their students."""
+
+    class Method(nn.Module):
+        def __init__(self, student, **others):
+            super().__init__()
+            self.students = nn.ModuleDict(dict(net=student))
+            for name, module in others.items():
+                setattr(self, name, module)
+
+    flat, solid = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Conv3d(1, 1, 1))
+    slices, volumes = SimpleNamespace(sample='slice'), SimpleNamespace(sample='volume')
+    check_axes(Method(flat, sam=flat), dict(train_dataloader=slices, val_dataloader=[]))
+    check_axes(Method(nn.Sequential(flat, solid)), dict(train_dataloader=volumes))
+    with pytest.raises(
+        ValueError, match=r"train_dataloader .*sample='volume'.* the student \"net\""
+    ):
+        check_axes(Method(flat), dict(train_dataloader=volumes))
+    with pytest.raises(ValueError, match='`sam` of Method takes one slice: change `sample`'):
+        check_axes(Method(solid, sam=flat), dict(train_dataloader=volumes))
+    with pytest.raises(ValueError, match='val_dataloader .*"net" of Method takes one volume'):
+        check_axes(Method(solid), dict(train_dataloader=volumes, val_dataloader=slices))

@@ -17,6 +17,7 @@ from mmssl.models.strategies.contrastive import (
     pixel_rows,
     record_input,
 )
+from mmssl.models.volumetric.blocks import for_volumes
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_linear, resize_nearest
@@ -73,19 +74,18 @@ class SCSSL(SemiSegmentor):
         self.order = sorted(self.students)  # a written config has its keys in another order
         primary: Any = self.students[self.primary]
         out: int = primary.out_channels
-        norm = dict(norm_cfg=norm_cfg or dict(type='BN'))
+        last = {name: last_convolution(name, student) for name, student in self.students.items()}
+        conv = type(last[self.primary])  # of slices or of volumes, as the students'
+        like = dict(conv_cfg=dict(type=conv.__name__), norm_cfg=norm_cfg or dict(type='BN'))
+        if conv is nn.Conv3d:
+            like['norm_cfg'] = for_volumes(like['norm_cfg'])
         self.corrector = nn.Sequential(
-            ConvModule(2 * out, channels, 3, padding=1, **norm),
-            ConvModule(channels, channels, 3, padding=1, **norm),
-            nn.Conv2d(channels, out, 1),
+            ConvModule(2 * out, channels, 3, padding=1, **like),
+            ConvModule(channels, channels, 3, padding=1, **like),
+            conv(channels, out, 1),
         )
         self.project = nn.ModuleDict(
-            {
-                name: nn.Conv2d(
-                    last_convolution(name, self.students[name]).in_channels, channels, 1
-                )
-                for name in self.students
-            }
+            {name: conv(last[name].in_channels, channels, 1) for name in self.students}
         )
         self.structure_weight, self.contrast_weight = structure_weight, contrast_weight
         self.temperature = temperature

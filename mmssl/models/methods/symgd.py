@@ -8,7 +8,7 @@ from torch import Tensor
 from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.terms import Curves, Logits, Losses, Views
-from mmssl.models.strategies.frequency import mix_amplitude
+from mmssl.models.strategies.frequency import in_8_bits, mix_amplitude
 from mmssl.models.strategies.mixing import paste, repeat_to
 from mmssl.registry import MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
@@ -140,7 +140,7 @@ class SymGD(SemiSegmentor):
         of = self.data_preprocessor
         grey, style = (of.grey(name, z.float()) for z in (x, u_w))
         mixed = mix_amplitude(grey, style, self.amplitude, degree)
-        changed: Tensor = of.scaled(name, mixed.clamp(0, 255))
+        changed: Tensor = of.scaled(name, in_8_bits(mixed))
         return changed
 
     def unsup_loss(self, batch: Batch, logits: Logits, targets: SymGDTargets, step: Step) -> Losses:

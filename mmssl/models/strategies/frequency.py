@@ -69,3 +69,14 @@ def mix_amplitude(
     mixed = torch.where(window, (1 - degree) * amplitude + degree * other, amplitude)
     back: Tensor = torch.fft.ifftn(torch.polar(mixed, spectrum.angle()), dim=axes)
     return back.real
+
+
+def in_8_bits(image: Tensor) -> Tensor:
+    """Return slices (N, C, H, W) cut off at 0 and 255; volumes, which are in float, as they are.
+
+    Example:
+        >>> image = torch.tensor([-1.0, 300.0])
+        >>> in_8_bits(image.view(2, 1, 1, 1)).flatten(), in_8_bits(image.view(2, 1, 1, 1, 1))[0]
+        (tensor([  0., 255.]), tensor([[[[-1.]]]]))
+    """
+    return image.clamp(0, 255) if image.dim() == 4 else image

@@ -9,7 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmssl.models.strategies.frequency import fmix_noise_shape, low_frequency_image, mix_amplitude
+from mmssl.models.strategies.frequency import (
+    fmix_noise_shape,
+    in_8_bits,
+    low_frequency_image,
+    mix_amplitude,
+)
 from mmssl.models.strategies.mixing import box_mask, paste, repeat_to
 from mmssl.registry import MIXERS
 from mmssl.structures import MADE_BY
@@ -201,28 +206,19 @@ class FDA:
         size: half of the window of low frequencies, as a part of the image's side.
         mean: of the data preprocessor: grey value at which the network's input is 0.
         std: of the data preprocessor: grey values in one unit of the network's input.
-        limits: darkest and brightest grey value there is; None where images are not 8-bit, as
-            volumes whose intensities the pipeline has normalised.
     """
 
-    def __init__(
-        self,
-        size: float = 0.01,
-        mean: float = 0.0,
-        std: float = 255.0,
-        limits: tuple[float, float] | None = (0.0, 255.0),
-    ) -> None:
+    def __init__(self, size: float = 0.01, mean: float = 0.0, std: float = 255.0) -> None:
         if not 0 <= size < 0.5:
             raise ValueError(f'size must lie in [0, 0.5), found {size}')
-        self.size, self.mean, self.std, self.limits = size, mean, std, limits
+        self.size, self.mean, self.std = size, mean, std
 
     def __call__(
         self, x: View, u: View, weak: Tensor, box: Tensor | None, size: Sequence[int]
     ) -> tuple[View, View]:
         """Return the labelled and the strong view to train on; see `RegionMixer`."""
         grey, style = (image * self.std + self.mean for image in (x.image, weak))
-        mixed = mix_amplitude(grey, repeat_to(style, len(grey)), self.size)
-        mixed = mixed if self.limits is None else mixed.clamp(*self.limits)
+        mixed = in_8_bits(mix_amplitude(grey, repeat_to(style, len(grey)), self.size))
         return x._replace(image=(mixed - self.mean) / self.std), u
 
 

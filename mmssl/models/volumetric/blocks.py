@@ -1,5 +1,8 @@
 """What the networks for volumes are built of."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
@@ -21,6 +24,17 @@ def check_volumes(name: str, x: Tensor, channels: int) -> None:
         )
 
 
+def for_volumes(norm_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a norm layer as that of volumes.
+
+    Example:
+        >>> for_volumes(dict(type='BN', eps=1e-3)), for_volumes(dict(type='GN', num_groups=2))
+        ({'type': 'BN3d', 'eps': 0.001}, {'type': 'GN', 'num_groups': 2})
+    """
+    cfg = dict(norm_cfg)
+    return {**cfg, 'type': FOR_VOLUMES.get(cfg['type'], cfg['type'])}
+
+
 def norm_layer(norm_cfg: dict | None, channels: int) -> nn.Module:
     """Return the norm layer of maps (N, C, D, H, W), BatchNorm by default.
 
@@ -28,10 +42,7 @@ def norm_layer(norm_cfg: dict | None, channels: int) -> nn.Module:
         norm_cfg: as in mmcv; `BN` and `IN` are those of volumes.
         channels: C.
     """
-    cfg = dict(norm_cfg or dict(type='BN3d'))
-    layer: nn.Module = build_norm_layer(
-        {**cfg, 'type': FOR_VOLUMES.get(cfg['type'], cfg['type'])}, channels
-    )[1]
+    layer: nn.Module = build_norm_layer(for_volumes(norm_cfg or dict(type='BN')), channels)[1]
     return layer
 
 

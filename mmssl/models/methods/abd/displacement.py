@@ -246,7 +246,16 @@ class Displacement(SemiSegmentor):
             both: weak and strong view at each student's size.
             where: which images change; all by default.
             y: labels of both views, where they move along.
+
+        Raises:
+            ValueError: the images are volumes.
         """
+        if logits[self.primary].dim() != 4:
+            raise ValueError(
+                f'{type(self).__name__} displaces patches of slices, found volumes '
+                f'{tuple(logits[self.primary].shape)}: set sample="slice" in the data set, or take '
+                'another method'
+            )
         scores = [
             self.label_space.class_scores(logits[name].detach())
             for name in (self.primary, self.second)
