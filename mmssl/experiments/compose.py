@@ -25,7 +25,8 @@ OF_METHOD = (
     'published',
 )
 SMALL = 'lite_'  # recipes for small machines
-VIEWS = {'StrongView': 'img_strong', 'RandomPasteBox': 'box'}  # transforms and their default keys
+VIEWS = {'StrongView': 'img_strong', 'RandomPasteBox': 'box', 'RandomPasteCuboid': 'box'}
+"""Transforms that make views, and their default keys."""
 
 
 def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:
@@ -258,11 +259,16 @@ def fit_network(model, reference, parts: Mapping[str, list] | None = None) -> No
             if 'num_classes' in part:
                 part['num_classes'] = classes
     preprocessor = model.get('data_preprocessor', {})
-    sizes = reference.get('data_preprocessor', {}).get('sizes', {})
+    given = reference.get('data_preprocessor', {})
+    sizes = given.get('sizes', {})
     preprocessor['sizes'] = {
         name: copy.deepcopy(size) for name, size in sizes.items() if name in model.students
     }
+    preprocessor.update({key: given[key] for key in ('mean', 'std') if key in given})
     model.data_preprocessor = preprocessor
+    model.pop('inferer', None)  # its window is the patch of other data
+    if reference.get('inferer'):
+        model.inferer = copy.deepcopy(reference.inferer)
 
 
 def _parts(node: Any) -> Iterator[dict]:

@@ -283,6 +283,18 @@ def test_views_that_only_the_method_has_are_added():
     assert added[1].size == 48
 
 
+def test_window_grey_values_and_cuboids_are_those_of_the_data():
+    data = Config.fromfile(CONFIGS / 'cps/lite_hippocampus.py')
+    method = Config.fromfile(CONFIGS / 'unimatch/lite_hippocampus.py')
+    method.model.inferer.size = (112, 112, 80)
+    method.model.data_preprocessor = dict(mean=5)
+    cfg = compose(method, data, 10)
+    assert cfg.model.inferer == data.model.inferer
+    assert cfg.model.data_preprocessor == dict(mean=0, std=1, sizes={})
+    added = cfg.train_dataloader.dataset.unlabelled_pipeline
+    assert [step.get('key') for step in added if step.type == 'RandomPasteCuboid'] == [None, 'box2']
+
+
 def test_another_network_is_refused():
     method = Config.fromfile(CONFIGS / 'synfoc/prostate_base-unet.py')
     with pytest.raises(ValueError, match='FixMatch has no student with .*UNetEncoder'):
