@@ -10,7 +10,7 @@ model = dict(
     teachers=['vnet'],
     pretrain=0.2,
     sup_loss=dict(mask_background=True, masked_mean=True, squared=False, per_image=True, eps=1e-5),
-    inferer=_base_.windows,
+    inferer=dict(type='SlidingWindow', size=_base_.patch_size, overlap=0.5),
 )
 custom_hooks = [
     dict(type='EMATeacherHook', momentum=0.99, warm_up=False, buffers='keep', mode='train'),

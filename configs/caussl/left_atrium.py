@@ -5,4 +5,4 @@ _base_ = [
     '../_base_/models/vnets_caussl.py',
     '../_base_/schedules/caussl_3d.py',
 ]
-model = dict(inferer=_base_.windows)
+model = dict(inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)))

@@ -5,4 +5,4 @@ _base_ = [
     '../_base_/models/two_vnets.py',
     '../_base_/schedules/ssl4mis_two_3d.py',
 ]
-model = dict(inferer=_base_.windows)
+model = dict(inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)))

@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/models/two_vnets_lite.py',
     '../_base_/schedules/hippocampus_two_lite.py',
 ]
-model = dict(inferer=_base_.windows)
+model = dict(inferer=dict(type='SlidingWindow', size=_base_.patch_size, overlap=0.5))

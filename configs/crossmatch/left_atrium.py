@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/vnet_crossmatch.py',
     '../_base_/schedules/crossmatch_3d.py',
 ]
-model = dict(inferer=_base_.windows)
+model = dict(inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)))
 # 2 unlabelled patches and the 2 that are mixed into them
 train_dataloader = dict(
     batch_sampler=dict(num_labelled=2, num_unlabelled=4),

@@ -12,7 +12,7 @@ model = dict(
     sup_loss=dict(mask_background=True),
     threshold=dict(type='FixedThreshold', value=0.95),
     ramp=dict(type='GaussianRamp', stairs=40),
-    inferer=_base_.windows,
+    inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)),
 )
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]
 train_dataloader = dict(

@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/models/vnet_mc_net_plus.py',
     '../_base_/schedules/mc_net_3d.py',
 ]
-model = dict(inferer=_base_.windows)
+model = dict(inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)))

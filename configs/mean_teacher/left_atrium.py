@@ -9,6 +9,6 @@ model = dict(
     type='MeanTeacher',
     teachers=['vnet'],
     ramp=dict(type='GaussianRamp', scale=0.1, stairs=40),
-    inferer=_base_.windows,
+    inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)),
 )
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]

@@ -7,6 +7,6 @@ _base_ = [
 model = dict(
     type='MeanTeacher',
     teachers=['vnet'],
-    inferer=_base_.windows,
+    inferer=dict(type='SlidingWindow', size=_base_.patch_size, overlap=0.5),
 )
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.99, buffers='keep', mode='train')]

@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/models/vnet_ss_net.py',
     '../_base_/schedules/ss_net_3d.py',
 ]
-model = dict(inferer=_base_.windows)
+model = dict(inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)))

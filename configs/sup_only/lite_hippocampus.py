@@ -4,6 +4,6 @@ _base_ = [
     '../_base_/models/vnet_lite.py',
     '../_base_/schedules/hippocampus_lite.py',
 ]
-model = dict(inferer=_base_.windows)
+model = dict(inferer=dict(type='SlidingWindow', size=_base_.patch_size, overlap=0.5))
 # as many labelled patches a step as the other methods have of both kinds
 train_dataloader = dict(batch_sampler=dict(num_labelled=4, num_unlabelled=0))

@@ -11,7 +11,7 @@ model = dict(
     unsup_criterion=dict(
         type='DiceCELoss', ce_weight=0, mask_background=True, background=False, eps=1e-5
     ),
-    inferer=_base_.windows,
+    inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(18, 18, 4)),
 )
 # 2 unlabelled patches and the 2 that are mixed into them
 train_dataloader = dict(

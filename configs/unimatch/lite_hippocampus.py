@@ -7,7 +7,7 @@ _base_ = [
 ]
 model = dict(
     type='UniMatch',
-    inferer=_base_.windows,
+    inferer=dict(type='SlidingWindow', size=_base_.patch_size, overlap=0.5),
 )
 # 2 unlabelled patches and the 2 that are mixed into them
 train_dataloader = dict(

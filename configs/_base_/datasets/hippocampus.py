@@ -3,7 +3,6 @@
 _base_ = './volumes.py'
 data_root = 'data/hippocampus'
 patch_size = (32, 32, 32)
-windows = dict(type='SlidingWindow', size=patch_size, overlap=0.5)
 prepare = [dict(type='LoadVolume'), dict(type='LoadMask'), dict(type='NormaliseIntensity')]
 data = dict(
     type='MSD',

@@ -2,8 +2,6 @@
 _base_ = './volumes.py'
 data_root = 'data/LA'
 patch_size = (112, 112, 80)
-# the published test: 1,128 windows on the 20 volumes
-windows = dict(type='SlidingWindow', size=patch_size, stride=(18, 18, 4))
 data = dict(type='LeftAtrium', data_root=data_root)
 weak_view = [
     dict(type='RandomQuarterTurn', axes=(0, 1)),
