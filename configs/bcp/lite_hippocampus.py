@@ -2,7 +2,7 @@
 # pre-training.
 _base_ = [
     '../_base_/datasets/hippocampus.py',
-    '../_base_/models/vnet_lite.py',
+    '../_base_/models/vnet_hippocampus.py',
     '../_base_/schedules/hippocampus_lite.py',
 ]
 model = dict(

@@ -1,7 +1,7 @@
 # Mean Teacher on 8 labelled hippocampus volumes, for a machine without a GPU.
 _base_ = [
     '../_base_/datasets/hippocampus.py',
-    '../_base_/models/vnet_lite.py',
+    '../_base_/models/vnet_hippocampus.py',
     '../_base_/schedules/hippocampus_lite.py',
 ]
 model = dict(

@@ -17,5 +17,5 @@ train_dataloader = dict(
     dataset=dict(labelled_pipeline=pipeline, unlabelled_pipeline=pipeline),
 )
 # as long as the other methods on this data
-train_cfg = dict(max_iters=600, val_interval=300)
+train_cfg = dict(max_iters=800, val_interval=400)
 default_hooks = dict(checkpoint=dict(interval=100), logger=dict(interval=20))

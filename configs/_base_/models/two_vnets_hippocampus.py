@@ -1,5 +1,5 @@
 # Two V-Nets of half the width that teach each other (CPS), each with first weights of its own.
-_base_ = './vnet_lite.py'
+_base_ = './vnet_hippocampus.py'
 model = dict(
     type='CPS',
     students=dict(vnet2={{_base_.model.students.vnet}}),
