@@ -120,8 +120,11 @@ function gallery() {
     }));
   };
   const legend = (...pairs) => { for (const [colour, text] of pairs) { const mark = make('i'); mark.style.background = colour; $('g-legend').append(mark, text); } };
-  legend(...DATA.classes.map(([name, colour]) => [colour, name]), ['#fff', 'truth'], ['rgb(213,0,110)', 'missed'], ['rgb(255,200,0)', 'too much'],
-    ...(DATA.classes.length > 1 ? [['rgb(0,170,235)', 'wrong class']] : []), ['rgb(255,120,0)', 'uncertain'], ['rgb(150,80,255)', 'student and teacher differ']);
+  legend(...DATA.classes.map(([name, colour]) => [colour, name]));
+  if (has('seen')) legend(['#fff', 'truth']);
+  if (has('error')) legend(['rgb(213,0,110)', 'missed'], ['rgb(255,200,0)', 'too much'], ...(DATA.classes.length > 1 ? [['rgb(0,170,235)', 'wrong class']] : []));
+  if (has('doubt')) legend(['rgb(255,120,0)', 'uncertain']);
+  if (has('apart')) legend(['rgb(150,80,255)', 'student and teacher differ']);
 
   const value = (one) => ofCase(one, choice.row, choice.part);
   const spread = (one) => { const v = rows.map((r) => ofCase(one, r, choice.part)).filter((x) => x !== null); return v.length > 1 ? Math.max(...v) - Math.min(...v) : -1; };
