@@ -110,7 +110,7 @@ def _without_masks(scores: Scores, cases: Cases) -> Iterator[str]:
             others = [v for d, several in of_domains.items() if d not in cases.unmasked
                       for v in several]  # fmt: skip
             if domain in of_domains:
-                beside = f', {fmean(others):.1f} % where there are masks' * bool(others)
+                beside = f', {fmean(others):.1f} % where there are masks' if others else ''
                 yield (
                     f'{domain} has no masks. Student and teacher of {row} agree there by '
                     f'{fmean(of_domains[domain]):.1f} % Dice{beside}.'
