@@ -217,7 +217,7 @@ class Benchmark(Grid):
 
         scores, cost = super().scores(job), read_cost(job.folder)
         if device := cost.pop('device', None):
-            self.devices = list(dict.fromkeys([*self.devices, device]))
+            self.devices = list(dict.fromkeys([*self.devices, str(device)]))
         return {**scores, 'mean': {**scores['mean'], **cost}}
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
@@ -245,7 +245,7 @@ class Benchmark(Grid):
         model = cfg.model
         primary = model.get('primary') or next(iter(model.students))
         first = primary if primary in students else next(iter(students), None)
-        found = students.get(self.args.student or first, {})
+        found = students.get(self.args.student or first or '', {})
         return found.get('mean', {}).get('DSC')
 
     def notes(self) -> str:

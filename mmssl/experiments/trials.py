@@ -219,8 +219,9 @@ class _Study:
             else samplers.TPESampler(seed=plan.seed, n_startup_trials=max(2, plan.trials // 3))
         )
         lower = plan.metric in LOWER_IS_BETTER
-        direction = 'minimize' if lower else 'maximize'
-        self.study = optuna.create_study(direction=direction, sampler=sampler)
+        self.study = optuna.create_study(
+            direction='minimize' if lower else 'maximize', sampler=sampler
+        )
         self.failed = optuna.trial.TrialState.FAIL
         self.open: dict[Labels, Any] = {}
 
