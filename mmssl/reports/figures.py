@@ -1,59 +1,16 @@
-"""The plots of a report, as plain values that plotly.js draws."""
+"""The plots of scores, sizes and cases, as plain values that plotly.js draws."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import fmean
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mmssl.evaluation.statistics import bland_altman, reliability_of
 from mmssl.reports.cases import BINS, Cases, mean_dice
-from mmssl.reports.gather import Entry, Method, Run
+from mmssl.reports.curves import curve_figures
+from mmssl.reports.gather import Entry, Method
+from mmssl.reports.plots import Figure, axes, colour_of
 from mmssl.reports.scores import Scores, tested
-from mmssl.visualization.curves import Curve, group_curves
-
-# Okabe and Ito's, which colour-blind readers tell apart, in an order that suits light and dark.
-COLOURS = ('#1f7fc4', '#d55e00', '#009e73', '#cc79a7', '#b8860b', '#56b4e9', '#7f7f7f', '#8c564b')
-DASHES = ('solid', 'dash', 'dot', 'dashdot')
-LONGEST = 1000
-"""Points of a curve at most."""
-
-
-@dataclass
-class Figure:
-    """A plot.
-
-    Attributes:
-        name: of its place in the page.
-        title: what stands above it.
-        note: how to read it.
-        data: traces.
-        layout: of plotly.
-        smooth: whether its lines can be smoothed.
-        method: the method it is of, where the page shows one method at a time.
-    """
-
-    name: str
-    title: str
-    note: str
-    data: list[dict[str, Any]]
-    layout: dict[str, Any] = field(default_factory=dict)
-    smooth: bool = False
-    method: str = ''
-
-    def spec(self) -> dict[str, Any]:
-        """Return what the page's script needs."""
-        return {'data': self.data, 'layout': self.layout, 'smooth': self.smooth}
-
-
-def colour_of(number: int) -> str:
-    """Return the colour of the n-th row or term."""
-    return COLOURS[number % len(COLOURS)]
-
-
-def _axes(x: str, y: str, **more: Any) -> dict[str, Any]:
-    return {'xaxis': {'title': {'text': x}}, 'yaxis': {'title': {'text': y}}, **more}
 
 
 def interval_figure(scores: Scores) -> Figure | None:
@@ -85,7 +42,7 @@ def interval_figure(scores: Scores) -> Figure | None:
                     'marker': marker, 'name': f'{name}, runs', 'showlegend': False,
                 }
             )  # fmt: skip
-    layout = _axes('DSC (%)', '', height=90 + 44 * len(known))
+    layout = axes('DSC (%)', '', height=90 + 44 * len(known))
     layout['yaxis'].update(autorange='reversed', automargin=True, type='category')
     note = (
         'Point: mean over domains and parts. Bar: 95 % bootstrap interval over patients. '
@@ -122,7 +79,7 @@ def distribution_figure(scores: Scores) -> Figure | None:
         )  # fmt: skip
     if not data:
         return None
-    layout = _axes('', 'DSC (%)')
+    layout = axes('', 'DSC (%)')
     layout['violinmode'] = layout['boxmode'] = 'group'
     layout['yaxis']['range'] = [-3, 103]
     layout['xaxis'].update(type='category', automargin=True)
@@ -188,9 +145,9 @@ def size_figures(scores: Scores) -> list[Figure]:
         'Predicted minus true size against the mean of both. Solid: bias; dotted: limits of '
         'agreement, bias ± 1.96 standard deviations (Bland and Altman 1986).',
     )
-    layout = _axes(f'true size ({unit})', 'DSC (%)')
+    layout = axes(f'true size ({unit})', 'DSC (%)')
     layout['yaxis']['range'] = [-3, 103]
-    other = _axes(f'mean of true and predicted size ({unit})', f'predicted - true ({unit})')
+    other = axes(f'mean of true and predicted size ({unit})', f'predicted - true ({unit})')
     return [
         Figure('dice_size', 'Dice against size', notes[0], dice, layout),
         Figure(
@@ -223,7 +180,7 @@ def calibration_figure(rows: Sequence[str], cases: Cases) -> Figure | None:
         )  # fmt: skip
     if len(data) == 1:
         return None
-    layout = _axes('how sure the network is', 'how often it is right')
+    layout = axes('how sure the network is', 'how often it is right')
     layout['xaxis']['range'] = layout['yaxis']['range'] = [0, 1.02]
     note = (
         'Pixels that the truth or the prediction counts to a part. Below the diagonal the network '
@@ -247,131 +204,12 @@ def unmasked_figure(rows: Sequence[str], cases: Cases) -> Figure | None:
                 {'type': 'box', 'boxpoints': 'all', 'jitter': 0.4, 'pointpos': 0, 'x': x, 'y': y,
                  'name': name, 'marker': {'size': 4}, 'line': line}
             )  # fmt: skip
-    layout = _axes('', 'predicted size (pixels)', boxmode='group')
+    layout = axes('', 'predicted size (pixels)', boxmode='group')
     layout['xaxis'].update(type='category', automargin=True)
     note = 'Sizes that differ from those of the domain with labels ask for a look at the pictures.'
     return Figure(
         'predicted_sizes', 'What is predicted where nobody drew masks', note, data, layout
     )
-
-
-def _thin(curve: Curve) -> tuple[list[int], list[float]]:
-    steps = sorted(curve)
-    if len(steps) > LONGEST:
-        steps = [steps[int(i)] for i in np.linspace(0, len(steps) - 1, LONGEST)]
-    return steps, [curve[step] for step in steps]
-
-
-def curve_figures(method: Method) -> list[Figure]:
-    """Draw the training curves of a method, all its runs in one plot for each kind."""
-    panels: dict[str, list[tuple[Run, dict[str, Curve]]]] = {}
-    for run in method.runs:
-        kinds = group_curves(run.curves)
-        if run.pseudo:
-            title = 'Diagnostic: Dice against the truth'
-            kinds[title] = {**kinds.get(title, {}), **_pseudo(run.pseudo)}
-        kinds.update(_domain_curves(run.curves))
-        for kind, lines in kinds.items():
-            panels.setdefault(kind, []).append((run, lines))
-    figures = []
-    for number, (kind, found) in enumerate(panels.items()):
-        terms = list(dict.fromkeys(term for _, lines in found for term in lines))
-        data = []
-        for index, (run, lines) in enumerate(found):
-            for term, curve in lines.items():
-                steps, values = _thin(curve)
-                line: dict[str, Any] = {'color': colour_of(terms.index(term))}
-                line.update(dash=DASHES[index % 4], width=1.6)
-                name = term if len(found) == 1 else f'{term}, {run.name}'
-                mode = 'lines+markers' if len(steps) <= 20 else 'lines'
-                data.append(
-                    {'type': 'scatter', 'mode': mode, 'x': steps, 'y': values, 'name': name,
-                     'line': line, 'marker': {'size': 5}}
-                )  # fmt: skip
-        if kind.startswith('DSC of the students'):
-            data += _marks(method, terms)
-        if all(len(trace['x']) < 2 for trace in data):
-            continue  # a single evaluation, which the tables have
-        layout = _axes('iteration', '')
-        layout['yaxis']['rangemode'] = 'tozero' if kind == 'Learning rate' else 'normal'
-        if kind == 'Learning rate' and _far_apart(data):
-            layout['yaxis']['type'] = 'log'
-        smooth = kind in ('Losses', 'Confidences and weights')
-        figures.append(
-            Figure(f'curves{number}', kind, NOTES.get(kind, ''), data, layout, smooth, method.name)
-        )
-    return figures
-
-
-NOTES = {
-    'Losses': 'The terms of the loss; means over the window of the log.',
-    'DSC of the students (%)': (
-        'Scores while training. Star: chosen checkpoint; circle: last; line: mean of the last ten.'
-    ),
-    'Diagnostic: Dice against the truth': (
-        'Teachers and pseudo-labels on images whose truth is known.'
-    ),
-}
-
-
-def _far_apart(data: Sequence[Mapping[str, Any]]) -> bool:
-    values = [value for trace in data for value in trace['y']]
-    return bool(values) and min(values) > 0 and max(values) > 20 * min(values)
-
-
-def _pseudo(history: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
-    names = dict.fromkeys(name for point in history for name in point.get('mean', {}))
-    return {n: {p['iter']: p['mean'][n] for p in history if n in p.get('mean', {})} for n in names}
-
-
-def _domain_curves(curves: Mapping[str, Curve]) -> dict[str, dict[str, Curve]]:
-    """Return, for each student, the Dice of each domain (mean over its parts) over the training."""
-    found: dict[str, dict[str, list[Curve]]] = {}
-    for name, curve in curves.items():
-        words = name.split('/')
-        if len(words) == 4 and words[3] == 'DSC':
-            found.setdefault(words[0], {}).setdefault(words[1], []).append(curve)
-    return {
-        f'DSC by domain, {student} (%)': {
-            domain: {
-                step: fmean(one[step] for one in several)
-                for step in several[0]
-                if all(step in one for one in several)
-            }
-            for domain, several in domains.items()
-        }
-        for student, domains in found.items()
-        if len(domains) > 1
-    }
-
-
-def _marks(method: Method, terms: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the marks of the last, the mean of the last ten and the chosen checkpoint."""
-    marks: list[dict[str, Any]] = []
-    for run in method.runs:
-        for student, entry in run.summary.get('students', {}).items():
-            if student not in terms:
-                continue
-            colour = colour_of(terms.index(student))
-            for key, symbol in (('last', 'circle-open'), ('chosen', 'star')):
-                value = entry.get(key, {}).get('metrics', {}).get('DSC')
-                if value is not None:
-                    marker = {'symbol': symbol, 'size': 13, 'color': colour}
-                    marks.append(
-                        {'type': 'scatter', 'mode': 'markers', 'x': [entry[key]['iter']],
-                         'y': [value], 'marker': marker, 'name': f'{key} of {student}',
-                         'showlegend': False}
-                    )  # fmt: skip
-            tail = entry.get('last_k', {})
-            mean = tail.get('mean', {}).get('DSC')
-            if mean is not None and len(tail['iters']) > 1:
-                line = {'color': colour, 'width': 4, 'dash': 'solid'}
-                marks.append(
-                    {'type': 'scatter', 'mode': 'lines', 'x': [tail['iters'][0], tail['iters'][-1]],
-                     'y': [mean, mean], 'line': line, 'opacity': 0.45, 'showlegend': False,
-                     'name': f'mean of the last {len(tail["iters"])} of {student}'}
-                )  # fmt: skip
-    return marks
 
 
 def level_figure(cases: Cases) -> Figure | None:
@@ -385,7 +223,7 @@ def level_figure(cases: Cases) -> Figure | None:
             {'type': 'scatter', 'mode': 'lines', 'x': list(range(2, 256, 4)), 'y': share.tolist(),
              'name': domain, 'line': {'color': colour_of(number), 'width': 1.6}}
         )  # fmt: skip
-    layout = _axes('grey level', 'share of pixels')
+    layout = axes('grey level', 'share of pixels')
     layout['yaxis']['type'] = 'log'
     note = (
         'Test images as the networks see them; the further apart two lines, the larger the shift.'

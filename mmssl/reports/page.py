@@ -14,8 +14,9 @@ import numpy as np
 from mmssl import __version__
 from mmssl.evaluation.statistics import reliability_of
 from mmssl.reports.cases import Cases, find_cases
-from mmssl.reports.figures import Figure, all_figures, colour_of
+from mmssl.reports.figures import all_figures
 from mmssl.reports.gather import Method, entries, gather
+from mmssl.reports.plots import Figure, colour_of
 from mmssl.reports.published import published_rows
 from mmssl.reports.scores import (
     ALL,
