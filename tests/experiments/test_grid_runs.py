@@ -58,6 +58,18 @@ def test_a_job_is_trained_tested_and_not_done_again(job):
     assert set(json.loads((job().folder / 'seconds.json').read_text())) == {'train', 'test'}
 
 
+def test_cases_asked_for_later_repeat_the_test_alone(job):
+    go(job())
+    saving = replace(job(), save_cases=True)
+    assert saving.state() == 'trained' and job().state() == 'done'
+    words = saving.test_command()
+    assert words[words.index('--save-cases') + 1] == str(saving.folder / 'cases')
+    assert '--save-cases' not in job().test_command()
+    (saving.folder / 'cases').mkdir()
+    (saving.folder / 'cases/cases.json').write_text('{}')
+    assert saving.state() == 'done'
+
+
 def test_a_changed_setting_is_refused_and_nothing_is_started(job):
     go(job(x=1))
     with pytest.raises(ValueError, match=r'a was made with.*_fake.x is 1 there and 2 here.*overw'):
