@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 PARTS = ('backbone', 'decode_head')
-SAMPLES = {nn.Conv2d: 'slice', nn.Conv3d: 'volume'}
+SAMPLES: dict[type[nn.Module], str] = {nn.Conv2d: 'slice', nn.Conv3d: 'volume'}
 """What a network takes by its convolutions, as data sets call it."""
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmssl.experiments.axes import Axis
 from mmssl.experiments.jobs import Job
@@ -219,9 +219,8 @@ class _Study:
             else samplers.TPESampler(seed=plan.seed, n_startup_trials=max(2, plan.trials // 3))
         )
         lower = plan.metric in LOWER_IS_BETTER
-        self.study = optuna.create_study(
-            direction='minimize' if lower else 'maximize', sampler=sampler
-        )
+        direction: Literal['minimize', 'maximize'] = 'minimize' if lower else 'maximize'
+        self.study = optuna.create_study(direction=direction, sampler=sampler)
         self.failed = optuna.trial.TrialState.FAIL
         self.open: dict[Labels, Any] = {}
 

@@ -58,8 +58,8 @@ def phantom_images(count: int, channels: int, size: tuple[int, ...]) -> np.ndarr
     in, of mean 0 and standard deviation 1.
     """
     if len(size) == 3:
-        planes = phantom_images(count, channels, size[1:])[:, :, None]
-        solid = planes * np.linspace(0.2, 1, size[0], dtype=np.float32)[:, None, None]
+        flat = phantom_images(count, channels, size[1:])[:, :, None]
+        solid = flat * np.linspace(0.2, 1, size[0], dtype=np.float32)[:, None, None]
         return (solid - solid.mean()) / solid.std()
     side = max(*size, 32)
     planes = []

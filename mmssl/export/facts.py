@@ -169,8 +169,8 @@ def preparation(dataset: MixedDomainDataset) -> Sequence[dict[str, Any]]:
         elif isinstance(step, Resample):
             steps.append({'resample': 'linear', 'spacing_mm': list(step.spacing)})
         elif isinstance(step, NormaliseIntensity):
-            limits = {'window': step.window, 'percentiles': step.percentiles}
-            limits = {name: list(pair) for name, pair in limits.items() if pair}
+            pairs = {'window': step.window, 'percentiles': step.percentiles}
+            limits = {name: list(pair) for name, pair in pairs.items() if pair}
             steps.append({'normalise': step.mode, **limits, 'nonzero': step.nonzero})
         elif not isinstance(step, IN_THE_FILE):
             raise SettingError(

@@ -68,14 +68,14 @@ def _on_volumes(cfg: Config, data: str) -> None:
             cfg[f'{split}_dataloader'].batch_size = 1
             cfg[f'{split}_evaluator'].per = 'volume'
         cfg[f'{split}_dataloader'].dataset = dataset
-    dataset = cfg.train_dataloader.dataset
-    dataset.labelled = dict(num=LABELLED, list='train.list')
-    weak = [
+    train: Any = cfg.train_dataloader.dataset
+    train.labelled = dict(num=LABELLED, list='train.list')
+    weak: list[dict] = [
         dict(type='RandomCrop', size=(SIDES[3] - 4, SIDES[3], SIDES[3])),
         dict(type='RandomFlip', axes=(1, 2)),
     ]
     strong = [dict(type='RandomNoise', std=(0.0, 0.3))]
-    _pipelines(dataset, weak, strong, dict(type='RandomPasteCuboid', side=0.5))
+    _pipelines(train, weak, strong, dict(type='RandomPasteCuboid', side=0.5))
 
 
 def _pipelines(dataset: Any, weak: list[dict], strong: list[dict], box: dict) -> None:

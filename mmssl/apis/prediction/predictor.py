@@ -169,7 +169,7 @@ class Predictor:
             return
         key, index = middle['image_key'] or 'image', middle['index']
         file = middle.get('file')
-        if self.pipeline.whole:
+        if self.pipeline.whole and file is not None:
             index = file.shape[0] // 2
         array = read_array(middle['img_path'], key, index, middle['axes'])
         # Raw files have other intensities than the prepared images of the training.

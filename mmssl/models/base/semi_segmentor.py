@@ -106,7 +106,7 @@ class SemiSegmentor(BaseModel):
         if any(getattr(student, 'deep_supervision', False) for student in built.values()):
             self.criterion = DeepSupervisionLoss(self.criterion)
         self.ramp = RAMPS.build(ramp or dict(type='GaussianRamp', stairs=200))
-        self.inferer: SlidingWindow | None = inferer and MODELS.build(dict(inferer))
+        self.inferer: SlidingWindow | None = MODELS.build(dict(inferer)) if inferer else None
 
     def _check_names(self, option: str, names: Sequence[str]) -> None:
         unknown = [name for name in names if name not in self.students]

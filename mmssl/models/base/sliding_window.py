@@ -6,6 +6,7 @@ The windows are MONAI's (`monai.inferers.sliding_window_inference`), which is im
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import ceil, prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -119,7 +120,7 @@ class SlidingWindow:
                 f'axes, but these have the shape {tuple(images.shape)} (N, channels, ...): set '
                 "`size` of the inferer, or `sample` of the data set ('slice' or 'volume')"
             )
-        mean: Tensor = sliding_window_inference(
+        mean: Any = sliding_window_inference(
             images,
             self.size,
             self.batch,
@@ -133,7 +134,8 @@ class SlidingWindow:
             device=self.accumulate or images.device,
         )
         # In place, as the image may be large; no copy of it is made.
-        return mean.clamp_(min=SMALLEST).log_()
+        logarithm: Tensor = mean.clamp_(min=SMALLEST).log_()
+        return logarithm
 
     def _prob(self, windows: Tensor, scores: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the probabilities of windows, the mean over the mirrored passes."""

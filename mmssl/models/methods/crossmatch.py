@@ -28,8 +28,6 @@ class CrossMatchOptions(Options, total=False):
     threshold: dict[str, Any] | None
     unsup_criterion: dict[str, Any] | None
     weights: Mapping[str, float] | None
-    dropout: Sequence[float]
-    eta: float
 
 
 @MODELS.register_module()

@@ -190,8 +190,8 @@ def _linked(cells: Tensor, step: Sequence[int]) -> Tensor:
     facing_side = {-1: slice(0, 1), 0: slice(0, 2), 1: slice(1, 2)}
 
     def touching(sign: int) -> Tensor:
-        side = (facing_side[sign * d] for d in step)
-        return cells[(..., *side)].flatten(axes + 1).any(axes + 1)
+        side = tuple(facing_side[sign * d] for d in step)
+        return cells[(slice(None),) * (cells.dim() - axes) + side].flatten(axes + 1).any(axes + 1)
 
     answer = F.pad(touching(-1), (1, 1) * axes)
     return touching(1) & answer[_shifted(cells.shape[1 : axes + 1], step)]
