@@ -29,6 +29,7 @@ COMMANDS = {
     'download': 'download_weights.py',
     'convert': 'dataset_converters/convert.py',
     'phantom': 'dataset_converters/make_phantom.py',
+    'pack': 'dataset_converters/pack_volumes.py',
     'browse': 'analysis_tools/browse_dataset.py',
     'inspect': 'analysis_tools/inspect_data.py',
     'plan': 'analysis_tools/plan_network.py',

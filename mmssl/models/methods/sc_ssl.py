@@ -75,9 +75,8 @@ class SCSSL(SemiSegmentor):
         primary: Any = self.students[self.primary]
         out: int = primary.out_channels
         last = {name: last_convolution(name, student) for name, student in self.students.items()}
-        conv: type[nn.Module] = type(
-            last[self.primary]
-        )  # of slices or of volumes, as the students'
+        # of slices or of volumes, as the students'
+        conv: type[nn.Module] = type(last[self.primary])
         like = dict(conv_cfg=dict(type=conv.__name__), norm_cfg=norm_cfg or dict(type='BN'))
         if conv is nn.Conv3d:
             like['norm_cfg'] = for_volumes(like['norm_cfg'])
