@@ -15,7 +15,7 @@ from mmssl.utils.packaged import COMMANDS, TOOLS, as_typed, find_config_file, st
 
 ROOT = Path(__file__).parents[1]
 SOURCED = {'launch.sh', 'slurm_launch.sh', 'lib_setup.sh'}
-OF_THE_REPOSITORY = {'quickstart.sh', 'run_tests.sh'}
+OF_THE_REPOSITORY = {'left_atrium.sh', 'quickstart.sh', 'run_tests.sh'}
 
 
 def mmssl(*words, cwd, **options):
