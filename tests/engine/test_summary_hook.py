@@ -173,10 +173,10 @@ def test_one_line_of_the_config_names_the_published_numbers(runner, tmp_path):
     assert published_dsc(None, 'prostate')['unet']['dsc'] == 87.63
 
 
-def test_without_evaluation_nothing_is_written(runner, tmp_path):
+def test_without_evaluation_no_summary_is_written(runner, tmp_path):
     train(SummaryHook(), runner, range(0))
     assert 'No evaluation' in runner.logger.infos[-1]
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ['about.json']
 
 
 def test_labels_of_a_ratio_are_counted_at_test(runner):
