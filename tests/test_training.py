@@ -216,5 +216,7 @@ def test_configs_build_their_models_on_the_meta_device(monkeypatch):
         assert set(cfg.optim_wrapper.optimizers) >= set(model.students), path
         assert set(cfg.optim_wrapper.optimizers) <= set(trained), path
         best = cfg.default_hooks.checkpoint.get('save_best')
+        if best is None and (cfg.get('test_evaluator') or {}).get('selection') == 'last':
+            continue  # nothing is chosen
         predicted = getattr(model, 'image_students', None)
         assert (best and [key.split('/')[0] for key in best]) == predicted, path

@@ -26,6 +26,7 @@ METHODS = {
     name: entry
     for name, entry in vars(methods).items()
     if isinstance(entry, type) and issubclass(entry, MethodTester) and hasattr(entry, 'config')
+    if entry.axes == 2  # volumes have files of their own
 }
 SHAPE = (20, 28, 3)  # (x, y, z)
 AFFINE = np.array([[-0.9, 0.1, 0, 5], [0.1, 0.9, 0, -7], [0, 0, 4.0, 9], [0, 0, 0, 1]])

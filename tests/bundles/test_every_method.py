@@ -13,6 +13,7 @@ ENTRIES = {
     name: entry
     for name, entry in vars(methods).items()
     if isinstance(entry, type) and issubclass(entry, MethodTester) and hasattr(entry, 'config')
+    if entry.axes == 2  # volumes have files of their own
 }
 
 

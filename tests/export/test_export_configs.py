@@ -25,6 +25,7 @@ CASES = {
     'cpc_sam/lite_fundus.py': ['sam'],
     'cps/lite_acdc.py': [None],
     'cross_teaching/lite_acdc.py': ['unet', 'swin'],
+    'crossmatch/lite_acdc.py': ['unet'],
     'fixmatch/lite_fundus.py': ['unet'],
     'h_sam/acdc.py': ['sam'],
     'h_sam/lite_fundus.py': ['sam'],

@@ -99,7 +99,7 @@ class SlidingWindow:
 
         Example:
             >>> SlidingWindow((112, 112, 80), stride=(18, 18, 4)).windows((176, 130, 88))
-            45
+            30
         """
         axes = zip(shape, self.size, self.stride, strict=True)
         return prod(ceil(max(length - side, 0) / step) + 1 for length, side, step in axes)
