@@ -55,23 +55,27 @@ def turn_hue(img: np.ndarray, turn: float) -> np.ndarray:
     return np.asarray(Image.fromarray(hsv, 'HSV').convert('RGB'))
 
 
-def gaussian_blur(img: np.ndarray, sigma: float, max_taps: int) -> np.ndarray:
+def gaussian_blur(img: np.ndarray, sigma: float | np.ndarray, max_taps: int) -> np.ndarray:
     """Blur an image (H, W, C) or a volume (D, H, W, C), mirrored at the borders.
 
-    The Gaussian measures `sigma` pixels along each axis. Kernels end at 4 sigma, at most at
-    `max_taps` taps: what is left out weighs less than 1e-4, and costs most of the time where the
-    published kernel has a tenth of the image's size.
+    The Gaussian measures `sigma` pixels, one number for all axes or one for each. Kernels end at 4
+    sigma, at most at `max_taps` taps: what is left out weighs less than 1e-4, and costs most of the
+    time where the published kernel has a tenth of the image's size.
     """
-    radius = min(math.ceil(4 * sigma), max_taps // 2)
-    if img.ndim > 3:
+    axes = img.ndim - 1
+    widths = [float(one) for one in np.broadcast_to(sigma, axes)]
+    radii = [min(math.ceil(4 * one), max_taps // 2) for one in widths]
+    if axes > 2:
         from scipy.ndimage import gaussian_filter
 
-        return gaussian_filter(
-            img, sigma, mode='mirror', radius=radius, axes=tuple(range(img.ndim - 1))
-        )
-    kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
-    kernel /= kernel.sum()
-    out = cv2.sepFilter2D(img, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+        return gaussian_filter(img, widths, mode='mirror', radius=radii, axes=tuple(range(axes)))
+    rows, columns = (
+        np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * one**2))
+        for one, radius in zip(widths, radii, strict=True)
+    )
+    out = cv2.sepFilter2D(
+        img, -1, columns / columns.sum(), rows / rows.sum(), borderType=cv2.BORDER_REFLECT_101
+    )
     return with_channels(out, img)
 
 
@@ -183,20 +187,27 @@ class GaussianBlur(BaseTransform):
     Args:
         sigma: range of the standard deviation in pixels.
         kernel: longest kernel, as a fraction of the image height (rounded down, made odd).
+        each_axis: draw a width for each axis, not one for all.
         key: which image of the sample.
     """
 
     def __init__(
-        self, sigma: tuple[float, float] = (0.1, 2.0), kernel: float = 0.1, key: str = 'img'
+        self,
+        sigma: tuple[float, float] = (0.1, 2.0),
+        kernel: float = 0.1,
+        each_axis: bool = False,
+        key: str = 'img',
     ) -> None:
         self.sigma = check_range('sigma', sigma, 1e-3)
         self.kernel = kernel
+        self.each_axis = each_axis
         self.key = key
 
     def transform(self, results: dict) -> dict:
-        """Draw the width and blur."""
-        sigma = sample_rng(results).uniform(*self.sigma)
+        """Draw the width or widths and blur."""
         img = results[self.key]
+        count = img.ndim - 1 if self.each_axis else None
+        sigma = sample_rng(results).uniform(*self.sigma, size=count)
         taps = int(self.kernel * img.shape[0]) // 2 * 2 + 1
         results[self.key] = gaussian_blur(img, sigma, taps)
         return results
@@ -255,12 +266,16 @@ class RandomGamma(BaseTransform):
     they were. As in nnU-Net (Isensee et al., Nature Methods 2021), g is drawn below and above 1
     with the same probability where the range holds 1.
 
+    With `signed` v becomes sign(v) |v|^g and log g is drawn evenly, as in torchio (Perez-Garcia
+    et al., CMPB 2021): of intensities around 0, 0 and 1 stay, and the least value moves no other.
+
     Args:
         gamma: range of g.
         prob: probability to apply it.
         invert: probability to turn the image upside down before and back afterwards, so that
             bright levels are bent as dark ones are.
         keep_stats: bring mean and standard deviation back.
+        signed: bend magnitudes, not what lies between the smallest and the largest value.
         key: which image of the sample.
 
     Raises:
@@ -273,12 +288,14 @@ class RandomGamma(BaseTransform):
         prob: float = 1.0,
         invert: float = 0.0,
         keep_stats: bool = True,
+        signed: bool = False,
         key: str = 'img',
     ) -> None:
         self.gamma = check_range('gamma', gamma, 1e-3)
         self.prob = check_prob(prob)
         self.invert = check_prob(invert)
         self.keep_stats = keep_stats
+        self.signed = signed
         self.key = key
 
     def transform(self, results: dict) -> dict:
@@ -287,21 +304,29 @@ class RandomGamma(BaseTransform):
         if self.prob < 1 and rng.random() >= self.prob:
             return results
         img = need_floats(results, self.key, 'RandomGamma')
-        low, high = self.gamma
-        if low < 1 < high:
-            low, high = (low, 1.0) if rng.random() < 0.5 else (1.0, high)
-        power = np.float32(rng.uniform(low, high))
+        power = np.float32(self._power(rng))
         sign = np.float32(-1 if rng.random() < self.invert else 1)
         axes = tuple(range(img.ndim - 1))
-        out = sign * img
-        least, most = out.min(axis=axes), out.max(axis=axes)
-        width = np.maximum(most - least, np.float32(1e-7))
-        out = sign * (least + width * ((out - least) / width) ** power)
+        if self.signed:
+            out = np.copysign(np.abs(img) ** power, img)
+        else:
+            out = sign * img
+            least, most = out.min(axis=axes), out.max(axis=axes)
+            width = np.maximum(most - least, np.float32(1e-7))
+            out = sign * (least + width * ((out - least) / width) ** power)
         if self.keep_stats:
             scale = img.std(axis=axes) / np.maximum(out.std(axis=axes), np.float32(1e-7))
             out = img.mean(axis=axes) + scale * (out - out.mean(axis=axes))
         results[self.key] = out
         return results
+
+    def _power(self, rng: np.random.Generator) -> float:
+        low, high = self.gamma
+        if self.signed:
+            return math.exp(rng.uniform(math.log(low), math.log(high)))
+        if low < 1 < high:
+            low, high = (low, 1.0) if rng.random() < 0.5 else (1.0, high)
+        return rng.uniform(low, high)
 
 
 def need_floats(results: dict, key: str, transform: str) -> np.ndarray:

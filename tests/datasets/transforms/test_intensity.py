@@ -166,6 +166,19 @@ def test_a_volume_is_blurred_along_every_axis():
     )
 
 
+@pytest.mark.parametrize('axes', [2, 3])
+def test_a_blur_can_have_a_width_for_each_axis(axes):
+    spot = np.zeros((41,) * axes + (1,), np.float32)
+    spot[(20,) * axes] = 1
+    places = np.arange(41) - 20
+    cfg = dict(type='GaussianBlur', sigma=(0.5, 3.0), kernel=1.0, each_axis=True)
+    out = change(spot, 3, **cfg).reshape(spot.shape[:-1])
+    widths = np.random.default_rng(3).uniform(0.5, 3.0, axes)
+    for axis, width in enumerate(widths):
+        others = tuple(other for other in range(axes) if other != axis)
+        assert (out.sum(others) * places**2).sum() == pytest.approx(width**2, rel=0.03)
+
+
 def test_noise_has_its_deviation_and_its_limit():
     img = volume(1)
     noise = change(img, type='RandomNoise', std=(0.5, 0.5)) - img
@@ -200,6 +213,15 @@ def test_gamma_bends_up_as_often_as_down():
     ]
     assert 0.7 <= min(powers) < 0.75 and 1.4 < max(powers) <= 1.5001
     assert np.mean(np.array(powers) < 1) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_signed_gamma_bends_magnitudes_evenly_on_a_log_scale():
+    img = np.float32([-4, -1, -0.25, 0, 0.25, 1, 4, 100]).reshape(2, 2, 2, 1)
+    cfg = dict(type='RandomGamma', gamma=(0.5, 2.0), signed=True, keep_stats=False)
+    for seed in range(20):
+        power = np.exp(np.random.default_rng(seed).uniform(np.log(0.5), np.log(2)))
+        expected = np.sign(img) * np.abs(img) ** power
+        np.testing.assert_allclose(change(img, seed, **cfg), expected, rtol=1e-4)
 
 
 def test_a_flat_channel_stays_finite():

@@ -32,9 +32,11 @@ MOVING = [
 STAYING = [
     dict(type='RandomNoise', prob=0.7, limit=2.0),
     dict(type='RandomGamma', prob=0.7, invert=0.5),
+    dict(type='RandomGamma', prob=0.7, invert=0.5, signed=True),
     dict(type='RandomBrightness', low=0.5, high=1.5),
     dict(type='RandomContrast', low=0.5, high=1.5),
     dict(type='GaussianBlur', kernel=1.0),
+    dict(type='GaussianBlur', kernel=1.0, each_axis=True),
     dict(type='ColorJitter', brightness=0.5, contrast=0.5, saturation=0.5, hue=0.2),
     dict(type='Monai', transform='RandGaussianNoised', prob=0.7),
     dict(
@@ -215,3 +217,18 @@ def test_the_view_of_nnunet():
         assert np.isfinite(results['img']).all() and results['gt'].max() <= 3
     expected = [0.2, 0.2, 0.1, 0.1, 0.15, 0.15, 0.125, 0.1, 0.3, 0.875]
     assert acted / 200 == pytest.approx(expected, abs=0.08)
+
+
+def test_the_strong_view_of_left_atrium_moves_few_intensities_far():
+    """The released view moves the mean of such volumes by 0.2 in the median, a range gamma by 1."""
+    rng = np.random.default_rng(5)
+    img = rng.gamma(1.0, 1.0, (24, 24, 16, 1)).astype(np.float32) - 1  # skewed, mean 0, variance 1
+    view = Config.fromfile(ROOT / 'configs/_base_/views/strong_volumes.py').strong_view
+    step = TRANSFORMS.build(dict(type='StrongView', transforms=view))
+    shifts, ratios = [], []
+    for seed in range(80):
+        out = step(dict(img=img, rng=np.random.default_rng(seed)))['img_strong']
+        shifts.append(abs(float(out.mean() - img.mean())))
+        ratios.append(float(out.std() / img.std()))
+    assert 0.02 < np.median(shifts) < 0.35
+    assert min(ratios) < 0.8 and 1.5 < max(ratios) and 0.6 < np.median(ratios) < 1.4
