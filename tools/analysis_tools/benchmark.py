@@ -2,16 +2,19 @@
 
 python tools/analysis_tools/benchmark.py pipeline CONFIG [--number N] [--synthetic]
 python tools/analysis_tools/benchmark.py predict CONFIG CHECKPOINT [--phantom SIDE]
+python tools/analysis_tools/benchmark.py step CONFIG [--profile] [--against CONFIG|PATH]
 """
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')
+if 'step' not in sys.argv[1:2]:  # an iteration takes the cores that a training does
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import cv2
 import numpy as np
@@ -228,7 +231,16 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_predict)
 
 
-COMMANDS = (add_pipeline, add_predict)
+def add_step(commands: argparse._SubParsersAction) -> None:
+    """Describe the command `step`, which is `benchmark_step.py`."""
+    from mmssl.experiments.cost.command import add_arguments, run_step
+
+    parser = commands.add_parser('step', help='time, memory and arithmetic of an iteration')
+    add_arguments(parser)
+    parser.set_defaults(run=run_step)
+
+
+COMMANDS = (add_pipeline, add_predict, add_step)
 
 
 def main(argv: list[str] | None = None) -> None:
