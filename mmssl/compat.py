@@ -1,6 +1,7 @@
 """The one place for shims around torch, numpy, mmcv and mmsegmentation."""
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import sys
 import types
@@ -38,10 +39,54 @@ def replace_missing_ops() -> None:
         sys.modules['mmcv.ops'] = _MissingOps('mmcv.ops')
 
 
+class _Later(types.ModuleType):
+    """Stand in for a package: what is taken from it imports the package when it is called."""
+
+    def __getattr__(self, name: str):
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def call(*args, **options):
+            return getattr(importlib.import_module(self.__name__), name)(*args, **options)
+
+        call.__name__ = name
+        return call
+
+    @property
+    def __version__(self) -> str:
+        return importlib.metadata.version(self.__name__)
+
+
+@contextlib.contextmanager
+def later(name: str) -> Iterator[None]:
+    """Let modules that are imported here import a package only when they call it."""
+    if name in sys.modules or importlib.util.find_spec(name) is None:
+        yield
+        return
+    sys.modules[name] = _Later(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def import_optimisers() -> None:
+    """Import mmengine's optimisers without transformers, of which they take one, `Adafactor`.
+
+    That package takes as long as PyTorch itself.
+    """
+    with later('transformers'):
+        import mmengine.optim  # noqa: F401
+
+
 def import_mmseg() -> None:
-    """Import mmsegmentation's models and structures, with or without compiled operators."""
+    """Import mmsegmentation's models and structures, with or without compiled operators.
+
+    timm, which a single backbone uses, would bring torchvision with it.
+    """
     replace_missing_ops()
-    with warnings.catch_warnings():
+    import_optimisers()
+    with warnings.catch_warnings(), later('timm'):
         warnings.simplefilter('ignore')
         import mmseg.models
         import mmseg.structures  # noqa: F401
@@ -85,6 +130,35 @@ def find_own_bases(configs: Path) -> None:
 
     get.of_mmssl = True  # type: ignore[attr-defined]  # once is enough
     Config._get_cfg_path = staticmethod(get)
+
+
+def format_entries_once() -> None:
+    """Let mmengine lay out each entry of a config once in a process.
+
+    A run asks for the text of its config six times, and its formatter takes a tenth of a second.
+    """
+    from mmengine.config import Config
+
+    lay_out = Config.pretty_text.fget
+    if hasattr(lay_out, 'known'):
+        return
+    known: dict[tuple[str, str], str] = {}
+
+    def pretty_text(self: Any) -> str:
+        """Return the text of the config, as a file of Python."""
+        entries = self.to_dict()
+        if not (self._format_python_code and all(str(name).isidentifier() for name in entries)):
+            return lay_out(self)
+        keys = {name: (str(name), repr(entries[name])) for name in sorted(entries, key=str)}
+        if len(known) > 1000:
+            known.clear()
+        for name, key in keys.items():
+            if key not in known:
+                known[key] = lay_out(Config({name: entries[name]}))
+        return ''.join(known[key] for key in keys.values())
+
+    pretty_text.known = known  # type: ignore[attr-defined]  # once is enough
+    Config.pretty_text = property(pretty_text)
 
 
 @contextlib.contextmanager

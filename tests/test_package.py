@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import metadata, requires
+from importlib.metadata import metadata, requires, version
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from mmengine.config import Config
 
 import mmssl
 
@@ -48,6 +50,62 @@ def test_registries_fill_themselves_lazily():
         'print(early, DATASETS.get("MixedDomainDataset").__name__)'
     )
     assert python(code).split() == ['False', 'MixedDomainDataset']
+
+
+NOT_FOR_TRAINING = (
+    'accelerate', 'diffusers', 'h5py', 'highdicom', 'medpy', 'monai', 'nibabel',
+    'onnxruntime', 'optuna', 'pandas', 'peft', 'plotly', 'pydicom', 'skimage', 'sklearn', 'timm',
+    'torchvision', 'transformers',
+)  # fmt: skip
+
+
+def test_a_training_imports_what_it_uses(mmssl_phantom, tmp_path):
+    """Of a network without adapters, on images: each of the others would take up to seconds."""
+    options = [f'data_root={mmssl_phantom}', "domains=['ScannerA']", 'train_cfg.max_iters=1',
+               'train_dataloader.dataset.labelled.num=3']  # fmt: skip
+    words = ['train.py', 'sup_only/lite_phantom.py', '--work-dir', str(tmp_path)]
+    loaded = python(
+        f'import runpy, sys; sys.argv = {[*words, "--cfg-options", *options]}; '
+        f'runpy.run_path("tools/train.py", run_name="__main__"); '
+        f'print("loaded", *[m for m in {NOT_FOR_TRAINING} if m in sys.modules])'
+    )
+    assert loaded.splitlines()[-1].split() == ['loaded']
+    (log,) = tmp_path.glob('*/*.log')
+    assert f'TorchVision: {version("torchvision")}' in log.read_text()
+
+
+def test_packages_left_for_later_are_found_when_used():
+    from mmssl.registry import MODELS, OPTIMIZERS
+
+    weight = torch.nn.Parameter(torch.ones(2))
+    options = dict(type='Adafactor', params=[weight], lr=0.1, relative_step=False)
+    assert type(OPTIMIZERS.build(options)).__module__ == 'transformers.optimization'
+    backbone = MODELS.build(dict(type='TIMMBackbone', model_name='resnet18', pretrained=False))
+    assert type(backbone.timm_model).__module__.startswith('timm.models')
+
+
+def test_text_of_a_config_is_laid_out_once(monkeypatch):
+    from yapf.yapflib import yapf_api
+
+    import mmssl.engine  # noqa: F401  # installs it
+
+    cfg = Config(dict(b=dict(x=[1, dict(y='z')], name='n' * 90), a=(1, 2), c=None))
+    text = cfg.pretty_text
+    assert Config.fromstring(text, '.py').to_dict() == cfg.to_dict()
+    whole = Config(dict(cfg), format_python_code=False).pretty_text
+    style = dict(
+        based_on_style='pep8',
+        blank_line_before_nested_class_or_def=True,
+        split_before_expression_after_opening_paren=True,
+    )
+    assert text == yapf_api.FormatCode(whole, style_config=style)[0]
+    laid_out = []
+    monkeypatch.setattr(
+        yapf_api, 'FormatCode', lambda text, **_: laid_out.append(text) or (f'{text}\n', True)
+    )
+    cfg.a = 3
+    assert cfg.pretty_text == 'a=3\n' + text[text.index('b = ') :]
+    assert laid_out == ['a=3']
 
 
 def test_metadata():

@@ -1,6 +1,11 @@
 """Runner, training loop, optimisers, hooks and checkpoint files."""
 
-from mmssl.engine.checkpoints.io import install_safe_loading
+from mmssl.compat import format_entries_once, import_optimisers
+
+import_optimisers()
+format_entries_once()
+
+from mmssl.engine.checkpoints.io import install_safe_loading  # noqa: E402
 
 install_safe_loading()
 

@@ -8,6 +8,7 @@ from mmengine.dist import is_distributed, is_main_process
 from mmengine.optim import OptimWrapperDict
 from torch.nn.parallel import DistributedDataParallel
 
+from mmssl.compat import later
 from mmssl.engine.checkpoints.resume import CheckpointRunner
 from mmssl.engine.checkpoints.setting_rules import check_settings, make_work_dir
 from mmssl.engine.data_facts import with_facts
@@ -85,6 +86,10 @@ class SemiRunner(CheckpointRunner):
         logger = super().build_logger(*args, **kwargs)
         forgive_log(logger)
         return logger
+
+    def _log_env(self, env_cfg: dict) -> None:
+        with later('torchvision'):  # of which the version is logged
+            super()._log_env(env_cfg)
 
     def call_hook(self, fn_name: str, **kwargs) -> None:
         """Call `fn_name` of every hook that has it."""

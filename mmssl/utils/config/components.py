@@ -206,7 +206,7 @@ def _name_option(error: Exception, component: Callable | None, options: Mapping)
     if not isinstance(error, TypeError) or isinstance(error, UnknownOption) or found is None:
         return
     name, known = found.group(1), option_names(component)
-    if name in options and name not in known:
+    if name in options and known and name not in known:
         hint = did_you_mean(name, known)
         raise UnknownOption(f'"{_name(component)}" has no option "{name}"; {hint}') from error
 
