@@ -12,6 +12,7 @@ from mmengine.structures import PixelData
 from mmssl.compat import import_mmseg
 from mmssl.engine.hooks.diagnostic_hook import HISTORY, DiagnosticHook
 from mmssl.registry import DATASETS
+from mmssl.structures import VoxelData
 from tests import tiny
 
 
@@ -94,6 +95,42 @@ def test_quality_and_confidences_are_those_of_the_images(tmp_path):
     assert runner.scalars[8]['diagnostic/sam'] == record['mean']['sam']
     assert (tmp_path / 'diagnostic/pseudo_labels.png').stat().st_size > 5000
     assert 'early (iterations 8-8): sam 1.000, ensemble' in runner.infos[-1]
+
+
+@DATASETS.register_module()
+class DiagnosticVolumes(DiagnosticImages):
+    """Six volumes of two sizes, whose truth lies on a finer grid than the network's."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        flat = sample['data_samples'].gt_sem_seg.data
+        truth = flat[:, None].repeat(1, 4 + 2 * (index // 3), 1, 1)
+        sample['inputs'] = 200.0 * truth[:, ::2, ::2, ::2]
+        del sample['data_samples'].gt_sem_seg
+        sample['data_samples'].gt_sem_seg = VoxelData(data=truth)
+        return sample
+
+
+class VolumeTeachers(Teachers):
+    """One that sees the truth of volumes (N, C, D, H, W), and one that sees nothing."""
+
+    def pseudo_labels(self, inputs):
+        right = (inputs[:, 0] > 0).long()
+        self.seen = [*getattr(self, 'seen', ()), tuple(right.shape)]
+        return dict(unet=0 * right, sam=right, alpha=right.double().mean((1, 2, 3)))
+
+
+def test_volumes_of_several_sizes_are_measured(tmp_path):
+    model = VolumeTeachers()
+    runner = make_runner(model, tmp_path)
+    run(DiagnosticHook(dict(type='DiagnosticVolumes'), interval=20, batch_size=2), runner)
+    assert model.seen == [(2, 2, 16, 16), (1, 2, 16, 16), (2, 3, 16, 16), (1, 3, 16, 16)]
+    (record,) = json.loads((tmp_path / 'diagnostic/pseudo_labels.json').read_text())['history']
+    voxels = np.array([(6 + 2 * i) * 16 * (4 + 2 * (i // 3)) for i in range(6)])
+    assert record['mean']['unet'] == pytest.approx(np.mean(1 / (voxels + 1.001)), rel=1e-4)
+    assert record['mean']['sam'] > 0.9  # the nearest voxels of a grid half as fine
+    assert set(record['domains']) == {'A', 'B'}
+    assert 0 < record['values']['alpha'] < 1
 
 
 def test_images_are_taken_evenly(tmp_path):

@@ -1,5 +1,7 @@
 """Who leads early, who late: teachers and pseudo-labels against the truth over the training."""
 
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +29,8 @@ class DiagnosticHook(Hook):
     """Measure the teachers and the pseudo-labels on images whose truth is known.
 
     It has its own images and opens its own masks; the training batch stays without. Every
-    `interval` iterations `model.pseudo_labels(inputs)` is asked for class maps (N, H, W), whose
-    Dice against the truth is taken (smoothed as in SynFoC, mean over parts and images), and for
+    `interval` iterations `model.pseudo_labels(inputs)` is asked for class maps (N, H, W), of
+    volumes (N, D, H, W), whose Dice against the truth is taken (smoothed as in SynFoC, mean over parts and images), and for
     whatever values (N,) or scalars it gives beside them (alpha and the like). The model is left
     as it was. Results go to the log (`diagnostic/<name>`), to `diagnostic/pseudo_labels.json` and
     `.png` in the work folder, and stay in the message hub, so that a resumed run goes on with
@@ -39,7 +41,7 @@ class DiagnosticHook(Hook):
             with their masks.
         interval: iterations between two measurements.
         num_images: images taken, evenly over the data set; None takes all.
-        batch_size: images in one forward pass.
+        batch_size: images in one forward pass, fewer where neighbours differ in size.
         training: run the networks in train mode, i.e. with the batch's statistics, as the method
             does when it makes pseudo-labels.
         max_history: measurements kept.
@@ -110,8 +112,7 @@ class DiagnosticHook(Hook):
         rows: list[tuple[str, dict[str, float]]] = []
         others: dict[str, list[float]] = {}
         with untouched(model, self.training):
-            for start in range(0, len(self._samples), self.batch_size):
-                samples = self._samples[start : start + self.batch_size]
+            for samples in self._batches():
                 found = model.pseudo_labels(prepare_inputs(model, samples))
                 dice = {k: self._dice(v, samples) for k, v in found.items() if v.ndim > 2}
                 for i, sample in enumerate(samples):
@@ -129,6 +130,13 @@ class DiagnosticHook(Hook):
             'domains': {domain: _mean(found) for domain, found in domains.items()},
             'values': {name: float(np.mean(values)) for name, values in others.items()},
         }
+
+    def _batches(self) -> Iterator[list[dict]]:
+        """Yield the images in their order, those of one size together."""
+        for _, alike in groupby(self._samples, key=lambda sample: sample['inputs'].shape):
+            images = list(alike)
+            for start in range(0, len(images), self.batch_size):
+                yield images[start : start + self.batch_size]
 
     def _dice(self, maps: torch.Tensor, samples: list[dict]) -> list[float]:
         from mmssl.models.base.label_space import part_table
