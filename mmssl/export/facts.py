@@ -112,12 +112,14 @@ def _of_volumes(
     size = [side] * 3 if side else list(window.size if window else ())
     norm = network.model.data_preprocessor.norms[network.lead]
     frames = list(layout.frames)
+    canonical = layout.geometry == 'canonical'
     return {
         'input': {
             'name': INPUT,
             'type': 'float32',
             'shape': ['batch', max(1, len(frames)), *size],
-            'axes': 'slice, row, column' if layout.geometry == 'canonical' else 'as stored',
+            'axes': 'slice, row, column' if canonical else 'as stored',
+            **({'plane': layout.plane or 'axial'} if canonical else {}),
             **({'frames': frames} if len(frames) > 1 else {}),
         },
         'preparation': steps,
@@ -126,6 +128,7 @@ def _of_volumes(
             'size': size,
             'stride': list(window.stride) if window and not side else size,
             'weights': window.weights if window else 'constant',
+            'mirror': list(window.mirror) if window else [],
             'padding': 'zeros on both sides of a smaller volume, half of them before it',
         },
         'output': {

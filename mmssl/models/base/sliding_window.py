@@ -79,7 +79,7 @@ class SlidingWindow:
         if batch < 1:
             raise ValueError(f'batch={batch} must be at least 1')
         self.weights, self.batch, self.accumulate = weights, batch, accumulate
-        axes = sorted(set(mirror))
+        axes = self.mirror = sorted(set(mirror))
         self.flips = [c for number in range(len(axes) + 1) for c in combinations(axes, number)]
 
     def _steps(self, overlap: float | Sequence[float] | None) -> tuple[int, ...]:
