@@ -30,11 +30,11 @@ class DiagnosticHook(Hook):
 
     It has its own images and opens its own masks; the training batch stays without. Every
     `interval` iterations `model.pseudo_labels(inputs)` is asked for class maps (N, H, W), of
-    volumes (N, D, H, W), whose Dice against the truth is taken (smoothed as in SynFoC, mean over parts and images), and for
-    whatever values (N,) or scalars it gives beside them (alpha and the like). The model is left
-    as it was. Results go to the log (`diagnostic/<name>`), to `diagnostic/pseudo_labels.json` and
-    `.png` in the work folder, and stay in the message hub, so that a resumed run goes on with
-    them.
+    volumes (N, D, H, W), whose Dice against the truth is taken (smoothed as in SynFoC, mean over
+    parts and images), and for whatever values (N,) or scalars it gives beside them (alpha and the
+    like). The model is left as it was. Results go to the log (`diagnostic/<name>`), to
+    `diagnostic/pseudo_labels.json` and `.png` in the work folder, and stay in the message hub, so
+    that a resumed run goes on with them.
 
     Args:
         dataset: config of a data set in test form (truth in `gt_sem_seg`), e.g. training images
