@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine import Config
@@ -10,7 +11,7 @@ from mmssl.engine.checkpoints.setting_rules import check_settings
 from mmssl.engine.data_facts import describe_data, with_facts
 from mmssl.evaluation.published import load_published
 from mmssl.experiments.compose import compare_with_data
-from mmssl.registry import MODELS
+from mmssl.registry import MODELS, TRANSFORMS
 from mmssl.utils.setup import load_config, register_all_modules
 from tests.tiny import set_iter
 
@@ -202,3 +203,16 @@ def test_every_method_takes_a_step_at_its_published_size(monkeypatch):
         still = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert not still, f'{config}: no gradient for {still[:3]}'
     assert len(seen) > 15
+
+
+def test_bcp_cuts_the_unlabelled_volumes_of_the_pancreas_from_their_middle():
+    cfg = Config.fromfile(CONFIGS / 'bcp/pancreas.py')
+    (crop, pack) = cfg.train_dataloader.dataset.unlabelled_pipeline
+    assert pack.type == 'PackSemiInputs'
+    step = TRANSFORMS.build(crop)
+    img = np.arange(100 * 110 * 90, dtype=np.float32).reshape(100, 110, 90, 1)
+    found = step(dict(img=img, rng=np.random.default_rng(0)))['img']
+    assert found.shape == (96, 96, 96, 1)
+    np.testing.assert_array_equal(found[:, :, 3:93], img[2:98, 7:103])
+    assert not found[:, :, :3].any() and not found[:, :, 93:].any()
+    assert cfg.model.pretrain * cfg.train_cfg.max_iters == pytest.approx(60 * 30)
