@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmssl.converters.faults import Unfit
-from mmssl.utils.errors import SettingError
+from mmssl.utils.packaged import from_extra
 
 TOLERANCE = 0.1
 """How far apart corners of image and mask may lie, in the smallest side of a voxel."""
@@ -102,7 +102,7 @@ def read_nrrd(path: Path, name: str) -> Volume:
         Unfit: the file is broken or holds no volume of single values.
         SettingError: SimpleITK is not installed.
     """
-    sitk = _simpleitk()
+    sitk = from_extra('SimpleITK', 'formats', 'NRRD')
     with broken(name, 'NRRD'):
         image = sitk.ReadImage(str(path))
         if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
@@ -112,16 +112,6 @@ def read_nrrd(path: Path, name: str) -> Volume:
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, image.GetSpacing())
-
-
-def _simpleitk():
-    try:
-        import SimpleITK
-    except ImportError:
-        raise SettingError(
-            "NRRD files need SimpleITK, which is not installed: pip install 'mmssl[formats]'"
-        ) from None
-    return SimpleITK
 
 
 def read_picture(path: Path, name: str, mode: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from mmssl.compat import whole_sizes
 from mmssl.export.facts import INPUT, KEY, OUTPUT
 from mmssl.export.network import ExportedNetwork
 from mmssl.utils.errors import SettingError
+from mmssl.utils.packaged import from_extra
 
 DYNAMIC: dict[str, dict[int, str]] = {
     'none': {},
@@ -38,15 +39,7 @@ def requirement(name: str) -> Any:
     Raises:
         SettingError: it is not installed.
     """
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise SettingError(
-            f'Exporting needs the package {name.partition(".")[0]}: run "pip install '
-            f"'mmssl[deploy]'\" ({error})"
-        ) from error
+    return from_extra(name, 'deploy', 'Exporting')
 
 
 @torch.no_grad()

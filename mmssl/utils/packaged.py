@@ -3,13 +3,15 @@
 An installed package has both in `.mim`; in the repository they lie beside it.
 """
 
+import importlib
 import os
 import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from mmssl.utils.errors import did_you_mean
+from mmssl.utils.errors import SettingError, did_you_mean
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE / '.mim' if (PACKAGE / '.mim').is_dir() else PACKAGE.parent
@@ -115,3 +117,24 @@ def _below_configs(path: Path) -> Path:
 def _say_where(path: str | Path, own: Path) -> None:
     if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
         print(f'Config "{path}" is taken from {own}', file=sys.stderr)
+
+
+def from_extra(name: str, extra: str, what: str, error: type[Exception] = SettingError) -> Any:
+    """Import a module that only an extra of the package installs.
+
+    Args:
+        name: of the module.
+        extra: as in `pip install 'mmssl[extra]'`.
+        what: what needs it, as a message begins.
+        error: what is raised.
+
+    Raises:
+        SettingError: it cannot be imported; or `error`.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as failed:
+        raise error(
+            f'{what} needs {name.partition(".")[0]}, which cannot be imported ({failed}). Run: pip '
+            f"install 'mmssl[{extra}]'."
+        ) from None

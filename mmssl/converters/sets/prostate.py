@@ -17,6 +17,7 @@ from mmssl.converters.base import Converter, Item, Made, config_text, last_share
 from mmssl.converters.faults import Fault, Unfit
 from mmssl.converters.images import as_bytes, stretched
 from mmssl.converters.outputs import Writer, png
+from mmssl.converters.pairs import OPTIONS
 from mmssl.converters.raw import Raw
 
 LABELS = (0, 1, 2)
@@ -39,13 +40,8 @@ class Prostate(Converter):
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """Add how intensities are cut."""
-        parser.add_argument(
-            '--clip',
-            type=float,
-            default=0.0,
-            metavar='PERCENT',
-            help='cut off this share of the values of a volume at either end first (0)',
-        )
+        text, options = OPTIONS['clip']
+        parser.add_argument('--clip', help=text, **options)
 
     def plan(self, raw: Raw, faults: list[Fault]) -> list[Item]:
         """Return the cases of each site, the last fifth for testing."""

@@ -1,6 +1,5 @@
 """What every format gives: a volume as its file holds it, looked at before a voxel is read."""
 
-import importlib
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from mmssl.datasets.reading.errors import DataError
+from mmssl.utils.packaged import from_extra
 
 Shape = tuple[int, int, int]
 Where = tuple[int | slice, int | slice, int | slice]
@@ -152,10 +152,4 @@ def library(name: str, path: str) -> Any:
     Raises:
         DataError: it is not installed.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise DataError(
-            f'{path} needs {name}, which cannot be imported ({error}). Run: pip install '
-            "'mmssl[formats]'."
-        ) from None
+    return from_extra(name, 'formats', path, DataError)
