@@ -7,13 +7,10 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmssl.compat import import_mmseg
 from mmssl.models.unet.unet_pyramid_head import SeveralScales
 from mmssl.models.volumetric.blocks import check_volumes, conv_stack
+from mmssl.models.volumetric.vnet_decoder_head import VolumeDecoderHead
 from mmssl.registry import MODELS
-
-import_mmseg()
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead  # noqa: E402
 
 WIDTHS = (16, 32, 64, 128, 256)
 KAIMING = dict(type='Kaiming', layer='Conv3d', mode='fan_in')
@@ -71,7 +68,7 @@ class UNet3DEncoder(BaseModule):
 
 
 @MODELS.register_module()
-class UNet3DDecoderHead(BaseDecodeHead):
+class UNet3DDecoderHead(VolumeDecoderHead):
     """Decoder of the 3D U-Net of SSL4MIS: from the encoder's maps to logits.
 
     Each step enlarges the map trilinearly, joins the encoder's map of that size, and convolves
@@ -99,32 +96,14 @@ class UNet3DDecoderHead(BaseDecodeHead):
         norm_cfg: dict | None = None,
         **kwargs,
     ) -> None:
-        widths = list(in_channels)
-        if len(dropout) != len(widths) - 1:
-            raise ValueError(
-                f'{type(self).__name__} has {len(widths) - 1} steps but {len(dropout)} dropout '
-                'rates; give one for each step'
-            )
-        super().__init__(
-            in_channels=widths,
-            channels=widths[0],
-            num_classes=num_classes,
-            in_index=list(range(len(widths))),
-            input_transform='multiple_select',
-            dropout_ratio=0,
-            **{'init_cfg': KAIMING, **kwargs},
-        )
-        steps = list(zip(widths[1:], widths[:-1], strict=True))[::-1]
+        kwargs = {'init_cfg': KAIMING, **kwargs}
+        super().__init__(in_channels, num_classes, ('dropout', dropout), **kwargs)
         self.convs = nn.ModuleList(
-            conv_stack(low + high, high, 2, norm_cfg or IN3D) for low, high in steps
+            conv_stack(low + high, high, 2, norm_cfg or IN3D) for low, high in self.steps()
         )
         layer = nn.Dropout3d if whole_channels else nn.Dropout
         self.drops = nn.ModuleList(layer(rate) for rate in dropout)
-        self.conv_seg = nn.Conv3d(widths[0], self.out_channels, 1)
-
-    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Return logits (N, num_classes, D, H, W) at the size of the first map."""
-        return self.cls_seg(self.climb(inputs)[-1])
+        self.conv_seg = nn.Conv3d(self.channels, self.out_channels, 1)
 
     def climb(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the map of every step, smallest first."""

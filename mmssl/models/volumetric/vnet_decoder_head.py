@@ -1,4 +1,4 @@
-"""The decoder of the V-Net that methods on volumes train."""
+"""The decoder of the V-Net that methods on volumes train, and what decoders of volumes share."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,60 @@ import_mmseg()
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead  # noqa: E402
 
 
+class VolumeDecoderHead(BaseDecodeHead):
+    """What decoders of volumes share: maps of all levels in, logits at the size of the first out.
+
+    A subclass makes the layers of its steps, then `conv_seg`, in this order, and `climb`.
+
+    Args:
+        in_channels: channels of the maps, largest map first.
+        num_classes: channels of the logits.
+        each: name and values of an option that has one value for each step.
+        **kwargs: of mmsegmentation's `BaseDecodeHead`.
+
+    Raises:
+        ValueError: the option has another length.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        each: tuple[str, Sequence[float]],
+        **kwargs,
+    ) -> None:
+        widths = list(in_channels)
+        option, values = each
+        if len(values) != len(widths) - 1:
+            raise ValueError(
+                f'{type(self).__name__} has {len(widths)} maps but {len(values)} numbers in '
+                f'{option}; give one for each map but the smallest'
+            )
+        super().__init__(
+            in_channels=widths,
+            channels=widths[0],
+            num_classes=num_classes,
+            in_index=list(range(len(widths))),
+            input_transform='multiple_select',
+            dropout_ratio=0,
+            **{'init_cfg': None, **kwargs},
+        )
+
+    def steps(self) -> list[tuple[int, int]]:
+        """Return the channels of the smaller and of the larger map of each step, smallest first."""
+        return list(zip(self.in_channels[1:], self.in_channels[:-1], strict=True))[::-1]
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Return logits (N, num_classes, D, H, W) at the size of the first map."""
+        return self.cls_seg(self.climb(inputs)[-1])
+
+    def climb(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return the map of every step, smallest first."""
+        raise NotImplementedError
+
+
 @MODELS.register_module()
-class VNetDecoderHead(BaseDecodeHead):
+class VNetDecoderHead(VolumeDecoderHead):
     """Decoder of the V-Net in the form of UA-MT: from the encoder's maps to logits.
 
     Each step doubles the map, adds the encoder's map of that size, and applies a stack of 3 x 3 x 3
@@ -45,34 +97,15 @@ class VNetDecoderHead(BaseDecodeHead):
         kernel: int = 3,
         **kwargs,
     ) -> None:
-        widths = list(in_channels)
-        if len(convs) != len(widths) - 1:
-            raise ValueError(
-                f'{type(self).__name__} has {len(widths)} maps but {len(convs)} numbers in convs; '
-                'give one for each map but the smallest'
-            )
-        super().__init__(
-            in_channels=widths,
-            channels=widths[0],
-            num_classes=num_classes,
-            in_index=list(range(len(widths))),
-            input_transform='multiple_select',
-            dropout_ratio=0,
-            **{'init_cfg': None, **kwargs},
-        )
-        steps = list(zip(widths[1:], widths[:-1], convs, strict=True))[::-1]
-        self.ups = nn.ModuleList(
-            Up(low, high, norm_cfg, upsample, kernel) for low, high, _ in steps
-        )
+        super().__init__(in_channels, num_classes, ('convs', convs), **kwargs)
+        steps = self.steps()
+        self.ups = nn.ModuleList(Up(low, high, norm_cfg, upsample, kernel) for low, high in steps)
         self.convs = nn.ModuleList(
-            conv_stack(high, high, count, norm_cfg) for _, high, count in steps
+            conv_stack(high, high, count, norm_cfg)
+            for (_, high), count in zip(steps, list(convs)[::-1], strict=True)
         )
         self.dropout = nn.Dropout3d(dropout)
-        self.conv_seg = nn.Conv3d(widths[0], self.out_channels, 1)
-
-    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Return logits (N, num_classes, D, H, W) at the size of the first map."""
-        return self.cls_seg(self.climb(inputs)[-1])
+        self.conv_seg = nn.Conv3d(self.channels, self.out_channels, 1)
 
     def climb(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the map of every step, smallest first."""

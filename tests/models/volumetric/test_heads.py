@@ -112,5 +112,5 @@ def test_the_3d_u_net_takes_odd_sizes_and_names_what_is_too_small():
     assert kernel.std().item() == pytest.approx((2 / (18 * 27)) ** 0.5, rel=0.1)
     with pytest.raises(ValueError, match='halves a volume 3 times and needs at least 8 voxels'):
         student(torch.rand(1, 1, 21, 7, 16), mode='tensor')
-    with pytest.raises(ValueError, match='has 3 steps but 4 dropout rates'):
+    with pytest.raises(ValueError, match='has 4 maps but 4 numbers in dropout'):
         network(dict(type='UNet3DDecoderHead'), U_NET)
