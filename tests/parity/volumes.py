@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
+from mmssl.models.volumetric.released_names import vnet_names
 from tests.parity.float64 import GRAD_RTOL, WEIGHT_RTOL
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter
@@ -23,8 +24,6 @@ WIDTHS = (2, 4, 8, 16, 32)
 SHARP = 4.0
 CORNERS = ((3, 1, 4), (9, 0, 2), (5, 5, 1))
 """Of BCP's cuboid in each of three steps."""
-
-LEVELS = ('one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
 
 
 def patches(salt: str, count: int, size: tuple[int, ...] = SIZE) -> tuple[Tensor, Tensor]:
@@ -40,18 +39,10 @@ def patches(salt: str, count: int, size: tuple[int, ...] = SIZE) -> tuple[Tensor
 
 def our_name(theirs: str) -> str:
     """Return our name of a tensor of the released V-Net, in any of its forms with one decoder."""
-    theirs = re.sub(r'^(encoder|decoder)\.', '', theirs)
-    if theirs.startswith('out_conv.'):
-        return theirs.replace('out_conv', 'decode_head.conv_seg')
-    block, _, layer, rest = theirs.split('.')
-    _, level, *kind = block.split('_')
-    i = LEVELS.index(level)
-    if kind == ['dw']:
-        return f'backbone.downs.{i}.{layer}.{rest}'
-    if kind == ['up']:
-        return f'decode_head.ups.{i - 4}.{("conv", "norm")[int(layer)]}.{rest}'
-    part = f'backbone.levels.{i}' if i < 5 else f'decode_head.convs.{i - 5}'
-    return f'{part}.{layer}.{rest}'
+    layer = theirs.rpartition('.')[0]
+    # of what doubles a map, the first layer is the convolution, the second its norm
+    shape = (1,) * (5 if layer.endswith('.0') else 1)
+    return vnet_names({theirs: shape, f'{layer}.weight': shape})[theirs]
 
 
 def vnet() -> dict:
