@@ -7,6 +7,30 @@ from torch import nn
 
 from mmssl.registry import MODELS
 
+MONAI_NETWORKS = dict(
+    DynUNet=dict(
+        kernel_size=(3, 3, 3),
+        strides=(1, 2, 2),
+        upsample_kernel_size=(2, 2),
+        filters=(4, 6, 8),
+        deep_supervision=True,
+        deep_supr_num=1,
+    ),
+    # its smallest map of a small volume is one voxel, of which InstanceNorm cannot be
+    SwinUNETR=dict(
+        feature_size=12,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 1, 1, 1),
+        norm_name=('group', dict(num_groups=2)),
+    ),
+    UNet=dict(channels=(4, 8), strides=(2,)),
+)
+
+
+def monai_network(name: str, classes: int = 3) -> dict:
+    """Return the config of a small network of MONAI for volumes."""
+    return dict(type='MonaiNetwork', network=name, num_classes=classes, **MONAI_NETWORKS[name])
+
 
 @MODELS.register_module(force=True)
 class TwoConvs(BaseModule):

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from volume_parts import volume_config
+from volume_parts import MONAI_NETWORKS, monai_network, volume_config
 
 from mmssl.apis import init_model, predict, publish
 from mmssl.bundles import BundleError
@@ -17,9 +17,6 @@ VNET = dict(
     type='EncoderDecoder',
     backbone=dict(type='VNetEncoder', widths=(4, 4), convs=(1, 1)),
     decode_head=dict(type='VNetDecoderHead', in_channels=(4, 4), convs=(1,), num_classes=3),
-)
-MONAI = dict(
-    type='MonaiNetwork', network='UNet', num_classes=3, channels=(4, 8), strides=(2,), norm='batch'
 )
 
 
@@ -51,7 +48,7 @@ def trained(tmp_path, student, **options):
     return cfg
 
 
-@pytest.mark.parametrize('student', [VNET, MONAI])
+@pytest.mark.parametrize('student', [VNET, *map(monai_network, MONAI_NETWORKS)])
 @pytest.mark.parametrize('teacher', [False, True])
 def test_a_bundle_predicts_the_same(student, teacher, tmp_path):
     from mmssl.bundles.networks import Choice

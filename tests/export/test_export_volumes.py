@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from volume_parts import volume_config
+from volume_parts import MONAI_NETWORKS, monai_network, volume_config
 
 from mmssl.apis import init_model
 from mmssl.export import export_model
@@ -19,9 +19,9 @@ VNET = dict(
 )
 
 
-def model():
+def model(student=VNET):
     cfg = volume_config([dict(type='Resample', spacing=(2.0, 1.0, None))])
-    cfg.model.students = dict(net=VNET)
+    cfg.model.students = dict(net=student)
     cfg.model.inferer.update(size=(8, 8, 6), stride=(4, 4, 3))
     torch.manual_seed(0)
     return init_model(cfg)
@@ -54,6 +54,23 @@ def test_a_loop_over_the_file_is_the_prediction(name, tmp_path):
             count[window] += 1
     wanted = given.predict_logits({'net': torch.from_numpy(volume)}, 'net').exp()[0].numpy()
     assert np.abs(total / count - wanted).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('network', MONAI_NETWORKS)
+def test_networks_of_monai_become_files(network, tmp_path):
+    """What is written is the network; the window is no multiple of its strides."""
+    given = model(monai_network(network))
+    given.inferer.size = (8, 10, 9)
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    facts = export_model(given, tmp_path / 'x.onnx')
+    assert facts['input']['shape'] == ['batch', 1, 8, 10, 9]
+    window = np.random.default_rng(0).standard_normal((3, 1, 8, 10, 9), np.float32)
+    wanted = given.students['net'].eval()(torch.from_numpy(window), mode='tensor')
+    found = open_file(tmp_path / 'x.onnx')(window)
+    np.testing.assert_allclose(found, wanted.detach(), atol=1e-4)
+    given.students['net'].train()(torch.from_numpy(window), mode='tensor').sum().backward()
+    assert all(torch.equal(before[name], value) for name, value in given.state_dict().items())
 
 
 @pytest.mark.parametrize(('options', 'text'), [

@@ -7,6 +7,7 @@ from mmssl.testing import MethodTester, sam_segmentor, volume_segmentor
 from mmssl.testing.phantoms import SIDE
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
 from tests.tiny import GN, segmentor, set_phase
+from tests.volume_parts import monai_network
 
 LOOSE = dict(threshold=dict(value=0.4))  # pixels of untrained networks that count
 
@@ -430,3 +431,26 @@ class TestMCCauSSLOnVolumes(TestMCCauSSL):
     head = dict(
         type='VNetMultiDecoderHead', upsample=('transposed', 'trilinear', 'nearest'), kernel=1
     )
+
+
+class OfMonai:
+    """A network of MONAI for volumes in the place of the V-Net."""
+
+    axes = 3
+    network: str
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        return monai_network(cls.network, channels)
+
+
+class TestMeanTeacherOfDynUNets(OfMonai, TestMeanTeacher):
+    network = 'DynUNet'  # its coarse heads learn, too
+
+
+class TestSupOnlyOfSwinUNETR(OfMonai, TestSupOnly):
+    network = 'SwinUNETR'
+
+
+class TestFixMatchOfUNets(OfMonai, TestFixMatch):
+    network = 'UNet'
