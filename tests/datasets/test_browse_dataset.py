@@ -45,6 +45,13 @@ def browse(config, monkeypatch, capsys):
         captured = capsys.readouterr()
         return SimpleNamespace(returncode=code, stdout=captured.out, stderr=captured.err)
 
+    run.titles = []
+    panel = tool.panel
+    monkeypatch.setattr(
+        tool,
+        'panel',
+        lambda image, title, *args: run.titles.append(title) or panel(image, title, *args),
+    )
     return run
 
 
@@ -170,6 +177,9 @@ def test_three_planes_of_volumes(browse, config, tmp_path):
         widest, tallest = (19, 8) if split == 'train' else (22, 6)
         width = round(32 * widest / tallest)
         assert [image.shape[1] for image in found] == [n * width + 4 * (n - 1) for n in panels]
+    size = '5x7x8'  # columns, rows, slices
+    assert browse.titles[:3] == [f'weak x_w {size}', f'mask y {size}', f'weak u_w {size}']
+    assert browse.titles[-2:] == ['image 7x6x5', 'mask 7x6x5']
     for path in (tmp_path / 'msd' / 'labelsTr').iterdir():
         write_nifti(path, np.full((7, 6, 5), 9, np.uint8))
     done = browse('--split', 'test')

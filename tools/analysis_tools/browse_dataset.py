@@ -5,7 +5,7 @@ Usage: python tools/analysis_tools/browse_dataset.py CONFIG [--split test] [--nu
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,7 @@ from mmssl.registry import DATA_SAMPLERS, DATASETS
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.file_names import file_names
-from mmssl.utils.resize import resize_nearest
+from mmssl.utils.resize import as_size, resize_nearest
 from mmssl.utils.setup import default_folder, load_config
 from mmssl.visualization.overlay import draw_overlay, in_a_row, panel, write_image
 from mmssl.visualization.planes import as_picture
@@ -74,19 +74,24 @@ def overlay(image: np.ndarray, classes: np.ndarray, palette: list) -> np.ndarray
     return draw_overlay(image, classes, palette)
 
 
+def sized(title: str, shape: Sequence[int], picture: np.ndarray) -> tuple[str, np.ndarray]:
+    """Return a panel, whose title says how large what it shows is, columns first."""
+    return f'{title} {"x".join(map(str, reversed(shape)))}', picture
+
+
 def own_sizes(view: torch.Tensor, label: torch.Tensor | None, sizes: dict, palette: list) -> list:
     """Return the panels of each network's own resolution."""
     panels = []
     for name, size in sizes.items():
         image = view
         if size.get('image'):
-            image = resize_nearest(view, (size['image'],) * 2)
-        panels.append((f'{name} input', to_image(image)))
+            image = resize_nearest(view, as_size(size['image'], view.dim() - 1))
+        panels.append(sized(f'{name} input', image.shape[1:], to_image(image)))
         if label is not None:
             target = label
             if size.get('label'):
-                target = resize_nearest(label, (size['label'],) * 2)
-            panels.append((f'{name} target', masked(image, target, palette)))
+                target = resize_nearest(label, as_size(size['label'], label.dim()))
+            panels.append(sized(f'{name} target', target.shape, masked(image, target, palette)))
     return panels
 
 
@@ -96,27 +101,32 @@ def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
     panels = []
     for view in filter(is_image, inputs):
         picture, mask = to_image(inputs[view]), view.replace('x_', 'y_').removesuffix('_w')
-        panels.append((title_of(view), picture))
+        panels.append(sized(title_of(view), inputs[view].shape[1:], picture))
         if mask in inputs:
-            panels.append((f'mask {mask}', masked(inputs[view], inputs[mask], palette)))
+            drawn = masked(inputs[view], inputs[mask], palette)
+            panels.append(sized(f'mask {mask}', inputs[mask].shape, drawn))
     return panels + own_sizes(inputs['x_w'], inputs['y'], sizes, palette)
 
 
 def draw_unlabelled(sample: dict, partner: dict | None, sizes: dict, palette: list) -> list:
     """Return the panels of an unlabelled training sample; `partner`, if any, is pasted into it."""
     inputs = sample['inputs']
-    panels = [(title_of(view), to_image(x)) for view, x in inputs.items() if is_image(view)]
+    panels = [
+        sized(title_of(view), x.shape[1:], to_image(x))
+        for view, x in inputs.items()
+        if is_image(view)
+    ]
     last = inputs.get('u_s', inputs['u_w'])
     for key, view in BOXES.items() if partner is not None else ():
         if key not in inputs:
             continue
         view = view if view in inputs else 'u_w'
         last, box = inputs[view], inputs[key]
-        panels.append((f'{key} of {view}', framed(last, box)))
+        panels.append(sized(f'{key} of {view}', last.shape[1:], framed(last, box)))
         mask = box_mask(box[None], last.shape[1:])
         patch = partner['inputs'].get(view, partner['inputs'].get('x_w'))
         last = paste(last[None], patch[None], mask)[0]
-        panels.append((f'{view} pasted', to_image(last)))
+        panels.append(sized(f'{view} pasted', last.shape[1:], to_image(last)))
     return panels + own_sizes(last, None, sizes, palette)
 
 
@@ -166,8 +176,10 @@ def draw_test(sample: dict, sizes: dict, palette: list) -> list:
     """Return the panels of a test sample."""
     view = sample['inputs']
     label = sample['data_samples'].gt_sem_seg.data[0]
-    picture = to_image(view)
-    panels = [('image', picture), ('mask', masked(view, label, palette))]
+    panels = [
+        sized('image', view.shape[1:], to_image(view)),
+        sized('mask', label.shape, masked(view, label, palette)),
+    ]
     return panels + own_sizes(view, None, sizes, palette)
 
 
@@ -237,10 +249,7 @@ def main() -> int:
         for count in tqdm(range(number), 'drawing'):
             what, info, panels = next(source)
             name = next(iter(file_names([(what, info['domain'], info['name'])]).values()))
-            titled = [
-                panel(image, f'{title} {image.shape[1]}x{image.shape[0]}', args.height)
-                for title, image in panels
-            ]
+            titled = [panel(image, title, args.height) for title, image in panels]
             write_image(out_dir / f'{count:03d}_{name}.png', in_a_row(titled, GAP))
     except (ValueError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
