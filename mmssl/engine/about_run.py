@@ -45,7 +45,9 @@ def about_now() -> dict[str, Any]:
     }
 
 
-def note_start(work_dir: str | Path, iteration: int, dataset: Any = None) -> None:
+def note_start(
+    work_dir: str | Path, iteration: int, dataset: Any = None, students: Any = None
+) -> None:
     """Add to `about.json` in a work folder what starts, or goes on, at an iteration.
 
     The file has an entry for each sitting, under the iteration it began with.
@@ -54,11 +56,24 @@ def note_start(work_dir: str | Path, iteration: int, dataset: Any = None) -> Non
         work_dir: the folder.
         iteration: where the sitting begins.
         dataset: the training data; with `samples`, those of each domain are counted.
+        students: name to network; the parameters of each are counted, all and those trained.
     """
     path = Path(work_dir) / FILE
     sittings = {k: v for k, v in read_json(path, {}).items() if int(k) < iteration}
-    sittings[str(iteration)] = {**about_now(), 'data': _count(getattr(dataset, 'samples', ()))}
+    sittings[str(iteration)] = {
+        **about_now(),
+        'data': _count(getattr(dataset, 'samples', ())),
+        'networks': {name: _parameters(network) for name, network in (students or {}).items()},
+    }
     write_atomic(path, json.dumps(sittings, indent=1, ensure_ascii=False) + '\n')
+
+
+def _parameters(network: torch.nn.Module) -> dict[str, int]:
+    every = [*network.parameters()]
+    return {
+        'parameters': sum(one.numel() for one in every),
+        'trained': sum(one.numel() for one in every if one.requires_grad),
+    }
 
 
 def _count(samples: Iterable[Any]) -> dict[str, dict[str, int]]:

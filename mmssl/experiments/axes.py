@@ -137,10 +137,11 @@ def check_keys(
         ValueError: it has not; the nearest name is given.
     """
     from mmssl.utils.config.variables import sources_of, variables
+    from mmssl.utils.packaged import find_config_file
     from mmssl.utils.setup import load_config
 
     cfg = load_config(config, {k: parse_value(v) for k, v in options.items()})
-    at_the_top = variables(list(sources_of(config)))
+    at_the_top = variables(list(sources_of(find_config_file(config))))
     for key in keys:
         node, words = cfg.to_dict(), key.split('.')
         if words[0] in at_the_top:

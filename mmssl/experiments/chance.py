@@ -1,9 +1,10 @@
 """Which differences between the rows of a table are more than chance."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mmssl.evaluation.statistics import CaseScores, Difference, case_scores, interval
+if TYPE_CHECKING:
+    from mmssl.evaluation.statistics import Difference
 
 MARK = '≈'
 
@@ -24,7 +25,7 @@ class Chance(NamedTuple):
     metric: str
     intervals: dict[str, tuple[float, float]]
     best: str
-    differences: list[Difference]
+    differences: 'list[Difference]'
 
     @property
     def title(self) -> str:
@@ -75,9 +76,9 @@ def find_chance(methods: Mapping[str, Sequence[Tested]], metric: str) -> Chance 
     Returns:
         None where there are no scores of single images, or no common ones.
     """
-    scores: CaseScores | None = case_scores(
-        {k: runs for k, runs in methods.items() if runs}, metric
-    )
+    from mmssl.evaluation.statistics import case_scores, interval  # heavy
+
+    scores = case_scores({k: runs for k, runs in methods.items() if runs}, metric)
     if scores is None:
         return None
     draws, means = scores.draws(), scores.means()

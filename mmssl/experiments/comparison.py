@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mmssl.evaluation.published import load_published
 from mmssl.experiments.axes import folder_names, parse_options
 from mmssl.experiments.compose import SMALL, compose, find_config, written_for
 from mmssl.experiments.executors import make_executor
@@ -231,6 +230,8 @@ class Benchmark(Grid):
 
     def published(self, config: Path) -> float | None:
         """Return the published DSC of a method's student on this data set, None without one."""
+        from mmssl.evaluation.published import load_published  # heavy
+
         labels = self.args.labels
         if labels is None:
             labels = self.data.train_dataloader.dataset.labelled.get('num')

@@ -11,8 +11,8 @@ import numpy as np
 from mmssl.engine.hooks.save_cases_hook import FILE
 from mmssl.evaluation.cases import natural_key
 from mmssl.evaluation.statistics import identity, reliability_sums
-from mmssl.reports.gather import Entry, Run
 from mmssl.reports.pictures import Pictures
+from mmssl.reports.runs import Entry, Run
 from mmssl.utils.io import read_json
 
 BINS = 15
@@ -36,6 +36,8 @@ class Cases:
         levels: domain to the number of pixels of each grey level (256,).
         unmasked: domains whose cases have no truth.
         sizes: row to domain to the predicted size of each part, a dict for each case.
+        unit: of the sizes, `pixels` unless the spacing of every case is known.
+        peers: row to domain to the Dice of a student and the other student on each case.
         agreement: row to domain to the Dice of a student and its teacher on each case.
         doubt: row to domain to the mean entropy of each case, 0 to 1.
         runs: row to the run whose cases these are.
@@ -47,6 +49,8 @@ class Cases:
     levels: dict[str, np.ndarray] = field(default_factory=dict)
     unmasked: list[str] = field(default_factory=list)
     sizes: dict[str, dict[str, list[dict[str, float]]]] = field(default_factory=dict)
+    unit: str = 'pixels'
+    peers: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     agreement: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     doubt: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
@@ -66,6 +70,7 @@ def find_cases(rows: Sequence[Entry], budget: int = LARGEST_BUDGET) -> Cases:
         if source:
             sources.append(source)
             found.runs[row.name] = source.run
+    found.unit = _unit(sources)
     keys = dict.fromkeys(key for source in sources for key in source.files)
     ordered = sorted(keys, key=lambda key: _badness(key, sources))
     pictures = Pictures(len(ordered), sources[0].about.get('palette', ())) if sources else None
@@ -165,11 +170,13 @@ def _measure(key: Group, sources: Sequence[_Source], found: Cases) -> dict[str, 
         if key not in source.files:
             continue
         sizes = dict.fromkeys(source.about.get('parts', {}), 0.0)
-        doubts, pairs, counts = [], [], np.zeros(256, np.int64)
+        peer = next((s for s in source.about['students'] if s != source.row.student), '')
+        doubts, pairs, peers, counts = [], [], [], np.zeros(256, np.int64)
         for said, path in source.files[key]:
             with np.load(path, allow_pickle=False) as content:
                 arrays = {name: content[name] for name in content.files if name != 'about'}
-            for name, one in _planes(said, arrays, source.row.student):
+            pixel = _pixel(said, arrays[f'pred_{source.row.student}'], found.unit)
+            for name, one in _planes(said, arrays, source.row.student, peer):
                 entry = case['slices'].setdefault(name, {'name': name, 'rows': {}})
                 entry['rows'][source.row.name] = {'scores': source.of(key, said)}
                 case['arrays'].setdefault(name, {})[source.row.name] = one
@@ -178,8 +185,10 @@ def _measure(key: Group, sources: Sequence[_Source], found: Cases) -> dict[str, 
                 counts += np.bincount(one['image'].ravel(), minlength=256)
                 if 'teacher' in one:
                     pairs.append((one['pred'], one['teacher']))
+                if 'peer' in one:
+                    peers.append((one['pred'], one['peer']))
                 for part, ids in source.about.get('parts', {}).items():
-                    sizes[part] += float(np.isin(one['pred'], ids).sum())
+                    sizes[part] += pixel * float(np.isin(one['pred'], ids).sum())
                 _add_reliability(found, source.row.name, key[0], one)
             case['aspect'] = _aspect(said)
         agreed = overlap(pairs, source.about.get('parts', {})) if pairs else None
@@ -187,6 +196,9 @@ def _measure(key: Group, sources: Sequence[_Source], found: Cases) -> dict[str, 
         case['rows'][source.row.name] = {'sizes': sizes, 'agreed': agreed, 'doubt': doubt}
         _keep(found.sizes, source.row.name, key[0], sizes)
         _keep(found.agreement, source.row.name, key[0], agreed)
+        if peers:
+            alike = overlap(peers, source.about.get('parts', {}))
+            _keep(found.peers, source.row.name, key[0], alike)
         _keep(found.doubt, source.row.name, key[0], doubt)
         if source is sources[0]:
             found.levels[key[0]] = found.levels.get(key[0], 0) + counts
@@ -199,10 +211,30 @@ def _keep(table: dict[str, dict[str, list]], row: str, domain: str, value: Any) 
         table.setdefault(row, {}).setdefault(domain, []).append(value)
 
 
-def _planes(said: Mapping[str, Any], arrays: Arrays, student: str) -> list[tuple[str, dict]]:
+def _unit(sources: Sequence[_Source]) -> str:
+    """Return the unit in which all predictions can be measured."""
+    abouts = [
+        said for source in sources for several in source.files.values() for said, _ in several
+    ]
+    if not abouts or any(not said.get('spacing') or not said.get('ori_shape') for said in abouts):
+        return 'pixels'
+    axes = {len(said['spacing']) for said in abouts}
+    return {2: 'mm²', 3: 'mm³'}[axes.pop()] if axes in ({2}, {3}) else 'pixels'
+
+
+def _pixel(said: Mapping[str, Any], pred: np.ndarray, unit: str) -> float:
+    """Return the size of a pixel of a prediction, whatever grid the network made of the image."""
+    if unit == 'pixels':
+        return 1.0
+    return float(np.prod(said['ori_shape']) * np.prod(said['spacing']) / pred.size)
+
+
+def _planes(
+    said: Mapping[str, Any], arrays: Arrays, student: str, peer: str
+) -> list[tuple[str, dict]]:
     """Return name and arrays of the slices of a file, those of one student."""
     kept = {'image': arrays['image'], 'pred': arrays[f'pred_{student}']}
-    others = {'truth': 'truth', 'teacher': f'teacher_{student}'}
+    others = {'truth': 'truth', 'teacher': f'teacher_{student}', 'peer': f'pred_{peer}'}
     kept.update({name: arrays[key] for name, key in others.items() if key in arrays})
     if f'prob_{student}' in arrays:
         prob = np.moveaxis(arrays[f'prob_{student}'], 0, -1)

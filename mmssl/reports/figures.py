@@ -7,9 +7,8 @@ import numpy as np
 
 from mmssl.evaluation.statistics import bland_altman, reliability_of
 from mmssl.reports.cases import BINS, Cases, mean_dice
-from mmssl.reports.curves import curve_figures
-from mmssl.reports.gather import Entry, Method
-from mmssl.reports.plots import Figure, axes, colour_of
+from mmssl.reports.plots import Figure, axes, colour_of, curve_figures
+from mmssl.reports.runs import Entry, Method
 from mmssl.reports.scores import Scores, tested
 
 
@@ -81,7 +80,8 @@ def distribution_figure(scores: Scores) -> Figure | None:
         return None
     layout = axes('', 'DSC (%)')
     layout['violinmode'] = layout['boxmode'] = 'group'
-    layout['yaxis']['range'] = [-3, 103]
+    lowest = min(value for trace in data for value in trace['y'])
+    layout['yaxis']['range'] = [-3 if lowest < 50 else 47, 103]
     layout['xaxis'].update(type='category', automargin=True)
     note = 'Every image or case that was scored, mean over its parts; all trainings together.'
     return Figure('distribution', 'How the scores spread', note, data, layout)
@@ -117,42 +117,47 @@ def _unit(scores: Scores) -> str:
 def size_figures(scores: Scores) -> list[Figure]:
     """Draw Dice against size, and the agreement of sizes by Bland and Altman."""
     unit = _unit(scores)
-    dice, bland, lines = [], [], []
+    dice, bland = [], []
     for number, row in enumerate(scores.entries):
         found = _sizes(row)
         if not found:
             continue
         text = [f'{domain}, {name}, {part}' for name, domain, part, *_ in found]
         marker = {'color': colour_of(number), 'size': 6, 'opacity': 0.65}
-        common = {'type': 'scatter', 'mode': 'markers', 'name': row.name, 'text': text}
+        common = {
+            'type': 'scatter', 'mode': 'markers', 'name': row.name, 'legendgroup': row.name,
+            'text': text,
+        }  # fmt: skip
         truth, pred = [f[4] for f in found], [f[5] for f in found]
         dice.append({**common, 'marker': marker, 'x': truth, 'y': [f[3] for f in found]})
         means = [(t + p) / 2 for t, p in zip(truth, pred, strict=True)]
         apart = [p - t for t, p in zip(truth, pred, strict=True)]
         bland.append({**common, 'marker': marker, 'x': means, 'y': apart})
         agreed = bland_altman(pred, truth)
-        for level, dash in ((agreed.bias, 'solid'), (agreed.low, 'dot'), (agreed.high, 'dot')):
-            if np.isfinite(level):
-                line = {'color': colour_of(number), 'width': 1.5, 'dash': dash}
-                lines.append(
-                    {'type': 'line', 'xref': 'paper', 'x0': 0, 'x1': 1, 'y0': level, 'y1': level,
-                     'line': line}
+        levels = {'bias': agreed.bias, 'lower limit': agreed.low, 'upper limit': agreed.high}
+        for name, level in levels.items():
+            if np.isfinite(level):  # a click on the row in the legend hides them, too
+                line = {'color': colour_of(number), 'width': 1.5}
+                line['dash'] = 'solid' if name == 'bias' else 'dot'
+                bland.append(
+                    {'type': 'scatter', 'mode': 'lines', 'x': [min(means), max(means)],
+                     'y': [level, level], 'name': f'{name} of {row.name}', 'line': line,
+                     'legendgroup': row.name, 'showlegend': False}
                 )  # fmt: skip
     if not dice:
         return []
     notes = (
         'Small parts cost more: one pixel at the edge weighs more in them.',
         'Predicted minus true size against the mean of both. Solid: bias; dotted: limits of '
-        'agreement, bias ± 1.96 standard deviations (Bland and Altman 1986).',
+        'agreement, bias ± 1.96 standard deviations (Bland and Altman 1986). A click in the '
+        'legend hides a row.',
     )
     layout = axes(f'true size ({unit})', 'DSC (%)')
     layout['yaxis']['range'] = [-3, 103]
     other = axes(f'mean of true and predicted size ({unit})', f'predicted - true ({unit})')
     return [
         Figure('dice_size', 'Dice against size', notes[0], dice, layout),
-        Figure(
-            'bland', 'Sizes: predicted against true', notes[1], bland, {**other, 'shapes': lines}
-        ),
+        Figure('bland', 'Sizes: predicted against true', notes[1], bland, other),
     ]
 
 
@@ -204,7 +209,7 @@ def unmasked_figure(rows: Sequence[str], cases: Cases) -> Figure | None:
                 {'type': 'box', 'boxpoints': 'all', 'jitter': 0.4, 'pointpos': 0, 'x': x, 'y': y,
                  'name': name, 'marker': {'size': 4}, 'line': line}
             )  # fmt: skip
-    layout = axes('', 'predicted size (pixels)', boxmode='group')
+    layout = axes('', f'predicted size ({cases.unit})', boxmode='group')
     layout['xaxis'].update(type='category', automargin=True)
     note = 'Sizes that differ from those of the domain with labels ask for a look at the pictures.'
     return Figure(

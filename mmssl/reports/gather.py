@@ -1,12 +1,9 @@
 """What runs have written, brought together for a report."""
 
-import ast
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,117 +12,12 @@ from mmssl.engine.checkpoints.run_settings import FILE as SETTINGS
 from mmssl.engine.checkpoints.run_settings import read_settings
 from mmssl.engine.hooks.cost_hook import read_cost
 from mmssl.engine.hooks.save_cases_hook import FILE as CASES
+from mmssl.reports.runs import Method, Run
 from mmssl.utils.io import read_json
-from mmssl.visualization.curves import Curve, read_scalars
+from mmssl.visualization.curves import read_scalars
 
 RESULTS = 'results.json'
-MOST_STUDENTS = 6
-"""Rows up to which all students of all methods are shown; beyond it the first of each."""
-
-
-@dataclass
-class Run:
-    """A training with its test, or either alone.
-
-    Attributes:
-        name: of this run among those of its method, e.g. `seed 0`.
-        folder: its work folder, or that of the file of results.
-        result: what the test wrote (`tools/test.py --out`), empty without a test.
-        file: the file of the result.
-        settings: every setting by its dotted name, as text.
-        about: what started each sitting, by the iteration it began with.
-        curves: name to step to value.
-        summary: of the scores while training.
-        pseudo: measurements of the pseudo-labels, where they were diagnosed.
-        cost: time of an iteration and memory.
-        faults: what went wrong, in sentences.
-    """
-
-    name: str
-    folder: Path
-    result: dict[str, Any] = field(default_factory=dict)
-    file: Path | None = None
-    settings: dict[str, str] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
-    curves: dict[str, Curve] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
-    pseudo: list[dict[str, Any]] = field(default_factory=list)
-    cost: dict[str, Any] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def cases(self) -> Path | None:
-        """The folder of saved cases, None where there is none."""
-        named = self.result.get('cases')
-        found = [self.file.parent / named] if named and self.file else []
-        found = [path for path in [*found, self.folder, self.folder / 'cases'] if path]
-        return next((path for path in found if (path / CASES).is_file()), None)
-
-    @property
-    def cases_about(self) -> dict[str, Any]:
-        """What the saved cases have in common, empty where there are none."""
-        return read_json(self.cases / CASES, {}) if self.cases else {}
-
-    def setting(self, key: str, otherwise: Any = None) -> Any:
-        """Return the value of a setting."""
-        try:
-            return ast.literal_eval(self.settings[key])
-        except (KeyError, ValueError, SyntaxError):
-            return self.settings.get(key, otherwise)
-
-    def setting_names(self, key: str) -> list[str]:
-        """Return the names below a setting, such as those of the students."""
-        start = f'{key}.'
-        below = (k.removeprefix(start) for k in self.settings if k.startswith(start))
-        return list(dict.fromkeys(k.partition('.')[0] for k in below if '.' in k))
-
-    @property
-    def iterations(self) -> tuple[int, int]:
-        """How many iterations the log has, and how many there should be."""
-        done = max(
-            (max(curve) for name, curve in self.curves.items() if '/' not in name), default=0
-        )
-        return done, int(self.setting('train_cfg.max_iters', 0) or 0)
-
-
-@dataclass
-class Method:
-    """Runs of one setting.
-
-    Attributes:
-        name: of the setting.
-        runs: its runs.
-        student: whose scores count, where something says so.
-    """
-
-    name: str
-    runs: list[Run]
-    student: str | None = None
-
-    @property
-    def students(self) -> list[str]:
-        """Names of the students that were tested."""
-        return list(dict.fromkeys(s for run in self.runs for s in run.result.get('students', {})))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row of the tables: a student of a method.
-
-    Attributes:
-        name: of the row.
-        method: the method.
-        student: the student.
-    """
-
-    name: str
-    method: Method
-    student: str
-
-    @property
-    def runs(self) -> list[Run]:
-        """The runs that have scores of the student."""
-        return [run for run in self.method.runs if self.student in run.result.get('students', {})]
+TRIALS = 'tune'
 
 
 def gather(paths: Sequence[str | Path]) -> list[Method]:
@@ -143,8 +35,9 @@ def gather(paths: Sequence[str | Path]) -> list[Method]:
         if not path.exists():
             raise FileNotFoundError(f'"{path}" does not exist; name the folder of a run')
         grid = read_json(path / RESULTS, {}) if path.is_dir() else {}
-        if 'rows' in grid:
-            found += _of_grid(path, grid)
+        below = [] if (path / SETTINGS).exists() else _runs_below(path)
+        if 'rows' in grid or below:
+            found += _of_grid(path, grid, below)
         else:
             loose.append((path, _read(path)))
     found += _grouped(loose)
@@ -155,58 +48,54 @@ def gather(paths: Sequence[str | Path]) -> list[Method]:
     return found
 
 
-def entries(methods: Sequence[Method], tested: bool = True) -> list[Entry]:
-    """Return the rows of the tables: all students, where these are not too many.
-
-    Args:
-        methods: the methods.
-        tested: those that have scores; else those of whom there are saved cases.
-    """
-
-    def of(method: Method) -> list[str]:
-        if tested:
-            return method.students
-        return list(
-            dict.fromkeys(s for run in method.runs for s in run.cases_about.get('students', ()))
-        )
-
-    rows = []
-    total = sum(len(of(method)) for method in methods)
-    for method in methods:
-        students = of(method)
-        if method.student in students:
-            students = [method.student]
-        elif total > MOST_STUDENTS:
-            students = students[:1]
-        for student in students:
-            alone = len(methods) == 1
-            name = student if alone else method.name
-            rows.append(
-                Entry(
-                    name if alone or len(students) == 1 else f'{name}, {student}', method, student
-                )
-            )
-    return rows
+def _runs_below(folder: Path) -> list[Path]:
+    """Return the folders of trainings in that of a grid; trials of a tuning are none of them."""
+    found = [path.parent for path in folder.glob(f'*/**/{SETTINGS}')]
+    return sorted(path for path in found if TRIALS not in path.relative_to(folder).parts)
 
 
-def _of_grid(folder: Path, grid: Mapping[str, Any]) -> list[Method]:
+def _of_grid(folder: Path, grid: Mapping[str, Any], below: Sequence[Path]) -> list[Method]:
+    """Read the runs that a table has, then those below that are under way or have failed."""
     methods = []
-    for row in grid['rows']:
-        runs = []
-        for name, run in row['runs'].items():
-            file = folder / run.get('file', '')
-            if not run.get('file') or not file.is_file():
-                raise FileNotFoundError(
-                    f'{folder / RESULTS} does not say where its run "{name}" is; write it anew: '
-                    'the same command with --plot-only'
-                )
-            runs.append(_read(file.parent, file, name))
+    for row in grid.get('rows', ()):
+        runs = [_read(_file_of(folder, name, run).parent, _file_of(folder, name, run), name)
+                for name, run in row['runs'].items()]  # fmt: skip
         if runs:
-            name = ', '.join(row['labels']) or folder.name
-            methods.append(Method(name, runs, grid.get('student')))
+            named = ', '.join(_labels(grid, row)) or folder.name
+            methods.append(Method(named, runs, grid.get('student'), grid.get('tuning') or {}))
+    known = {run.folder.resolve() for method in methods for run in method.runs}
+    of_folder = {method.runs[0].folder.resolve().parent: method for method in methods}
+    for path in map(Path.resolve, below):
+        if path in known:
+            continue
+        if path.parent not in of_folder:
+            inside = path.parent.relative_to(folder.resolve()).as_posix()
+            name = folder.resolve().name if inside == '.' else inside
+            of_folder[path.parent] = Method(name, [], grid.get('student'))
+            methods.append(of_folder[path.parent])
+        run = _read(path, name=re.sub(r'^seed(\d+)$', r'seed \1', path.name))
+        of_folder[path.parent].runs.append(run)
     if not methods:
-        raise FileNotFoundError(f'{folder} has no finished run yet')
+        raise FileNotFoundError(f'{folder} has no run that has begun yet')
     return methods
+
+
+def _labels(grid: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+    """Return what a row is called: `KEY=VALUE` in a sweep, the method in a comparison."""
+    keys = [*(grid.get('grid') or ())]
+    if len(keys) != len(row['labels']):
+        return row['labels']
+    return [f'{key}={label}' for key, label in zip(keys, row['labels'], strict=True)]
+
+
+def _file_of(folder: Path, name: str, run: Mapping[str, Any]) -> Path:
+    file = folder / run.get('file', '')
+    if not run.get('file') or not file.is_file():
+        raise FileNotFoundError(
+            f'{folder / RESULTS} does not say where its run "{name}" is; write it anew: the same '
+            'command with --plot-only'
+        )
+    return file
 
 
 def _grouped(loose: Sequence[tuple[Path, Run]]) -> list[Method]:
@@ -312,11 +201,3 @@ def _nan_lines(file: Path) -> Iterator[str]:
         losses = [k for k in odd if '/' not in k]
         if losses:
             yield f'{", ".join(losses[:3])} is no number at iteration {record.get("step")}.'
-
-
-def relative(path: Path | None) -> str:
-    """Return a path as a reader knows it, from where the report is made."""
-    if path is None:
-        return ''
-    shown = os.path.relpath(path)
-    return str(path) if shown.startswith('..') else shown

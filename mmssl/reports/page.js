@@ -23,10 +23,15 @@ const smoothed = (values, weight) => {
   let last = 0, norm = 0;
   return values.map((value) => { last = last * weight + value * (1 - weight); norm = norm * weight + 1 - weight; return last / norm; });
 };
-function layoutOf(spec, printing) {
+// A page on paper is narrower than the window, and nothing is laid out anew for it.
+const PAPER = { half: 335, whole: 670 };
+function layoutOf(spec, node, printing) {
+  const width = printing ? (node.closest('.two') ? PAPER.half : PAPER.whole) : node.clientWidth;
+  const named = spec.data.filter((trace) => trace.showlegend !== false).length;
+  const legend = named > 1 || spec.layout.showlegend ? Math.ceil(named / Math.max(1, Math.floor(width / 140))) : 0;
   const ink = printing ? '#111' : css('--ink'), line = printing ? '#ccc' : css('--line');
-  const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
-  return { ...spec.layout, height: spec.layout.height || 340, autosize: true, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+  const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, exponentformat: 'power' };
+  return { ...spec.layout, height: (spec.layout.height || 310) + 18 * legend, ...(printing ? { width } : { autosize: true }), paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
     font: { color: ink, size: 12, family: 'system-ui, sans-serif' }, margin: { l: 52, r: 14, t: 12, b: 44 }, hovermode: 'closest',
     hoverlabel: { font: { size: 12 } },
     legend: { orientation: 'h', yanchor: 'bottom', y: 1.01, x: 0, font: { size: 11 } },
@@ -39,7 +44,7 @@ function drawPlots(printing = false) {
     if (node.closest('figure').hidden) continue;
     const spec = DATA.plots[Number(node.dataset.plot)];
     const data = spec.data.map((trace) => ({ ...trace, y: spec.smooth && weight && trace.y.length > 2 ? smoothed(trace.y, weight) : trace.y }));
-    Plotly.react(node, data, layoutOf(spec, printing), { responsive: true, displayModeBar: false });
+    Plotly.react(node, data, layoutOf(spec, node, printing), { responsive: true, displayModeBar: false });
   }
 }
 const chooseCurves = () => {
@@ -48,8 +53,13 @@ const chooseCurves = () => {
 };
 if ($('c-smooth')) $('c-smooth').oninput = () => drawPlots();
 if ($('c-method')) $('c-method').onchange = () => { chooseCurves(); drawPlots(); };
-addEventListener('beforeprint', () => drawPlots(true));
-addEventListener('afterprint', () => drawPlots());
+let opened = [];
+addEventListener('beforeprint', () => {
+  opened = [...document.querySelectorAll('#scores details:not([open])')];
+  for (const node of opened) node.open = true;
+  drawPlots(true);
+});
+addEventListener('afterprint', () => { for (const node of opened) node.open = false; drawPlots(); });
 
 // --- tables -------------------------------------------------------------------------------------
 for (const tab of document.querySelectorAll('.tabs [data-tab]')) {
@@ -86,7 +96,7 @@ const tone = (value) => (value === null ? '#59636f' : `hsl(${Math.round(value * 
 
 function stack(one, slice, row, layers) {
   const box = make('span', { className: 'stack' });
-  box.style.aspectRatio = String(one.aspect);
+  box.style.setProperty('--aspect', one.aspect);
   box.append(make('img', { src: slice.image, alt: '' }));
   const found = row ? slice.rows[row] || {} : {};
   for (const [key] of LAYERS) {
@@ -152,8 +162,6 @@ function gallery() {
     const draw = () => {
       const slice = one.slices[at], found = slice.rows[choice.row];
       const picture = stack(one, slice, choice.row, on);
-      picture.style[one.aspect >= 1 ? 'width' : 'height'] = '100%';
-      if (one.aspect < 1) picture.style.width = 'auto'; else picture.style.maxHeight = '100%';
       picture.append(badge(found ? dice(found.scores, choice.part) : null));
       if (one.slices.length > 1) picture.append(make('span', { className: 'count', text: `${at + 1} / ${one.slices.length}` }));
       frame.replaceChildren(picture);
@@ -237,6 +245,28 @@ function gallery() {
   show();
 }
 if ($('g-grid')) gallery();
+// --- a page that is written anew ----------------------------------------------------------------
+// What was chosen is kept over the reloads, which wait while a case is looked at.
+const KEPT = ['g-domain', 'g-part', 'g-row', 'g-sort', 'g-name', 'c-method', 'c-smooth'];
+const place = `mmssl ${location.pathname}`;
+if (DATA.refresh) {
+  let before = {};
+  try { before = JSON.parse(sessionStorage.getItem(place)) || {}; } catch { /* not kept: as it comes */ }
+  for (const id of KEPT) {
+    const node = $(id);
+    if (!node || !(id in before) || node.value === before[id]) continue;
+    node.value = before[id];
+    if (node.selectedIndex === -1) node.selectedIndex = 0;
+    else (node.onchange || node.oninput)();
+  }
+  if (before.theme) root.dataset.theme = before.theme;
+  setInterval(() => {
+    if ($('case').open) return;
+    const now = Object.fromEntries(KEPT.filter($).map((id) => [id, $(id).value]));
+    try { sessionStorage.setItem(place, JSON.stringify({ ...now, theme: root.dataset.theme })); } catch { /* as above */ }
+    location.reload();
+  }, 1000 * DATA.refresh);
+}
 chooseCurves();
 drawPlots();
 root.dataset.ready = 'yes';

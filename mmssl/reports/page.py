@@ -6,30 +6,31 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from mmssl import __version__
-from mmssl.evaluation.statistics import reliability_of
 from mmssl.reports.cases import Cases, find_cases
 from mmssl.reports.figures import all_figures
-from mmssl.reports.gather import Method, entries, gather
-from mmssl.reports.plots import Figure, colour_of
-from mmssl.reports.published import published_rows
-from mmssl.reports.scores import (
-    ALL,
-    METRICS,
-    Scores,
-    Value,
-    best_rows,
-    failure_rate,
-    find_scores,
+from mmssl.reports.gather import gather
+from mmssl.reports.plots import Figure
+from mmssl.reports.runs import Method, entries, run_card
+from mmssl.reports.scores import Scores, find_scores, published_rows
+from mmssl.reports.tables import (
+    ahead,
+    calibration,
+    costs,
+    data_card,
+    data_note,
+    failures,
+    metric_table,
+    published_note,
     to_csv,
     to_latex,
+    unmasked,
 )
-from mmssl.reports.words import caveats, data_card, ece_of, in_short, number, run_card, tiles
+from mmssl.reports.words import caveats, in_short, tiles
 from mmssl.utils.io import write_atomic
 
 HERE = Path(__file__).parent
@@ -63,6 +64,7 @@ def write_report(
     scores = find_scores(entries(methods))
     if published:
         scores.published = published_rows(methods)
+        scores.asked = True
     cases = find_cases(scores.entries or entries(methods, tested=False))
     files = [out]
     write_atomic(out, render(methods, scores, cases, title, refresh))
@@ -91,7 +93,7 @@ def render(
     title = title or (
         names[0] if len(names) == 1 else ' · '.join(names[:4]) + ' …' * (len(names) > 4)
     )
-    metrics = [_metric_table(scores, metric) for metric in scores.values]
+    metrics = [metric_table(scores, metric) for metric in scores.values]
     data = data_card(methods, scores, cases)
     context = {
         'title': title,
@@ -100,10 +102,10 @@ def render(
         'short': in_short(methods, scores, cases),
         'metrics': metrics,
         'first_title': 'student' if len(methods) == 1 else 'method',
-        'published_note': _published_note(scores, metrics),
-        'ahead': _ahead(scores),
-        'failures': _failures(scores),
-        'calibration': _calibration(scores, cases),
+        'published_note': published_note(scores, metrics),
+        'ahead': ahead(scores),
+        'failures': failures(scores),
+        'calibration': calibration(scores, cases),
         'csv': _encoded(to_csv(scores)) if metrics else '',
         'latex': _encoded(to_latex(scores)) if metrics else '',
         'gallery': bool(cases.shown),
@@ -112,18 +114,20 @@ def render(
             not f['method'] and f['name'] not in ('intervals', 'levels') for f in shown
         )
         or bool(cases.unmasked),
-        'unmasked': _unmasked(cases),
+        'unmasked': unmasked(cases),
         'curve_methods': list(dict.fromkeys(f['method'] for f in shown if f['method'])),
         'data': data,
-        'data_note': _data_note(data),
+        'data_note': data_note(data),
+        'costs': costs(methods) if len(methods) > 1 else [],
         'cards': [_card(method) for method in methods],
         'caveats': caveats(methods, scores, cases),
         'footer': f'mmssl {__version__}, {time.strftime("%Y-%m-%d %H:%M")}',
+        'made': time.strftime('%H:%M:%S'),
         'refresh': refresh,
         'style': Markup((HERE / 'page.css').read_text(encoding='utf-8')),
         'script': Markup((HERE / 'page.js').read_text(encoding='utf-8')),
         'plotly': Markup(get_plotlyjs().replace('</script', r'<\/script')) if figures else '',
-        'data_json': Markup(_json_in_html(_page_data(figures, scores, cases))),
+        'data_json': Markup(_json_in_html({'refresh': refresh, **_page_data(figures, cases)})),
     }
     context['sections'] = _sections(context)
     loader = jinja2.FileSystemLoader(HERE)
@@ -163,147 +167,12 @@ def _subtitle(methods: Sequence[Method], scores: Scores) -> str:
     return ' · '.join(words)
 
 
-def _metric_table(scores: Scores, metric: str) -> dict[str, Any]:
-    columns = scores.columns()
-    known = _published_of_runs(scores) if metric == 'DSC' else {}
-    rows = []
-    for index, row in enumerate(scores.entries):
-        cells = [
-            _cell(scores.get(metric, row.name, *cell), row.name in best_rows(scores, metric, cell))
-            for cell in columns
-        ]
-        if known:
-            text = known.get(row.name)
-            cells.append({**_cell(Value(text), False)})
-        rows.append(
-            {'name': row.name, 'runs': len(row.runs), 'colour': colour_of(index), 'cells': cells}
-        )
-    titles = [
-        'mean' if cell == (ALL, ALL) else cell[1] if cell[0] == ALL else cell[0] for cell in columns
-    ]
-    return {
-        'name': metric,
-        'title': METRICS[metric],
-        'columns': titles + ['published'] * bool(known),
-        'rows': rows,
-        'published': [
-            {'name': row['name'],
-             'cells': [number(row['mean'].get(metric))] + ['-'] * (len(columns) - 1 + bool(known))}
-            for row in scores.published
-        ],
-    }  # fmt: skip
-
-
-def _cell(value: Value, best: bool) -> dict[str, Any]:
-    low, high = value.low, value.high
-    return {
-        'exact': '' if value.mean is None else repr(value.mean),
-        'text': number(value.mean),
-        'sd': None if value.sd is None else number(value.sd),
-        'interval': None if low is None else f'{number(low, 1)} – {number(high, 1)}',
-        'best': best,
-    }
-
-
-def _published_of_runs(scores: Scores) -> dict[str, float]:
-    found = {}
-    for row in scores.entries:
-        for run in row.runs[:1]:
-            one = (run.result.get('published') or {}).get(row.student)
-            if one:
-                found[row.name] = float(one['dsc'])
-    return found
-
-
-def _published_note(scores: Scores, metrics: Sequence[Mapping[str, Any]]) -> str:
-    if not scores.published and not any('published' in m['columns'] for m in metrics):
-        return ''
-    return (
-        'Published numbers are those of the papers: full size and length, chosen on the test set '
-        'where the paper did so.'
-    )
-
-
-def _ahead(scores: Scores) -> list[list[str]]:
-    """Return the table of who is ahead of whom."""
-    if not scores.differences:
-        return []
-    names = list(scores.differences)
-    rows = [['', *names]]
-    for name in names:
-        of = {one.name: one for one in scores.differences[name]}
-        cells = [
-            '' if other == name else f'{100 * of[other].ahead:.0f} %' + ' ≈' * of[other].by_chance
-            for other in names
-        ]
-        rows.append([name, *cells])
-    if scores.ranks:
-        rows[0] += ['first', 'mean rank']
-        for row in rows[1:]:
-            row += [f'{100 * scores.ranks.first[row[0]]:.0f} %', f'{scores.ranks.mean[row[0]]:.2f}']
-    return rows
-
-
-def _failures(scores: Scores) -> list[list[str]]:
-    domains = scores.domains if len(scores.domains) > 1 else []
-    parts = scores.parts if len(scores.parts) > 1 else []
-    rows = [['', 'all', *domains, *parts]]
-    for row in scores.entries:
-        places = [(ALL, ALL), *((d, ALL) for d in domains), *((ALL, p) for p in parts)]
-        found = [failure_rate(row, *place) for place in places]
-        cells = [f'{100 * n / count:.0f} % ({n})' if count else '-' for n, count in found]
-        rows.append([row.name, *cells])
-    return rows if any(cell != '-' for row in rows[1:] for cell in row[1:]) else []
-
-
-def _calibration(scores: Scores, cases: Cases) -> list[list[str]]:
-    domains = list(dict.fromkeys(domain for _, domain, _ in cases.reliability))
-    if not domains:
-        return []
-    rows = [['', 'object', *(domains if len(domains) > 1 else []), 'all pixels']]
-    for name in dict.fromkeys(row for row, _, _ in cases.reliability):
-        every = [s for (row, _, alone), s in cases.reliability.items() if row == name and not alone]
-        of_domains = [ece_of(cases, name, d) for d in domains] if len(domains) > 1 else []
-        values = [ece_of(cases, name), *of_domains, reliability_of(np.sum(every, axis=0)).ece]
-        rows.append([name, *(number(value, 3) for value in values)])
-    return rows
-
-
-def _unmasked(cases: Cases) -> list[list[str]]:
-    """Compare domains without masks with the others by what needs no mask."""
-    if not cases.unmasked:
-        return []
-    rows = [['method', 'domain', 'masks', 'cases', 'predicted size', 'nothing predicted',
-             'agreement with teacher (%)', 'uncertainty (%)']]  # fmt: skip
-    for name, of_domains in cases.sizes.items():
-        for domain, several in of_domains.items():
-            sizes = [sum(one.values()) for one in several]
-            agreed = cases.agreement.get(name, {}).get(domain)
-            doubt = cases.doubt.get(name, {}).get(domain)
-            rows.append(
-                [name, domain, 'no' if domain in cases.unmasked else 'yes', str(len(several)),
-                 f'{fmean(sizes):.0f}', str(sum(size == 0 for size in sizes)),
-                 f'{fmean(agreed):.1f}' if agreed else '-',
-                 f'{100 * fmean(doubt):.1f}' if doubt else '-']
-            )  # fmt: skip
-    return rows
-
-
-def _data_note(rows: Sequence[Sequence[str]]) -> str:
-    if not rows or 'shift' not in rows[0]:
-        return ''
-    return (
-        'Shift: Wasserstein distance of the grey levels (0 to 255) of the test images, as the '
-        'networks see them, from those of the reference domain.'
-    )
-
-
 def _card(method: Method) -> dict[str, Any]:
     settings = list(method.runs[0].settings.items())[:MOST_SETTINGS]
     return {'name': method.name, 'pairs': run_card(method), 'settings': settings}
 
 
-def _page_data(figures: Sequence[Figure], scores: Scores, cases: Cases) -> dict[str, Any]:
+def _page_data(figures: Sequence[Figure], cases: Cases) -> dict[str, Any]:
     about: dict[str, Any] = next((run.cases_about for run in cases.runs.values()), {})
     classes, palette = about.get('classes', ()), about.get('palette', ())
     colours = [f'rgb({",".join(map(str, colour))})' for colour in palette]

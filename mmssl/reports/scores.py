@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+from mmssl.evaluation.published import load_published
 from mmssl.evaluation.statistics import (
     CaseScores,
     Difference,
@@ -14,12 +15,13 @@ from mmssl.evaluation.statistics import (
     interval,
     rank_stability,
 )
-from mmssl.reports.gather import Entry
-from mmssl.utils import tables
+from mmssl.reports.runs import Entry, Method
+from mmssl.utils.packaged import CONFIGS
 
 METRICS = {'DSC': 'DSC (%)', 'Jaccard': 'Jaccard (%)', 'HD95': 'HD95', 'ASD': 'ASD'}
 LOWER_IS_BETTER = ('HD95', 'ASD')
 ALL = 'all'
+LABELS = 'train_dataloader.dataset.labelled.num'
 FAILED = 50.0
 """Dice in percent below which a case counts as failed."""
 
@@ -59,6 +61,7 @@ class Scores:
         ranks: how stable the order in the DSC is; None with a single entry.
         best: entry with the best DSC.
         published: rows of published numbers: name, and metric to value.
+        asked: whether published numbers were asked for.
     """
 
     entries: list[Entry]
@@ -70,6 +73,7 @@ class Scores:
     ranks: Ranks | None = None
     best: str | None = None
     published: list[dict[str, Any]] = field(default_factory=list)
+    asked: bool = False
 
     def get(self, metric: str, entry: str, domain: str = ALL, part: str = ALL) -> Value:
         """Return a value, an empty one where there is none."""
@@ -173,76 +177,23 @@ def failure_rate(row: Entry, domain: str = ALL, part: str = ALL) -> tuple[int, i
     return failed, count
 
 
-def to_csv(scores: Scores) -> str:
-    """Write every number: a line for each row, metric, domain and part."""
-    runs = max((len(row.runs) for row in scores.entries), default=0)
-    lines: list[list] = [
-        ['row', 'metric', 'domain', 'part', 'mean', 'sd', 'low', 'high']
-        + [f'run {i + 1}' for i in range(runs)]
-    ]
-    for metric, of_rows in scores.values.items():
-        for name, cells in of_rows.items():
-            for (domain, part), value in cells.items():
-                numbers = [value.mean, value.sd, value.low, value.high, *value.runs]
-                lines.append([name, metric, domain, part, *map(_exact, numbers)])
-    for row in scores.published:
-        for metric, number in row['mean'].items():
-            lines.append([f'{row["name"]} (published)', metric, ALL, ALL, number])
-    width = len(lines[0])
-    return tables.csv([[*line, *[None] * (width - len(line))] for line in lines])
+def published_rows(methods: Sequence[Method]) -> list[dict[str, Any]]:
+    """Return a row for each student of each metafile that has the data set, best DSC first.
 
+    Where a metafile has several numbers of labels, that of the runs is taken.
 
-def _exact(value: float | None) -> str | None:
-    return None if value is None else repr(value)
-
-
-LATEX = {'&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#', '_': r'\_', '{': r'\{', '}': r'\}',
-         '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '\\': r'\textbackslash{}',
-         '<': r'\textless{}', '>': r'\textgreater{}'}  # fmt: skip
-
-
-def latex_text(text: str) -> str:
-    r"""Return a text as LaTeX prints it.
-
-    Example:
-        >>> print(latex_text('a_b & 5 %'))
-        a\_b \& 5 \%
+    Returns:
+        `name`, and `mean` (metric to number).
     """
-    return ''.join(LATEX.get(sign, sign) for sign in text)
-
-
-def best_rows(scores: Scores, metric: str, cell: Cell) -> set[str]:
-    """Return the rows with the best value of a column, to two digits; none of a single row."""
-    values = {row.name: scores.get(metric, row.name, *cell).mean for row in scores.entries}
-    kept = {name: round(value, 2) for name, value in values.items() if value is not None}
-    if len(kept) < 2:
-        return set()
-    best = (min if metric in LOWER_IS_BETTER else max)(kept.values())
-    return {name for name, value in kept.items() if value == best}
-
-
-def to_latex(scores: Scores) -> str:
-    """Write a table of booktabs for each metric, the best of each column in bold."""
-    blocks = ['% \\usepackage{booktabs}']
-    columns = scores.columns()
-    for metric in scores.values:
-        heads = ['', *(part if domain == ALL else domain for domain, part in columns)]
-        heads[1] = 'mean'
-        lines = [
-            f'\\begin{{tabular}}{{l{"r" * len(columns)}}}',
-            r'\toprule',
-            ' & '.join(map(latex_text, heads)) + r' \\',
-            r'\midrule',
-        ]
-        for row in scores.entries:
-            cells = [latex_text(row.name)]
-            for cell in columns:
-                value = scores.get(metric, row.name, *cell)
-                text = '--' if value.mean is None else f'{value.mean:.2f}'
-                bold = row.name in best_rows(scores, metric, cell)
-                text = rf'\textbf{{{text}}}' if bold else text
-                cells.append(text + (f' $\\pm$ {value.sd:.2f}' if value.sd is not None else ''))
-            lines.append(' & '.join(cells) + r' \\')
-        lines += [r'\bottomrule', r'\end{tabular}']
-        blocks.append(f'% {METRICS[metric]}\n' + '\n'.join(lines))
-    return '\n\n'.join(blocks) + '\n'
+    runs = [run for method in methods for run in method.runs]
+    dataset = next((run.result.get('dataset') for run in runs if run.result.get('dataset')), None)
+    if dataset is None:
+        return []
+    labels = next((n for run in runs if isinstance(n := run.setting(LABELS), int)), None)
+    rows = []
+    for folder in sorted(path.parent.name for path in CONFIGS.glob('*/metafile.yml')):
+        found = load_published(folder, dataset, labels) or load_published(folder, dataset)
+        for student, entry in found.items():
+            name = f'{folder}, {student} ({entry["labels"]} labels)'
+            rows.append({'name': name, 'mean': entry['mean']})
+    return sorted(rows, key=lambda row: -row['mean'].get('DSC', 0))

@@ -1,20 +1,16 @@
 """What a report says in words: results in short, cards of runs and data, what is not shown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from mmssl.evaluation.domain_table import SELECTIONS
-from mmssl.evaluation.statistics import reliability_of
-from mmssl.experiments.runs import duration
+from mmssl.evaluation.statistics import Ranks, reliability_of
 from mmssl.reports.cases import Cases
-from mmssl.reports.gather import Entry, Method, Run, relative
+from mmssl.reports.runs import Entry, Method
 from mmssl.reports.scores import FAILED, Scores, failure_rate
-
-Pairs = list[tuple[str, str]]
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -81,11 +77,7 @@ def in_short(methods: Sequence[Method], scores: Scores, cases: Cases) -> list[st
         others = scores.differences[scores.best]
         said += [one.words(scores.best) for one in others]
         if scores.ranks and len(others) > 1:
-            first = scores.ranks.first[scores.best]
-            said.append(
-                f'{scores.best} is the first in {100 * first:.0f} % of resamples; the whole order '
-                f"keeps a Kendall's tau of {scores.ranks.tau:.2f}."
-            )
+            said.append(_order(scores.ranks))
     for row in (row for row in scores.entries if row.name == scores.best):
         lowest = _lowest_domain(scores, row.name)
         values = [scores.get('DSC', row.name, d).mean for d in scores.domains]
@@ -99,9 +91,36 @@ def in_short(methods: Sequence[Method], scores: Scores, cases: Cases) -> list[st
     for method in methods:
         for run in method.runs:
             said += [f'{method.name}, {run.name}: {fault}' for fault in run.faults]
+            if scores.entries and run.curves and not run.result and not run.faults:
+                said.append(f'{method.name}, {run.name}: there is no test, so it is in no table.')
     if not scores.entries:
         said.append('No test is there, so there are no scores; the curves are those of training.')
     return said
+
+
+def _order(ranks: Ranks) -> str:
+    """Say how stable the order of the rows is.
+
+    Example:
+        >>> _order(Ranks({'a': 0.9, 'b': 0.1, 'c': 0.0}, {}, 0.85))
+        "With other patients a would be the first in 90 % of resamples, b in 10 %; the order of \
+all rows hardly changes (Kendall's tau 0.85; 1 is always the same, 0 is chance)."
+    """
+    firsts = sorted(ranks.first.items(), key=lambda item: -item[1])
+    (best, share), *others = firsts
+    also = ''.join(f', {name} in {100 * one:.0f} %' for name, one in others if one >= 0.005)
+    kept = (
+        'hardly changes'
+        if ranks.tau >= 0.8
+        else 'changes in part'
+        if ranks.tau >= 0.5
+        else ('is mostly chance')
+    )
+    return (
+        f'With other patients {best} would be the first in {100 * share:.0f} % of resamples{also}; '
+        f"the order of all rows {kept} (Kendall's tau {ranks.tau:.2f}; 1 is always the same, 0 is "
+        'chance).'
+    )
 
 
 def _without_masks(scores: Scores, cases: Cases) -> Iterator[str]:
@@ -122,108 +141,6 @@ def _without_masks(scores: Scores, cases: Cases) -> Iterator[str]:
                 yield f'{row} predicts nothing in {empty} of {len(several)} cases of {domain}.'
 
 
-def run_card(method: Method) -> Pairs:
-    """Say what was run."""
-    run = method.runs[0]
-    started = list(run.about.values()) or [run.result.get('about') or {}]
-    first, last = started[0], started[-1]
-    done, wanted = run.iterations
-    pairs: Pairs = []
-
-    def add(title: str, value: Any) -> None:
-        if value not in (None, '', [], {}):
-            pairs.append((title, str(value)))
-
-    add('method', run.setting('model.type'))
-    for name in run.setting_names('model.students'):
-        parts = [
-            run.setting(f'model.students.{name}.{p}.type') for p in ('backbone', 'decode_head')
-        ]
-        add(f'student {name}', ', '.join(p for p in parts if p) or None)
-    add('runs', ', '.join(one.name for one in method.runs) if len(method.runs) > 1 else None)
-    add('seed', run.setting('randomness.seed'))
-    add('iterations', f'{done} of {wanted}' if wanted and done != wanted else wanted or None)
-    for name in run.setting_names('optim_wrapper.optimizers'):
-        kind = run.setting(f'optim_wrapper.optimizers.{name}.type')
-        add(f'optimiser of {name}', f'{kind}, {run.setting(f"optim_wrapper.optimizers.{name}.lr")}')
-    add('batch', _batch(run))
-    add('tested', (run.result.get('about') or {}).get('checkpoint'))
-    add('protocol', (run.result.get('protocol') or {}).get('text'))
-    add('command', first.get('command'))
-    add('sittings', len(run.about) if len(run.about) > 1 else None)
-    add('started', first.get('time'))
-    add('commit', last.get('commit'))
-    add('versions', ', '.join(f'{k} {v}' for k, v in (last.get('versions') or {}).items()))
-    machine = last.get('machine') or {}
-    add('machine', _machine(machine))
-    if run.cost.get('time'):
-        seconds = run.cost['time'] / 1000 * max(done, 1)
-        add('time', f'{run.cost["time"]:.0f} ms an iteration, {duration(seconds)} in all')
-    if run.cost.get('memory'):
-        add('memory', f'{run.cost["memory"]:.0f} MiB')
-    add('folder', relative(run.folder))
-    return pairs
-
-
-def _batch(run: Run) -> str | None:
-    key = 'train_dataloader.batch_sampler.num_'
-    labelled, unlabelled = run.setting(f'{key}labelled'), run.setting(f'{key}unlabelled')
-    return None if labelled is None else f'{labelled} labelled and {unlabelled} unlabelled images'
-
-
-def _machine(machine: Mapping[str, Any]) -> str | None:
-    if not machine:
-        return None
-    devices = machine.get('devices', 1)
-    several = f'{devices} processes on ' * (devices > 1)
-    return (
-        f'{several}{machine.get("device")}, {machine.get("cores")} cores, {machine.get("system")}'
-    )
-
-
-def data_card(methods: Sequence[Method], scores: Scores, cases: Cases) -> list[list[str]]:
-    """Return a table of the domains: what was trained on, labelled and tested; and the shift."""
-    data: dict[str, dict] = next((last['data'] for m in methods for r in m.runs
-                 for last in list(r.about.values())[-1:] if last.get('data')), {})  # fmt: skip
-    domains = list(dict.fromkeys([*data, *scores.domains, *cases.levels]))
-    if not domains:
-        return []
-    shifts = _shifts(cases, next((d for d, one in data.items() if one.get('labelled')), None))
-    images: dict[str, int] = {}
-    patients: dict[str, set] = {}
-    for row in scores.entries[:1]:
-        for image in row.runs[0].result.get('images') or ():
-            images[image['domain']] = images.get(image['domain'], 0) + 1
-            patients.setdefault(image['domain'], set()).add(str(image.get('case')))
-    header = ['domain', 'training images', 'patients', 'labelled', 'tested', 'test patients']
-    header += ['mean grey level', 'shift'] * bool(shifts)
-    rows = [header]
-    for domain in domains:
-        one = data.get(domain, {})
-        labelled = one.get('labelled', 0)
-        share = f' ({100 * labelled / one["images"]:.0f} %)' if one.get('images') else ''
-        tested = 'no masks' if domain in cases.unmasked else images.get(domain, '-')
-        line = [domain, one.get('images', '-'), one.get('cases', '-')]
-        line += [f'{labelled}{share}' if one else '-', tested, len(patients.get(domain, ())) or '-']
-        rows.append([*map(str, line), *shifts.get(domain, ['-', '-'] * bool(shifts))])
-    return rows
-
-
-def _shifts(cases: Cases, reference: str | None) -> dict[str, list[str]]:
-    """Return the mean grey level, and the Wasserstein distance from the labelled domain."""
-    from scipy.stats import wasserstein_distance
-
-    if not cases.levels:
-        return {}
-    reference = reference if reference in cases.levels else next(iter(cases.levels))
-    levels, base, found = np.arange(256), cases.levels[reference], {}
-    for domain, counts in cases.levels.items():
-        mean = float((levels * counts).sum() / counts.sum())
-        apart = wasserstein_distance(levels, levels, counts, base)
-        found[domain] = [f'{mean:.0f}', '0 (reference)' if domain == reference else f'{apart:.1f}']
-    return found
-
-
 def caveats(methods: Sequence[Method], scores: Scores, cases: Cases) -> list[str]:
     """Say in plain words what the page does not show."""
     said = [*_of_selection(methods)]
@@ -238,10 +155,7 @@ def caveats(methods: Sequence[Method], scores: Scores, cases: Cases) -> list[str
     if patients is not None and patients < 6:
         said.append(f'With {patients} patients no difference can be told from chance.')
     if len(scores.entries) > 1:
-        said.append(
-            'Differences hold for these data and settings. Whether each method was tuned with the '
-            'same care is not on this page.'
-        )
+        said += _of_tuning(methods)
         if scores.common is None:
             said.append('The rows were not tested on the same images, so they are not compared.')
     for text in dict.fromkeys(
@@ -280,6 +194,21 @@ def caveats(methods: Sequence[Method], scores: Scores, cases: Cases) -> list[str
             '`mmssl test CONFIG CHECKPOINT --save-cases DIR` keeps them.'
         )
     return said
+
+
+def _of_tuning(methods: Sequence[Method]) -> Iterator[str]:
+    tuning = next((method.tuning for method in methods if method.tuning), None)
+    if tuning is None:
+        yield (
+            'Differences hold for these data and settings. Whether each method was tuned with the '
+            'same care is not on this page.'
+        )
+    else:
+        names = ', '.join(axis['name'] for axis in tuning['axes'])
+        yield (
+            f'Every method tried {tuning["trials"]} settings of {names} on labelled cases that '
+            'were held out; differences hold for these data and for what was tried.'
+        )
 
 
 def _of_selection(methods: Sequence[Method]) -> Iterator[str]:

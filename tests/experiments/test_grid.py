@@ -87,3 +87,9 @@ def test_keys_must_have_a_place_in_the_config(tmp_path):
     ]:
         with pytest.raises(ValueError, match=message):
             check_keys(str(config), {}, [key])
+
+
+def test_a_config_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = check_keys('sup_only/lite_phantom.py', {}, ['train_cfg.max_iters', 'image_size'])
+    assert cfg.train_cfg.max_iters == 400

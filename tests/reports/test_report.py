@@ -5,7 +5,12 @@ import html
 import importlib.util
 import io
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -289,6 +294,55 @@ def test_a_comparison_is_read_from_its_folder(two, tool, tmp_path, capsys):
         tool.main([str(grid), '--out', str(tmp_path / 'x.pdf')])
 
 
+def test_a_sweep_under_way_shows_what_has_begun(tmp_path):
+    """Runs that its table does not have yet stand beside their seeds, trials do not."""
+    with pytest.raises(FileNotFoundError, match='has nothing of a run'):
+        gather([tmp_path])
+    for place in ('k=1/seed0', 'k=1/seed1', 'k=2/seed0', 'k=1/tune/x'):
+        write_training(tmp_path / place, steps=20)
+    write_report([tmp_path], tmp_path / 'early.html')
+    assert 'k=2, seed 0: It stands at iteration 20 of 40' in Page(tmp_path / 'early.html').text
+    content = write_cases(tmp_path / 'k=1/seed0/cases')
+    file = tmp_path / 'k=1/seed0/result_last.json'
+    file.write_text(json.dumps(content))
+    write_training(tmp_path / 'k=2/seed1')
+    row = {'labels': ['1'], 'runs': {'seed 0': {'file': 'k=1/seed0/result_last.json'}}}
+    grid = {'student': 'unet', 'grid': {'k': {}}, 'rows': [row, {'labels': ['2'], 'runs': {}}]}
+    (tmp_path / 'results.json').write_text(json.dumps(grid))
+    methods = gather([tmp_path])
+    assert [(m.name, [r.name for r in m.runs]) for m in methods] == [
+        ('k=1', ['seed 0', 'seed 1']),
+        ('k=2', ['seed 0', 'seed 1']),
+    ]
+    write_report([tmp_path], tmp_path / 'page.html')
+    page = Page(tmp_path / 'page.html')
+    assert [row[0][1] for row in page.scores['DSC'] if row] == ['k=1']
+    assert 'k=1, seed 1: It stands at iteration 20 of 40' in page.text
+    assert 'k=2, seed 1: there is no test, so it is in no table' in page.text
+
+
+def test_a_comparison_says_how_it_was_tuned_and_what_it_took(tmp_path):
+    for name in ('new', 'old'):
+        folder = write_training(tmp_path / name / 'seed0', method=name)
+        content = write_cases(folder / 'cases')
+        (folder / 'result_last.json').write_text(json.dumps({**content, 'cases': 'cases'}))
+    tried = {'chosen': {'lr*': '3'}, 'tried': [], 'options': {}}
+    grid = {
+        'student': 'unet',
+        'tuning': {'trials': 4, 'axes': [{'name': 'lr*'}], 'methods': {'new': tried}},
+        'rows': [
+            {'labels': [n], 'runs': {'seed 0': {'file': f'{n}/seed0/result_last.json'}}}
+            for n in ('new', 'old')
+        ],
+    }
+    (tmp_path / 'results.json').write_text(json.dumps(grid))
+    write_report([tmp_path], tmp_path / 'page.html')
+    text = Page(tmp_path / 'page.html').text
+    assert 'Every method tried 4 settings of lr* on labelled cases' in text
+    assert 'tunedlr* = 3' in text and 'same care' not in text
+    assert 'new140502s900CPU' in re.sub(r'\s', '', text), 'runs, iterations, ms, time, memory'
+
+
 def test_published_numbers_of_the_data_set_are_added(tmp_path):
     content = write_cases(tmp_path / 'x', domains=DOMAINS[:2])
     (tmp_path / 'x/results.json').write_text(json.dumps({**content, 'dataset': 'prostate'}))
@@ -335,7 +389,9 @@ def test_a_whole_volume_is_a_case_with_slices(tmp_path):
     known = {i['volume']: i['scores']['unet'] for i in content['images']}
     assert case['slices'][0]['rows']['unet']['scores'] == known[case['name']]
     discs = sum(i['sizes']['unet']['cup'] for i in content['images'])
-    assert sum(s['cup'] for s in found.sizes['unet'][DOMAINS[0]]) == 5 * discs
+    known = 3.0 * 2.0 * 1.0 * 5 * discs
+    assert found.unit == 'mm³'
+    assert sum(s['cup'] for s in found.sizes['unet'][DOMAINS[0]]) == known
 
 
 def test_cases_without_any_mask_or_score_have_a_page(tmp_path):
@@ -351,12 +407,35 @@ def test_cases_without_any_mask_or_score_have_a_page(tmp_path):
     assert kinds == ['box', 'scatter'], 'predicted sizes, grey levels'
 
 
-def test_an_open_page_renews_itself(tmp_path):
-    write_training(tmp_path / 'run')
-    write_report([tmp_path / 'run'], tmp_path / 'page.html', refresh=30)
-    assert '<meta http-equiv="refresh" content="30">' in (tmp_path / 'page.html').read_text()
-    write_report([tmp_path / 'run'], tmp_path / 'page.html')
-    assert 'http-equiv="refresh"' not in (tmp_path / 'page.html').read_text()
+def test_an_open_page_follows_until_the_watch_ends(tmp_path):
+    """Renewed while a run goes on; Ctrl-C leaves a whole page that does not reload any more."""
+    run, page = tmp_path / 'run', tmp_path / 'page.html'
+    write_training(run, steps=20)
+    command = [sys.executable, ROOT / 'tools/analysis_tools/report.py', run, '--out', page]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    watch = subprocess.Popen(
+        [*map(str, command), '--watch', '1'], env=environment, text=True, stdout=subprocess.PIPE
+    )
+    try:
+        while 'Ctrl-C ends this' not in watch.stdout.readline():
+            assert watch.poll() is None
+        assert Page(page).data['refresh'] == 1 and 'iteration 20 of 40' in Page(page).text
+        assert 'written anew every 1 s' in Page(page).text
+        shutil.rmtree(run)  # gone for a moment: the next pass finds it again
+        while 'not this time' not in watch.stdout.readline():
+            assert watch.poll() is None
+        write_training(run, steps=30)
+        while 'iteration 30 of 40' not in Page(page).text:  # whole whenever it is looked at
+            assert watch.poll() is None
+            time.sleep(0.05)
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(60) == 0
+    finally:
+        watch.kill()
+        watch.stdout.close()
+    last = Page(page)
+    assert last.data['refresh'] == 0 and 'written anew' not in last.text
+    assert 'iteration 30 of 40' in last.text
 
 
 @pytest.mark.slow

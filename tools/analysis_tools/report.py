@@ -1,7 +1,6 @@
 """Write a page of what runs gave: scores, what is chance, the worst cases, curves, data."""
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=at_least(1),
         const=30,
         metavar='SECONDS',
-        help='write the page anew every so often (30) while runs go on; it reloads itself',
+        help='write the page anew every so often (30) while runs go on; an open page follows',
     )
     return parser.parse_args(argv)
 
@@ -55,17 +54,34 @@ def main(argv: Sequence[str] | None = None) -> None:
         import plotly  # noqa: F401, looked for before anything is read
     except ImportError:
         raise SettingError('a report needs plotly: pip install "mmssl[report]"') from None
+
+    _write(args, out)
+    if args.watch:
+        _watch(args, out)
+
+
+def _write(args: argparse.Namespace, out: Path) -> None:
     from mmssl.reports import write_report
 
-    while True:
-        begin = time.monotonic()
-        files = write_report(args.runs, out, args.title, args.published, args.watch or 0)
-        print('Wrote', *files, sep='\n  ')
-        print(f'{out.stat().st_size / 1e6:.1f} MB in {time.monotonic() - begin:.1f} s')
-        if not args.watch:
-            return
-        sys.stdout.flush()
-        time.sleep(args.watch)
+    begin = time.monotonic()
+    files = write_report(args.runs, out, args.title, args.published, args.watch or 0)
+    print('Wrote', *files, sep='\n  ')
+    print(f'{out.stat().st_size / 1e6:.1f} MB in {time.monotonic() - begin:.1f} s', flush=True)
+
+
+def _watch(args: argparse.Namespace, out: Path) -> None:
+    """Write the page anew until Ctrl-C; what is left then does not reload itself any more."""
+    print(f'It is written anew every {args.watch} s; Ctrl-C ends this.', flush=True)
+    try:
+        while True:
+            time.sleep(args.watch)
+            try:
+                _write(args, out)
+            except OSError as error:  # a test just put other files in the place of the old ones
+                print(f'not this time: {error}', flush=True)
+    except KeyboardInterrupt:
+        args.watch = None
+        _write(args, out)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from mmssl.evaluation.published import published_dsc
 from mmssl.registry import HOOKS
 from mmssl.utils import tables
 from mmssl.utils.config.settings import metrics_of
+from mmssl.utils.dist import unwrapped
 from mmssl.utils.io import write_atomic
 
 HISTORY = 'eval_history'
@@ -79,7 +80,8 @@ class SummaryHook(Hook):
         self.published = self.published or said['published']
         dataset = runner.train_dataloader.dataset
         if is_main_process():
-            note_start(runner.work_dir, runner.iter, dataset)
+            students = getattr(unwrapped(runner.model), 'students', None)
+            note_start(runner.work_dir, runner.iter, dataset, students)
         count = getattr(dataset, 'labelled_indices', None)
         note_labelled(runner, None if count is None else len(count))
         note_published(runner, self.selection != 'val')
