@@ -58,6 +58,22 @@ def parse_args() -> argparse.Namespace:
         help='with batch_sampler.per_rank=True: divide the iterations and multiply the learning '
         'rates by the number of ranks',
     )
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help="the levers that leave a training the same to rounding: SAM's attention, layout of "
+        'convolutions, fused optimisers (speed.fast=True)',
+    )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile encoder blocks and U-Nets, where there is a compiler (speed.compile=True)',
+    )
+    parser.add_argument(
+        '--cuda-graph',
+        action='store_true',
+        help='compile, and record what is compiled as CUDA graphs (speed.cuda_graph=True)',
+    )
     add_launcher(parser, 'set by tools/dist_train.sh and tools/slurm_train.sh')
     add_cfg_options(parser)
     args = parser.parse_args()
@@ -79,6 +95,12 @@ def build_config(args: argparse.Namespace):
         cfg.work_dir = str(default_folder(args.config))
     if args.amp and cfg.get('optim_wrapper'):
         cfg.optim_wrapper = use_amp(cfg.optim_wrapper)
+    levers = dict(
+        fast=args.fast, compile=args.compile or args.cuda_graph, cuda_graph=args.cuda_graph
+    )
+    if any(levers.values()):
+        asked = {name: True for name, on in levers.items() if on}
+        cfg.speed = {**(cfg.get('speed') or {}), **asked}
     if args.scale_to_world:
         cfg.scale_to_world = True
     if args.overwrite:

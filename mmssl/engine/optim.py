@@ -28,6 +28,8 @@ def use_amp(optim_wrapper: dict) -> dict:
     kind = cfg.get('type', 'OptimWrapper')
     if 'optimizers' in cfg or kind in ('MultiOptimWrapper', 'HalfOptimWrapper'):
         cfg['dtype'] = 'bfloat16' if cfg.get('dtype') == 'bfloat16' else 'half'
+    elif kind == 'OptimWrapper' and cfg.get('dtype') == 'bfloat16':
+        cfg['type'] = 'HalfOptimWrapper'  # numbers as large as float32's need no scaler
     elif kind in ('OptimWrapper', 'AmpOptimWrapper') and is_cuda_available():
         cfg.update(type='AmpOptimWrapper', dtype='float16')
     elif kind in ('OptimWrapper', 'AmpOptimWrapper'):
@@ -61,9 +63,9 @@ class _ComputesInPrecision:
 
 @OPTIM_WRAPPERS.register_module()
 class HalfOptimWrapper(_ComputesInPrecision, OptimWrapper):
-    """A single optimiser whose forward pass runs in half precision on a CPU, without a scaler.
+    """A single optimiser whose forward pass runs in half precision, without a scaler.
 
-    On CUDA there is mmengine's `AmpOptimWrapper`.
+    For bfloat16, and on a CPU. For float16 on CUDA there is mmengine's `AmpOptimWrapper`.
 
     Args:
         *args: as in mmengine's `OptimWrapper`.

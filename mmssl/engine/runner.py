@@ -14,6 +14,7 @@ from mmssl.engine.checkpoints.setting_rules import check_settings, make_work_dir
 from mmssl.engine.data_facts import with_facts
 from mmssl.engine.data_roles import meet, meet_config
 from mmssl.engine.launch import init_distributed
+from mmssl.engine.speed import Speed
 from mmssl.engine.vis_backends import forgive_log
 from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
@@ -39,6 +40,7 @@ class SemiRunner(CheckpointRunner):
     * `param_scheduler` may be a dict of schedulers for some of the optimisers.
     * Without CUDA, several processes communicate through gloo.
     * `scale_to_world=True` in the config: see `mmssl.engine.world_scaling.scale_to_world`.
+    * `speed=dict(...)` in the config: see `mmssl.engine.speed.Speed`.
     """
 
     @classmethod
@@ -49,6 +51,7 @@ class SemiRunner(CheckpointRunner):
             SettingError: a setting does not fit, or the work folder cannot be made.
         """
         check_settings(getattr(cfg, '_cfg_dict', cfg))
+        Speed.of(cfg)
         make_work_dir(cfg['work_dir'])
         if cfg.get('scale_to_world', False):
             cfg = scale_to_world(cfg, launched_world_size(cfg.get('launcher', 'none')))
@@ -76,6 +79,17 @@ class SemiRunner(CheckpointRunner):
                 own['device_ids'] = None
             model_wrapper_cfg = {**own, **(model_wrapper_cfg or {})}
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_optim_wrapper(self, optim_wrapper):
+        """Build the optimisers, with the levers of the entry `speed`."""
+        if isinstance(optim_wrapper, dict):
+            optim_wrapper = Speed.of(self.cfg).optimizers(optim_wrapper)
+        return super().build_optim_wrapper(optim_wrapper)
+
+    def _maybe_compile(self, target: str) -> None:
+        """Bring the levers to the model; its weights and the optimisers' states are there."""
+        Speed.of(self.cfg).apply(self.model, self.optim_wrapper)
+        super()._maybe_compile(target)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the default hooks; samplers addressed by iteration need no epoch's seed."""

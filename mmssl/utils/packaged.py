@@ -43,6 +43,7 @@ COMMANDS = {
     'report': 'analysis_tools/report.py',
     'benchmark': 'analysis_tools/benchmark.py',
     'benchmark-step': 'analysis_tools/benchmark_step.py',
+    'benchmark-levers': 'analysis_tools/benchmark_levers.py',
     'benchmark-ranking': 'analysis_tools/benchmark_ranking.py',
     'benchmark-metrics': 'analysis_tools/benchmark_metrics.py',
     'features': 'extract_diffusion_features.py',

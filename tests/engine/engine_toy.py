@@ -55,6 +55,34 @@ class ToyModel(BaseModel):
 
 
 @MODELS.register_module()
+class ImageToyModel(ToyModel):
+    """The same on images of 2 x 2 pixels, with a teacher that only looks on."""
+
+    def __init__(self):
+        super().__init__()
+        for name in self.students:
+            self.students[name] = nn.Sequential(
+                nn.Conv2d(2, 6, 3, padding=1),
+                nn.BatchNorm2d(6),
+                nn.LeakyReLU(),
+                nn.Dropout(0.3),
+                nn.Conv2d(6, 3, 3, padding=1),
+            )
+        self.teachers = nn.ModuleDict(dict(unet=nn.Sequential(nn.Conv2d(2, 3, 1))))
+        self.teachers.requires_grad_(False)
+
+    def forward(self, inputs, labels=None, mode='tensor'):
+        x = inputs.view(-1, 1, 2, 2).expand(-1, 2, -1, -1)
+        logits = {name: net(x).mean((2, 3)) for name, net in self.students.items()}
+        if mode != 'loss':
+            return [{'pred': logits['unet'].argmax(1), 'label': labels}]
+        lesson = self.teachers['unet'](x).mean((2, 3)).softmax(1)
+        cross = nn.functional.cross_entropy
+        terms = {n: cross(z, labels) + cross(z, lesson) for n, z in logits.items()}
+        return {'loss': sum(terms.values()), **{k: v.detach() for k, v in terms.items()}}
+
+
+@MODELS.register_module()
 class PhasedToyModel(ToyModel):
     """A step of one student, then one of the other from iteration 2 on."""
 

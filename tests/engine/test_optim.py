@@ -240,6 +240,8 @@ def test_amp_option():
     expected = 'AmpOptimWrapper' if torch.cuda.is_available() else 'HalfOptimWrapper'
     assert use_amp(stock)['type'] == use_amp(dict(stock, type='AmpOptimWrapper'))['type']
     assert use_amp(stock)['type'] == expected
+    bfloat16 = use_amp(dict(stock, dtype='bfloat16'))
+    assert (bfloat16['type'], bfloat16['dtype']) == ('HalfOptimWrapper', 'bfloat16'), 'no scaler'
     with pytest.raises(ValueError, match='MultiOptimWrapperConstructor'):
         use_amp(dict(stock, type='ApexOptimWrapper'))
 

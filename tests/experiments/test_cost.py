@@ -132,8 +132,8 @@ def test_turns_and_their_ratio():
     sides = [Side('a', lambda: order.append('a')), Side('b', lambda: order.append('b'))]
     take_turns(sides, 3, 'cpu')
     assert order == list('ababab') and [len(side.times) for side in sides] == [3, 3]
-    sides[0].times, sides[1].times = [1.0, 2.0, 6.0, 3.0], [2.0, 2.0, 2.0, 2.0]
-    found, low, high = ratio(*sides)
+    assert all(len(side.worked) == 3 for side in sides)
+    found, low, high = ratio([1.0, 2.0, 6.0, 3.0], [2.0, 2.0, 2.0, 2.0])
     assert found == statistics.median([1, 2, 6, 3]) / 2 and low < found < high
     with pytest.raises(ValueError, match='loss became NaN'):
         check({'loss': torch.tensor(float('nan'))})
@@ -292,3 +292,45 @@ def test_options_that_do_not_fit(words):
     base = [str(ROOT / 'configs/fixmatch/lite_fundus.py'), '--device', 'meta', '--file-size', '32']
     with pytest.raises((SettingError, FileNotFoundError)):
         run_step(parser.parse_args([*base, *words, '--cfg-options', *small]))
+
+
+def test_levers_of_several_configs(tmp_path, monkeypatch, capsys):
+    """One that fails does not end the others, and what does not fit in is named."""
+    import importlib.util
+
+    from mmssl.experiments.cost import levers
+
+    path = ROOT / 'tools/analysis_tools/benchmark_levers.py'
+    spec = importlib.util.spec_from_file_location('levers_tool', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    own, out = str(ROOT / 'configs/fixmatch/lite_fundus.py'), tmp_path / 'levers.json'
+    monkeypatch.setattr(levers, 'one_of_each_method', lambda: [own])
+    words = [
+        '--configs', own, 'no/config.py', '--device', 'cpu', '--iters', '1', '--warm-up', '0',
+        '--file-size', '32', '--out', str(out), '--cfg-options',
+    ]  # fmt: skip
+    words += [f'{key}={value}' for key, value in SMALL.items()]
+    tool.main(words)
+    text, found = capsys.readouterr().out, json.loads(out.read_text())
+    sides = found['configs'][own]['sides']
+    assert [side['name'] for side in sides] == ['as it is', 'fast']
+    assert (
+        all(side['median_ms'] > 0 for side in sides) and len(found['configs'][own]['ratios']) == 1
+    )
+    assert 'no/config.py' in found['configs']['no/config.py']['error']
+    assert found['waits'] == {own: dict(waits=False)} and '1 losses without waiting' in text
+    monkeypatch.setattr(levers.time, 'monotonic', iter([0.0, *[1e9] * 9]).__next__)
+    tool.main(words)
+    assert json.loads(out.read_text())['left_out'] == [own, 'no/config.py', own]
+
+
+def test_configs_that_are_measured_exist():
+    from mmssl.experiments.cost import levers
+
+    every = levers.one_of_each_method()
+    assert 'configs/synfoc/lite_fundus.py' in every and len(every) > 20
+    assert all((ROOT / path).is_file() for path in [*levers.CONFIGS, *every])
+    assert levers.ADAPTER.is_file()
+    with levers.nothing_waits('cpu'):
+        pass

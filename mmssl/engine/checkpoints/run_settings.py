@@ -16,8 +16,8 @@ READ = (
     'activation_checkpointing', 'auto_scale_lr', 'custom_hooks', 'data_preprocessor',
     'default_hooks', 'efficient_conv_bn_eval', 'find_unused_parameters', 'model',
     'model_wrapper_cfg', 'optim_wrapper', 'param_scheduler', 'randomness', 'runner_type',
-    'scale_to_world', 'sync_bn', 'train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader',
-    'val_evaluator',
+    'scale_to_world', 'speed', 'sync_bn', 'train_cfg', 'train_dataloader', 'val_cfg',
+    'val_dataloader', 'val_evaluator',
 )  # fmt: skip
 # What a run is: these do not change on the way. Everything else is taken over.
 FIXED = (

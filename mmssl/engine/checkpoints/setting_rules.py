@@ -122,6 +122,7 @@ RULES = {
     'experiment_name': TEXT_OR_NONE,
     'default_scope': TEXT_OR_NONE,
     'compile': Rule((bool, Mapping), also=(None,)),
+    'speed': DICT_OR_NONE,
     'launcher': one_of('none', 'pytorch', 'slurm', 'mpi'),
     'scale_to_world': FLAG,
     'find_unused_parameters': FLAG,

@@ -11,7 +11,7 @@ from mmssl.experiments.cost.adapter import Setting, load_adapter
 from mmssl.experiments.cost.iteration import Iteration, generated_batch, without_weights
 from mmssl.experiments.cost.report import (
     as_values,
-    comparison_line,
+    comparison_lines,
     lines_of,
     parameters_line,
     place,
@@ -141,7 +141,7 @@ def _print(args: argparse.Namespace, cfg: Any, first: Iteration, sides: list[Sid
     if args.device == 'cpu':
         print(f'  the process took at most {process_memory() / 2**20:,.0f} MiB, libraries and all')
     if len(sides) > 1 and args.device != 'meta':
-        print(comparison_line(*sides))
+        print('\n'.join(comparison_lines(sides[0], sides[1], args.device)))
 
 
 def _write(args: argparse.Namespace, sides: list[Side]) -> None:
@@ -151,5 +151,5 @@ def _write(args: argparse.Namespace, sides: list[Side]) -> None:
         device=place(args.device), torch=torch.__version__, sides=[as_values(s) for s in sides]
     )
     if len(sides) > 1 and args.device != 'meta':
-        values['ratio'] = ratio(*sides)
+        values['ratio'] = ratio(sides[0].times, sides[1].times)
     write_atomic(args.out, json.dumps(values, indent=1) + '\n')

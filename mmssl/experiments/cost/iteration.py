@@ -1,6 +1,7 @@
 """One training iteration of a config, on generated images: all but the loading of the batch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class Iteration:
 
         from mmssl.engine.data_facts import build_model
         from mmssl.engine.optim import use_amp
+        from mmssl.engine.speed import Speed
 
         self.model: Any = build_model(cfg)
         self.device, self.batch = device, batch
@@ -68,8 +70,12 @@ class Iteration:
         if device != 'meta':
             self.model.init_weights()
         self.model.to(device).train()
-        wrapper = cfg.optim_wrapper
-        self.optim_wrapper = build_optim_wrapper(self.model, use_amp(wrapper) if amp else wrapper)
+        speed = Speed.of(cfg)
+        if device == 'meta':  # where no optimiser is fused
+            speed = replace(speed, fused=False)
+        wrapper = speed.optimizers(use_amp(cfg.optim_wrapper) if amp else cfg.optim_wrapper)
+        self.optim_wrapper = build_optim_wrapper(self.model, wrapper)
+        speed.apply(self.model, self.optim_wrapper)
         self.teachers = _teacher_hooks(cfg, self.model)
 
     def __call__(self) -> dict[str, Tensor]:

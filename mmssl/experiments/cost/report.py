@@ -82,14 +82,18 @@ def _cells(forward: Amount, backward: Amount) -> str:
     return ''.join(f'{text:>14}' for text in texts)
 
 
-def comparison_line(one: Side, other: Side) -> str:
+def comparison_lines(one: Side, other: Side, device: str) -> list[str]:
     """Say how the times of two sides that took turns compare."""
-    found, low, high = ratio(one, other)
-    return (
+    found, low, high = ratio(one.times, other.times)
+    lines = [
         f'{one.name} takes {found:.3f} of the time of {other.name} (ratio of the medians, '
         f'{len(one.times)} turns each; middle half of the pairs {low:.3f} to {high:.3f}) and '
         f'{one.memory / max(other.memory, 1):.3f} of its memory'
-    )
+    ]
+    if device == 'cpu':
+        found, low, high = ratio(one.worked, other.worked)
+        lines.append(f"  of the processor's time {found:.3f} ({low:.3f} to {high:.3f})")
+    return lines
 
 
 def as_values(side: Side) -> dict[str, Any]:
@@ -106,6 +110,7 @@ def as_values(side: Side) -> dict[str, Any]:
     return dict(
         name=side.name,
         ms=[1e3 * seconds for seconds in side.times],
+        processor_ms=[1e3 * seconds for seconds in side.worked],
         median_ms=1e3 * side.median if side.times else None,
         bytes_at_most=side.memory,
         kernels=side.kernels,

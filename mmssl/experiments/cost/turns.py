@@ -20,6 +20,7 @@ class Side:
         name: for the report.
         step: makes one training iteration.
         times: seconds of each iteration.
+        worked: seconds of the processor in each, which other programs change little.
         work: what an iteration consists of.
         memory: largest number of bytes on a GPU, without what the other side keeps there; on other
             devices that of `work`.
@@ -30,6 +31,7 @@ class Side:
     name: str
     step: Callable[[], Any]
     times: list[float] = field(default_factory=list)
+    worked: list[float] = field(default_factory=list)
     work: WorkCounter | None = None
     memory: int = 0
     resident: int = 0
@@ -79,11 +81,12 @@ def take_turns(sides: Sequence[Side], iters: int, device: str) -> None:
             if cuda:
                 torch.cuda.synchronize()
                 torch.cuda.reset_peak_memory_stats()
-            start = time.perf_counter()
+            start, processor = time.perf_counter(), time.process_time()
             losses = side.step()
             if cuda:
                 torch.cuda.synchronize()
             side.times.append(time.perf_counter() - start)
+            side.worked.append(time.process_time() - processor)
             if cuda:
                 others = resident - side.resident
                 peak = torch.cuda.max_memory_allocated() - others
@@ -115,8 +118,8 @@ def kernels(step: Callable[[], Any]) -> int:
     return sum(event.device_type == DeviceType.CUDA for event in found.events())
 
 
-def ratio(one: Side, other: Side) -> tuple[float, float, float]:
-    """Return the ratio of the medians, and the quartiles of that of the pairs."""
-    pairs = [a / b for a, b in zip(one.times, other.times, strict=True)]
+def ratio(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
+    """Return the ratio of the medians of times, and the quartiles of that of the pairs."""
+    pairs = [a / b for a, b in zip(one, other, strict=True)]
     low, _, high = statistics.quantiles(pairs, n=4) if len(pairs) > 1 else pairs * 3
-    return one.median / other.median, low, high
+    return statistics.median(one) / statistics.median(other), low, high

@@ -20,8 +20,20 @@ from mmssl.models.sam.frozen_trunk import (
     random_tensors,
     share_in_copy,
 )
-from mmssl.models.sam.sam_vit import CHANNELS, PATCH, build_vit, vit_forward, vit_tensors
-from mmssl.models.sam.tiny_vit import build_tiny_vit, tiny_vit_forward, tiny_vit_tensors
+from mmssl.models.sam.sam_vit import (
+    CHANNELS,
+    PATCH,
+    build_vit,
+    choose_attention,
+    vit_forward,
+    vit_tensors,
+)
+from mmssl.models.sam.tiny_vit import (
+    build_tiny_vit,
+    choose_tiny_attention,
+    tiny_vit_forward,
+    tiny_vit_tensors,
+)
 from mmssl.models.sam.weights import (
     FILE,
     SEED,
@@ -153,6 +165,14 @@ class LoRAMedSAM(BaseModule):
             )
         forward = tiny_vit_forward if self.is_lite else vit_forward
         return (forward(self.trunk, x.expand(-1, 3, -1, -1), self._run),)
+
+    def set_attention(self, mode: str) -> None:
+        """Compute attention as `attention=mode` does; the weights stay."""
+        (choose_tiny_attention if self.is_lite else choose_attention)(self.trunk, mode)
+
+    def compiled_regions(self) -> list[nn.Module]:
+        """Return the blocks, of which all of one kind are compiled as one."""
+        return [] if self.is_lite else list(self.trunk.blocks)
 
     def _run(self, block: nn.Module, x: Tensor) -> Tensor:
         if self.with_cp and torch.is_grad_enabled():

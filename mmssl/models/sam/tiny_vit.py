@@ -109,6 +109,13 @@ def build_tiny_vit(img_size: int, attention: str) -> nn.Module:
     return trunk.to(device)
 
 
+def choose_tiny_attention(trunk: Any, mode: str) -> None:
+    """Let the blocks of a trunk compute attention as `mode` says, see `WindowAttention`."""
+    for module in trunk.modules():
+        if isinstance(module, WindowAttention):
+            module.mode = mode
+
+
 def tiny_vit_forward(trunk: Any, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
     """Return the embedding (N, 256, S/4, S/4) of images (N, 3, S, S).
 

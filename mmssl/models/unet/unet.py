@@ -72,6 +72,10 @@ class UNet(BaseModule):
         )
         self.out_channels = widths[0]
 
+    def compiled_regions(self) -> list[nn.Module]:
+        """Return what is compiled: all of it, as one."""
+        return [self]
+
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Return the last feature map, (N, base_channels, H, W) at the image's size."""
         smallest = 2 ** len(self.downs)

@@ -68,6 +68,10 @@ class UNetDecoderHead(BaseDecodeHead):
         )
         self.conv_seg = nn.Conv2d(widths[0], self.out_channels, 3, padding=1)
 
+    def compiled_regions(self) -> list[nn.Module]:
+        """Return what is compiled: all of it, as one."""
+        return [self]
+
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return logits (N, num_classes, H, W) at the size of the first feature map."""
         return self.cls_seg(self.climb(inputs)[-1])

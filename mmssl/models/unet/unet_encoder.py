@@ -65,6 +65,10 @@ class UNetEncoder(BaseModule):
             for i in range(len(widths))
         )
 
+    def compiled_regions(self) -> list[nn.Module]:
+        """Return what is compiled: all of it, as one."""
+        return [self]
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the feature maps, the i-th one (N, widths[i], H / 2^i, W / 2^i).
 

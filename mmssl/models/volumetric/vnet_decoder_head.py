@@ -107,6 +107,10 @@ class VNetDecoderHead(VolumeDecoderHead):
         self.dropout = nn.Dropout3d(dropout)
         self.conv_seg = nn.Conv3d(self.channels, self.out_channels, 1)
 
+    def compiled_regions(self) -> list[nn.Module]:
+        """Return what is compiled: all of it, as one."""
+        return [self]
+
     def climb(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the map of every step, smallest first."""
         features = list(self._transform_inputs(inputs))

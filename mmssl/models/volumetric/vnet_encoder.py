@@ -54,6 +54,10 @@ class VNetEncoder(BaseModule):
         )
         self.dropout = nn.Dropout3d(dropout)
 
+    def compiled_regions(self) -> list[nn.Module]:
+        """Return what is compiled: all of it, as one."""
+        return [self]
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the maps, the i-th one (N, widths[i], D / 2^i, H / 2^i, W / 2^i), rounded up.
 
