@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+
+from mmssl.evaluation.nearest import nearest_distances
 
 EMPTY_CONVENTIONS = ('worst', 'zero', 'nan')
 BOTH_EMPTY_CONVENTIONS = ('as_empty', 'perfect', 'nan')
@@ -55,7 +56,8 @@ def binary_metrics(
         return _empty_result(n_pred + n_gt == 0, empty, both_empty, worst)
     pred, gt = _crop(pred, gt)
     common = int(np.count_nonzero(pred & gt))
-    to_gt, to_pred = _surface_distances(_surface(pred), _surface(gt), sampling)
+    pred, gt = _surface(pred), _surface(gt)
+    to_gt, to_pred = nearest_distances(pred, gt, sampling), nearest_distances(gt, pred, sampling)
     return {
         'dsc': 2.0 * common / (n_pred + n_gt),
         'jaccard': common / (n_pred + n_gt - common),
@@ -175,50 +177,3 @@ def _surface(mask: np.ndarray) -> np.ndarray:
     surface = mask.copy()
     surface[middle] ^= inside
     return surface
-
-
-def _surface_distances(
-    a: np.ndarray, b: np.ndarray, sampling: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distances from the points of surface `a` to `b`, and from `b` to `a`."""
-    if a.ndim == 2 and sampling[0] == sampling[1]:
-        squared = _plane_distances(np.flatnonzero(a), b), _plane_distances(np.flatnonzero(b), a)
-        return tuple(np.sqrt(values) * sampling[0] for values in squared)
-    if a.ndim == 3:
-        for axis in range(3):
-            plane = np.delete(sampling, axis)
-            if plane[0] == plane[1]:
-                a, b = (np.ascontiguousarray(np.moveaxis(s, axis, 0)) for s in (a, b))
-                step = sampling[axis] / plane[0]
-                squared = _stack_distances(a, b, step), _stack_distances(b, a, step)
-                return tuple(np.sqrt(values) * plane[0] for values in squared)
-    to_b = distance_transform_edt(~b, sampling=sampling)[a]
-    return to_b, distance_transform_edt(~a, sampling=sampling)[b]
-
-
-def _plane_distances(points: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """Return the exact squared distance in pixels of each point to the nearest surface pixel.
-
-    Args:
-        points: flat indices (n,) into `surface`.
-        surface: mask (H, W) with at least one pixel set.
-    """
-    background = (~surface).view(np.uint8)
-    distance = cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distance = distance.ravel().take(points).astype(np.float64)
-    # The square is a whole number, so OpenCV's float32 root is undone exactly.
-    return np.rint(distance * distance)
-
-
-def _stack_distances(points: np.ndarray, surface: np.ndarray, step: float) -> np.ndarray:
-    """Return the squared 3D distance of each point to a surface, from exact 2D distances.
-
-    The nearest surface point in slice z' of a point in slice z is at
-    `d2(z', y, x) + (step (z - z'))^2`, and the minimum over z' is taken at the points only.
-    """
-    z, inside = np.divmod(np.flatnonzero(points), points[0].size)
-    nearest = np.full(z.size, np.inf)
-    for level in np.flatnonzero(surface.any(axis=(1, 2))):
-        squared = _plane_distances(inside, surface[level])
-        np.minimum(nearest, squared + (step * (z - level)) ** 2, out=nearest)
-    return nearest
