@@ -6,15 +6,19 @@ set, too; `<!-- config NAME -->` before a python block writes it there as NAME, 
 on a small phantom and its model.
 """
 
+import contextlib
 import doctest
 import functools
 import inspect
+import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -65,13 +69,20 @@ def ids(items):
 
 @functools.cache
 def help_text(tool):
-    run = [sys.executable] if tool.endswith('.py') else ['bash']
+    """Return what a tool prints for `--help`; one of Python is run here, where all is imported."""
+    if tool.endswith('.py'):
+        printed = io.StringIO()
+        argv = mock.patch.object(sys, 'argv', [str(ROOT / tool), '--help'])
+        with argv, mock.patch.dict(os.environ), contextlib.redirect_stdout(printed):
+            with pytest.raises(SystemExit) as end:
+                runpy.run_path(sys.argv[0], run_name='__main__')
+        assert not end.value.code, f'{tool} --help ends with {end.value.code}'
+        return printed.getvalue()
     done = subprocess.run(
-        [*run, tool, '--help'], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+        ['bash', tool, '--help'],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
         env=dict(os.environ, VIRTUAL_ENV=sys.prefix),  # as if activated
     )  # fmt: skip
-    if tool.endswith('.py'):
-        assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
 

@@ -67,7 +67,8 @@ class SemiRunner(CheckpointRunner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module):
         """Wrap the model for several processes; on the CPU without a device number.
 
-        Statistics are not exchanged at every iteration: `SyncBuffersHook` averages them.
+        Statistics are not exchanged at every iteration: `SyncBuffersHook` averages them. Gradients
+        travel as `exchange_options` says.
         """
         if self.distributed:
             known = inspect.signature(DistributedDataParallel.__init__).parameters
@@ -75,6 +76,7 @@ class SemiRunner(CheckpointRunner):
             no_exchange = no_exchange if no_exchange in known else 'broadcast_buffers'
             unused = self.cfg.get('find_unused_parameters', False)
             own = {no_exchange: False, 'find_unused_parameters': unused}
+            own.update(exchange_options(model))
             if not torch.cuda.is_available():
                 own['device_ids'] = None
             model_wrapper_cfg = {**own, **(model_wrapper_cfg or {})}
@@ -226,6 +228,17 @@ class SemiRunner(CheckpointRunner):
             self._init_model_weights()
         else:
             self.load_checkpoint(self._load_from, strict=True)
+
+
+def exchange_options(model: torch.nn.Module) -> dict:
+    """Return how the gradients of several processes travel: in one bucket.
+
+    Only parameters that learn have gradients; `model_wrapper_cfg.bucket_cap_mb` makes more buckets,
+    which travel while others are computed.
+    """
+    learning = (p for p in model.parameters() if p.requires_grad)
+    size = sum(p.numel() * p.element_size() for p in learning)
+    return {'bucket_cap_mb': size // 2**20 + 1}
 
 
 def _with_type(loop, kind: str):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.queues import Queue
 
+import cv2
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader
 
@@ -85,6 +86,7 @@ def _start(init: Callable[[int], None] | None, parent: int, forked: bool, worker
             signal.signal(number, signal.SIG_IGN)
         elif forked:
             signal.signal(number, _end_if_meant)
+    cv2.setNumThreads(0)  # a fork has the main process's setting, another process has not
     Queue._on_queue_feeder_error = staticmethod(_give_up)  # type: ignore[attr-defined]  # no stub
     if init is not None:
         init(worker_id)

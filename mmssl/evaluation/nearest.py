@@ -32,7 +32,7 @@ def nearest_distances(points: np.ndarray, surface: np.ndarray, sampling: np.ndar
     Example:
         >>> a, b = np.zeros((2, 6, 6), bool)
         >>> a[1, 1:4] = b[2, 2:4] = True
-        >>> nearest_distances(a, b, np.ones(2)).tolist()
+        >>> sorted(nearest_distances(a, b, np.ones(2)).tolist())
         [1.0, 1.0, 1.4142135623730951]
     """
     settled, left = np.empty(0), points

@@ -2,6 +2,8 @@
 
 python tools/analysis_tools/benchmark.py pipeline CONFIG [--number N] [--synthetic]
 python tools/analysis_tools/benchmark.py predict CONFIG CHECKPOINT [--phantom SIDE]
+python tools/analysis_tools/benchmark.py start [CONFIG] [--imports]
+python tools/analysis_tools/benchmark.py scaling CONFIG [--processes N]
 python tools/analysis_tools/benchmark.py step CONFIG [--profile] [--against CONFIG|PATH]
 """
 
@@ -13,7 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-if 'step' not in sys.argv[1:2]:  # an iteration takes the cores that a training does
+# An iteration and a start take the cores that a training does.
+if not {'step', 'start', 'scaling'} & set(sys.argv[1:2]):
     os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import cv2
@@ -21,6 +24,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
+from mmssl.experiments.speed import add_scaling, add_start
 from mmssl.experiments.timed_pipeline import (
     build_steps,
     cpu_name,
@@ -166,6 +170,13 @@ def ways_to_predict(
     wishes = Wishes(batch_size=cfg.test_dataloader.batch_size)
     predictor = Predictor(init_model(cfg, checkpoint), wishes)
 
+    batches = list(loop.dataloader)
+
+    def forward() -> None:
+        with loop.precision.autocast():
+            for batch in batches:
+                runner.model.test_step(batch)
+
     def test(scored: bool) -> None:
         loop.evaluator.metrics = metrics if scored else []
         loop.run()
@@ -179,7 +190,8 @@ def ways_to_predict(
         with tempfile.TemporaryDirectory(dir=folder) as out:
             PredictionFolder(Path(out), predictor, items, Extras(), {}).run()
 
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
+        'forward passes of all students': forward,
         'test loop, with scores': lambda: test(True),
         'test loop, without scores': lambda: test(False),
         'predict, masks in memory': predict,
@@ -240,7 +252,7 @@ def add_step(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_step)
 
 
-COMMANDS = (add_pipeline, add_predict, add_step)
+COMMANDS = (add_pipeline, add_predict, add_start, add_scaling, add_step)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -63,15 +63,18 @@ def test_cores_are_shared_by_the_ranks(machine, monkeypatch, variables, before, 
 
 
 def test_idle_threads_sleep_soon_unless_the_user_says_how(monkeypatch):
-    for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
+    for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME'):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('OMP_WAIT_POLICY', 'ACTIVE')
     threads.wait_quietly()
-    assert 'GOMP_SPINCOUNT' not in os.environ
+    assert not {'GOMP_SPINCOUNT', 'KMP_BLOCKTIME'} & set(os.environ)
     monkeypatch.delenv('OMP_WAIT_POLICY')
     monkeypatch.setenv('GOMP_SPINCOUNT', '5')
     threads.wait_quietly()
     assert os.environ['GOMP_SPINCOUNT'] == '5'
+    assert os.environ.pop('KMP_BLOCKTIME') == threads.BLOCK
     monkeypatch.delenv('GOMP_SPINCOUNT')
+    monkeypatch.setenv('KMP_BLOCKTIME', '7')
     threads.wait_quietly()
     assert os.environ.pop('GOMP_SPINCOUNT') == threads.SPIN
+    assert os.environ['KMP_BLOCKTIME'] == '7'
