@@ -278,10 +278,16 @@ def test_without_a_compiler_nothing_changes(monkeypatch, caplog):
     assert regions.no_compiler('cpu') == 'there is no C++ compiler (g++, clang++, c++)'
 
 
-def test_graphs_are_recorded_on_cuda_alone(traced):
-    model, _ = method('unet')
+def test_graphs_are_recorded_on_cuda_alone(traced, monkeypatch):
+    begun = []
+    monkeypatch.setattr(torch.compiler, 'cudagraph_mark_step_begin', lambda: begun.append(1))
+    model, x = method('unet')
+    model.forward = lambda x: model.students.net(x)
     regions.compile_regions(model, 'cuda', cuda_graph=True)
     assert traced[0]['mode'] == 'reduce-overhead'
+    with torch.no_grad():
+        model(x), model(x)
+    assert len(begun) == 2, 'what the graphs gave is let go of, once for each loss'
     traced.clear()
     model, _ = method('unet', compile=True, cuda_graph=True)
     assert 'mode' not in traced[0], 'on a CPU one line says that there are none'

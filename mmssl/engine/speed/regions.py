@@ -69,6 +69,8 @@ def compile_regions(model: nn.Module, device: str, cuda_graph: bool = False) -> 
     options: dict[str, Any] = dict(fullgraph=True, dynamic=False)
     if cuda_graph:
         options['mode'] = 'reduce-overhead'
+        # What a graph gave lives until its next run: here ends the life of the last iteration's.
+        model.register_forward_pre_hook(lambda *_: torch.compiler.cudagraph_mark_step_begin())
     found = list(dict.fromkeys(regions(model)))
     for module in found:
         compiled = torch.compile(module.forward, **options)
