@@ -128,6 +128,21 @@ def parse_options(words: Sequence[str]) -> dict[str, str]:
     return dict(map(split_option, words))
 
 
+def parse_seeds(text: str) -> list[int]:
+    """Read the seeds.
+
+    Raises:
+        ValueError: one is no whole number, or is there twice.
+    """
+    try:
+        seeds = [int(word) for word in text.split(',')]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(f'--seeds "{text}" must be different whole numbers, as in 0,1,2')
+    return seeds
+
+
 def check_keys(
     config: str, options: Mapping[str, str], keys: Sequence[str], option: str = '--vary'
 ):

@@ -3,7 +3,7 @@
 import argparse
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from mmssl.experiments.axes import folder_names, parse_options
@@ -34,7 +34,7 @@ class Benchmark(Grid):
     bars = True
 
     def __init__(self, args: argparse.Namespace, tools: Path) -> None:
-        super().__init__(args)
+        super().__init__(args, tools)
         register_all_modules()
         self.base = parse_options(args.cfg_options)
         self.data = load_config(args.data)
@@ -45,7 +45,6 @@ class Benchmark(Grid):
         self.folder = args.work_dir or default_folder(args.data, 'benchmarks')
         self.asked = parse_methods(args.methods, args.data)
         self.devices: list[str] = []
-        self.tools = tools
         self.tuning = self._tuning()
         self._plan()
 
@@ -60,7 +59,7 @@ class Benchmark(Grid):
         def score(job: Job) -> float | None:
             return job.scores(self.args.student)[1]['mean'].get(plan.metric)
 
-        return Tuning(plan, held, self._job, score)
+        return Tuning(plan, held, self.job, score)
 
     def _plan(self) -> None:
         """Find out which runs there are to be; none of a method whose trials are not all done."""
@@ -142,7 +141,7 @@ class Benchmark(Grid):
 
         def job(seed: int) -> Job:
             name, place = f'{label}, seed {seed}', folder / f'seed{seed}'
-            return self._job(name, place, str(file), seed, checkpoint, {**self.base, **tuned})
+            return self.job(name, place, str(file), seed, checkpoint, {**self.base, **tuned})
 
         jobs = {seed: job(seed) for seed in sorted({*self.seeds, *there})}
         if before not in (None, text) and not self.args.overwrite:
@@ -152,27 +151,6 @@ class Benchmark(Grid):
                 if not self.args.dry_run:
                     changed[0].check()
         return jobs
-
-    def _job(
-        self,
-        name: str,
-        folder: Path,
-        config: str,
-        seed: int,
-        checkpoint: str,
-        options: Mapping[str, str],
-    ) -> Job:
-        return Job(
-            name=name,
-            folder=folder,
-            config=config,
-            options={**options, 'randomness.seed': str(seed)},
-            amp=self.args.amp,
-            checkpoint=checkpoint,
-            tools=self.tools,
-            processes=self.args.processes,
-            save_cases=self.args.save_cases,
-        )
 
     def _tuned(self, label: str, file: Path, checkpoint: str) -> dict[str, str] | None:
         """Return the options that the trials of a method chose; None while some are left."""

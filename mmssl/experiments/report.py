@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from mmssl.experiments.axes import parse_seeds
 from mmssl.experiments.chance import Chance, find_chance
 from mmssl.experiments.executors import add_executor_arguments, check_executor, make_executor, slots
 from mmssl.experiments.jobs import Job
@@ -65,6 +66,7 @@ class Grid:
 
     Args:
         args: the command line, with the options of `add_arguments`.
+        tools: folder of `train.py` and `test.py`.
 
     Attributes:
         jobs: (labels, seed) to the job of every run.
@@ -84,8 +86,8 @@ class Grid:
     bars = False
     chance: Chance | None = None
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.args = args
+    def __init__(self, args: argparse.Namespace, tools: Path) -> None:
+        self.args, self.tools = args, tools
         self.seeds = parse_seeds(args.seeds)
         self.gpus = slots(args.gpus, args.processes)
         check_executor(args)
@@ -97,6 +99,28 @@ class Grid:
     def content(self) -> dict:
         """Return what `results.json` says besides the scores; each tool says it."""
         raise NotImplementedError(f'{type(self).__name__} must define `content`')
+
+    def job(
+        self,
+        name: str,
+        folder: Path,
+        config: str,
+        seed: int,
+        checkpoint: str,
+        options: Mapping[str, str],
+    ) -> Job:
+        """Return a job with what the command line says of all of them; see `Job`."""
+        return Job(
+            name=name,
+            folder=folder,
+            config=config,
+            options={**options, 'randomness.seed': str(seed)},
+            amp=self.args.amp,
+            checkpoint=checkpoint,
+            tools=self.tools,
+            processes=self.args.processes,
+            save_cases=self.args.save_cases,
+        )
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
         """Return the row of a setting, with the scores of the runs that are done."""
@@ -257,21 +281,6 @@ def _without_images(runs: Mapping[str, Mapping]) -> dict[str, dict]:
     """Return runs without the scores of their images, which have files of their own."""
     left = ('images', 'student')
     return {name: {k: v for k, v in run.items() if k not in left} for name, run in runs.items()}
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read the seeds.
-
-    Raises:
-        ValueError: one is no whole number, or is there twice.
-    """
-    try:
-        seeds = [int(word) for word in text.split(',')]
-    except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError(f'--seeds "{text}" must be different whole numbers, as in 0,1,2')
-    return seeds
 
 
 def best_key(cfg, student: str | None) -> str:

@@ -260,6 +260,11 @@ if (DATA.refresh) {
     else (node.onchange || node.oninput)();
   }
   if (before.theme) root.dataset.theme = before.theme;
+}
+chooseCurves();
+drawPlots();
+root.dataset.ready = 'yes';
+if (DATA.refresh) {
   setInterval(() => {
     if ($('case').open) return;
     const now = Object.fromEntries(KEPT.filter($).map((id) => [id, $(id).value]));
@@ -267,6 +272,3 @@ if (DATA.refresh) {
     location.reload();
   }, 1000 * DATA.refresh);
 }
-chooseCurves();
-drawPlots();
-root.dataset.ready = 'yes';

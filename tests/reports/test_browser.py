@@ -1,6 +1,7 @@
 """The page in a real browser: no errors, plots drawn, filters, sorting and sliders at work."""
 
 import contextlib
+import json
 import shutil
 import time
 
@@ -60,6 +61,15 @@ def choose(page, name, value):
     )
 
 
+def wait_until(page, text):
+    """Ask a script again and again, at most a minute, and return what it gives."""
+    until = time.monotonic() + 60
+    while not (found := script(page, text)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return found
+
+
 def badges(page):
     return script(
         page,
@@ -68,10 +78,7 @@ def badges(page):
 
 
 def test_it_opens_from_a_file_without_an_error_and_draws_every_plot(page):
-    until = time.monotonic() + 60
-    while not script(page, 'return document.documentElement.dataset.ready'):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until(page, 'return document.documentElement.dataset.ready')
     assert page.current_url.startswith('file://')
     assert page.get_log('browser') == []
     shown = script(
@@ -112,6 +119,34 @@ def test_the_worst_come_first_and_filters_leave_what_they_say(page):
     choose(page, 'g-name', '')
     choose(page, 'g-domain', '')
     assert len(badges(page)) == 12
+
+
+def test_pictures_have_the_shape_of_the_image(page):
+    """Two thirds as high as wide, in the gallery and beside each other."""
+    shapes = (
+        'return [...document.querySelectorAll("{} .stack")].map(s => s.getBoundingClientRect())'
+        '.map(r => [r.width, r.height])'
+    )
+    found = script(page, shapes.format('#g-grid'))
+    assert len(found) == 12
+    script(page, 'document.querySelector("#g-grid .cell").click()')
+    found += script(page, shapes.format('#d-panels'))
+    script(page, 'document.getElementById("d-close").click()')
+    assert len(found) == 12 + 4
+    assert all(wide > 50 and wide / high == pytest.approx(1.5, rel=0.02) for wide, high in found)
+
+
+def test_a_printed_page_has_plots_of_its_width_and_no_closed_tables(page):
+    widths = (
+        'return [...document.querySelectorAll(".chart")].filter(c => !c.closest("figure").hidden)'
+        '.map(c => c._fullLayout.width)'
+    )
+    closed = 'return document.querySelectorAll("#scores details:not([open])").length'
+    before, shut = script(page, widths), script(page, closed)
+    script(page, 'dispatchEvent(new Event("beforeprint"))')
+    assert {*script(page, widths)} == {335, 670} and script(page, closed) == 0 < shut
+    script(page, 'dispatchEvent(new Event("afterprint"))')
+    assert script(page, widths) == before and script(page, closed) == shut
 
 
 def test_slider_layers_and_comparison_of_a_case(page):
@@ -164,3 +199,29 @@ def test_tables_sort_tabs_change_and_dark_redraws(page):
     choose(page, 'c-smooth', '0.9')
     assert script(page, smooth) != rough
     assert page.get_log('browser') == []
+
+
+def test_a_page_that_follows_keeps_what_was_chosen(browser, tmp_path):
+    """It loads itself anew, but not while a case is looked at."""
+    run = write_training(tmp_path / 'run')
+    write_cases(run / 'cases', 1, 0.05)
+    page = tmp_path / 'page.html'
+    write_report([run], page, refresh=6)
+    browser.get(page.as_uri())
+    wait_until(
+        browser,
+        f"""if (document.documentElement.dataset.ready !== "yes") return false;
+        const domain = document.getElementById("g-domain");
+        domain.value = {json.dumps(DOMAINS[1])}; domain.onchange(); window.old = true;
+        document.querySelector("#g-grid .cell").click(); return true;""",
+    )
+    time.sleep(8)
+    assert script(browser, 'return window.old'), 'a case is open'
+    script(browser, 'document.getElementById("d-close").click()')
+    found = wait_until(
+        browser,
+        """if (window.old || document.documentElement.dataset.ready !== "yes") return null;
+        return [document.getElementById("g-domain").value,
+                document.querySelectorAll("#g-grid .badge").length];""",
+    )
+    assert found == [DOMAINS[1], 4]

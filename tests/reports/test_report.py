@@ -350,8 +350,12 @@ def test_published_numbers_of_the_data_set_are_added(tmp_path):
     page = Page(tmp_path / 'page.html')
     names = [row[0][1] for row in page.scores['DSC'] if row]
     assert any(name.startswith('synfoc, sam') for name in names) and names[0] == 'unet'
-    lines = (tmp_path / 'page.csv').read_text()
-    assert 'synfoc, sam' in lines
+    assert 'synfoc, sam' in (tmp_path / 'page.csv').read_text()
+    latex = (tmp_path / 'page.tex').read_text()
+    assert re.search(r'\\midrule\nsynfoc, sam \(20 labels\) \(published\) & \d+\.\d\d & --', latex)
+    (tmp_path / 'x/results.json').write_text(json.dumps({**content, 'dataset': 'mine'}))
+    write_report([tmp_path / 'x'], tmp_path / 'page.html', published=True)
+    assert 'No metafile has published numbers of this data set' in Page(tmp_path / 'page.html').text
 
 
 def test_many_cases_stay_below_the_budget(tmp_path):

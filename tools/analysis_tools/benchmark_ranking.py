@@ -63,7 +63,7 @@ class Simulation(Grid):
     def __init__(self, args: argparse.Namespace, tools: Path) -> None:
         from mmssl.utils.setup import default_folder, load_config, register_all_modules
 
-        super().__init__(args)
+        super().__init__(args, tools)
         self.weights = parse_measures(args.measures)
         register_all_modules()
         self.base = parse_options(args.cfg_options)
@@ -72,7 +72,7 @@ class Simulation(Grid):
         self.checkpoint = best_key(self.cfg, args.student) if args.checkpoint == 'best' else 'last'
         self.budgets = [args.start + args.step * number for number in range(args.rounds + 1)]
         self.jobs = {
-            ((choice, str(budget)), seed): self._job(choice, budget, seed, tools)
+            ((choice, str(budget)), seed): self._job(choice, budget, seed)
             for choice, budget in self._settings()
             for seed in self.seeds
         }
@@ -82,26 +82,18 @@ class Simulation(Grid):
         yield START, first
         yield from ((choice, budget) for budget in later for choice in CHOICES)
 
-    def _job(self, choice: str, budget: int, seed: int, tools: Path) -> Job:
+    def _job(self, choice: str, budget: int, seed: int) -> Job:
         domains = (self.cfg.train_dataloader.dataset.get('domains')) or ()
         several = {f'{LABELLED}.domain': 'all'} if len(domains) > 1 else {}
         dropped = {f'{LABELLED}.{key}': 'None' for key in ('num', 'cases', 'ratio')}
-        return Job(
-            name=f'{choice}, {budget} cases, seed {seed}',
-            folder=self.folder / f'{choice}_{budget}' / f'seed{seed}',
-            config=self.args.config,
-            options={
-                **self.base,
-                **dropped,
-                **several,
-                f'{LABELLED}.list': str(self._list(choice, budget, seed).resolve()),
-                'randomness.seed': str(seed),
-            },
-            amp=self.args.amp,
-            checkpoint=self.checkpoint,
-            tools=tools,
-            processes=self.args.processes,
-            save_cases=self.args.save_cases,
+        chosen = {f'{LABELLED}.list': str(self._list(choice, budget, seed).resolve())}
+        return self.job(
+            f'{choice}, {budget} cases, seed {seed}',
+            self.folder / f'{choice}_{budget}' / f'seed{seed}',
+            self.args.config,
+            seed,
+            self.checkpoint,
+            {**self.base, **dropped, **several, **chosen},
         )
 
     def _list(self, choice: str, budget: int, seed: int) -> Path:

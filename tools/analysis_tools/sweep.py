@@ -56,7 +56,7 @@ class Sweep(Grid):
     """
 
     def __init__(self, args: argparse.Namespace, tools: Path) -> None:
-        super().__init__(args)
+        super().__init__(args, tools)
         self.axes = parse_axes(args.vary)
         self.base = parse_options(args.cfg_options)
         keys = [key for axis in self.axes for key in next(iter(axis.values.values()))]
@@ -71,7 +71,7 @@ class Sweep(Grid):
             '+'.join(axis.name for axis in self.axes) or 'seeds',
         )
         grid, seeds = self._earlier()
-        self.kept = dict(self._jobs(grid, seeds, checkpoint, tools))
+        self.kept = dict(self._jobs(grid, seeds, checkpoint))
         wanted = set(itertools.product(*(axis.values for axis in self.axes)))
         self.jobs = {
             key: job for key, job in self.kept.items() if key[0] in wanted and key[1] in self.seeds
@@ -89,7 +89,7 @@ class Sweep(Grid):
             return self.axes, self.seeds
 
     def _jobs(
-        self, axes: list[Axis], seeds: list[int], checkpoint: str, tools: Path
+        self, axes: list[Axis], seeds: list[int], checkpoint: str
     ) -> Iterator[tuple[tuple, Job]]:
         """Give (labels, seed) and the job of every run, all combinations of a seed together."""
         folders = [folder_names(list(axis.values)) for axis in axes]
@@ -100,20 +100,11 @@ class Sweep(Grid):
                 options.update(axis.values[label])
                 titles.append(f'{axis.name}={label}')
                 folder.append(f'{axis.name}={names[label]}')
-            options['randomness.seed'] = str(seed)
+            name = ', '.join([*titles, f'seed {seed}'])
+            place = self.folder / (','.join(folder) or 'runs') / f'seed{seed}'
             yield (
                 (labels, seed),
-                Job(
-                    name=', '.join([*titles, f'seed {seed}']),
-                    folder=self.folder / (','.join(folder) or 'runs') / f'seed{seed}',
-                    config=self.args.config,
-                    options=options,
-                    amp=self.args.amp,
-                    checkpoint=checkpoint,
-                    tools=tools,
-                    processes=self.args.processes,
-                    save_cases=self.args.save_cases,
-                ),
+                self.job(name, place, self.args.config, seed, checkpoint, options),
             )
 
     def row(self, labels: tuple[str, ...], runs: dict[str, dict]) -> Row:
