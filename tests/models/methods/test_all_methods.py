@@ -448,9 +448,5 @@ class TestMeanTeacherOfDynUNets(OfMonai, TestMeanTeacher):
     network = 'DynUNet'  # its coarse heads learn, too
 
 
-class TestSupOnlyOfSwinUNETR(OfMonai, TestSupOnly):
-    network = 'SwinUNETR'
-
-
 class TestFixMatchOfUNets(OfMonai, TestFixMatch):
     network = 'UNet'
