@@ -145,6 +145,9 @@ def _count(words: np.ndarray) -> int:
 
 def _by_tree(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> np.ndarray:
     own, others = _places(points), _places(surface)
+    if np.all(sampling == sampling[0]):  # from whole numbers its distances are exact
+        tree = cKDTree(others, balanced_tree=False, compact_nodes=False)
+        return tree.query(own)[0] * sampling[0]
     tree = cKDTree(others * sampling, balanced_tree=False, compact_nodes=False)
     _, index = tree.query(own * sampling)
     # Once more from whole numbers: the tree's are differences of products.
@@ -153,7 +156,12 @@ def _by_tree(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> n
 
 def _places(mask: np.ndarray) -> np.ndarray:
     """Return the coordinates of a mask's points (n, ndim), faster than `numpy.argwhere`."""
-    return np.stack(np.unravel_index(np.flatnonzero(mask), mask.shape), axis=1)
+    flat = np.flatnonzero(mask)
+    places = np.empty((len(flat), mask.ndim))
+    for axis in range(mask.ndim - 1, 0, -1):
+        flat, places[:, axis] = np.divmod(flat, mask.shape[axis])
+    places[:, 0] = flat
+    return places
 
 
 def _by_transform(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> np.ndarray:

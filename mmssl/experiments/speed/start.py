@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -10,11 +11,43 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mmssl.utils.config.options import at_least
 
 LIMIT = 600  # seconds that a training may take to its first iteration
 SHOWN = 12
+
+
+class Taken(NamedTuple):
+    """Seconds that a process took, and those of the processor, which other programs do not change.
+
+    The second number is without the loading processes.
+    """
+
+    clock: float
+    processor: float
+
+    def line(self, name: str) -> str:
+        """Return a line of the report."""
+        return f'{name:<30}{self.clock:8.2f} s{self.processor:8.2f} s of a processor'
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self.begin = time.perf_counter()
+        self.before = _processor()
+
+    def read(self) -> float:
+        return time.perf_counter() - self.begin
+
+    def processor(self) -> float:
+        return _processor() - self.before
+
+
+def _processor() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def add_start(commands: argparse._SubParsersAction) -> None:
@@ -46,10 +79,10 @@ def run_start(args: argparse.Namespace) -> None:
             'mmssl train --help': [sys.executable, '-m', 'mmssl', 'train', '--help'],
         }
         for name, words in short.items():
-            print(f'{name:<30}{min(_ended(words) for _ in range(args.rounds)):8.2f} s', flush=True)
+            print(min(_ended(words) for _ in range(args.rounds)).line(name), flush=True)
         runs = [Path(folder, f'run{number}') for number in range(args.rounds)]
         best = min(first_iteration(train, run) for run in runs)
-        print(f'{"first iteration of a training":<30}{best:8.2f} s   {args.config}')
+        print(best.line('first iteration of a training'), f'({args.config})', flush=True)
         if args.imports:
             log = Path(folder, 'imports')
             first_iteration(train, Path(folder, 'profiled'), log)
@@ -64,13 +97,13 @@ def _phantom(folder: Path) -> Path:
     return folder
 
 
-def _ended(words: Sequence[str]) -> float:
-    start = time.perf_counter()
+def _ended(words: Sequence[str]) -> Taken:
+    watch = _Watch()
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    return Taken(watch.read(), watch.processor())
 
 
-def first_iteration(command: Sequence[str], work_dir: Path, imports: Path | None = None) -> float:
+def first_iteration(command: Sequence[str], work_dir: Path, imports: Path | None = None) -> Taken:
     """Start a training, wait for its first iteration to be logged, and end it.
 
     Args:
@@ -79,7 +112,7 @@ def first_iteration(command: Sequence[str], work_dir: Path, imports: Path | None
         imports: file for the time of every import.
 
     Returns:
-        Seconds from the start of the process.
+        What passed from the start of the process.
 
     Raises:
         RuntimeError: it ended before, or took more than ten minutes.
@@ -87,24 +120,24 @@ def first_iteration(command: Sequence[str], work_dir: Path, imports: Path | None
     words = [*command, f"work_dir='{work_dir}'"]
     environment = dict(os.environ, **({'PYTHONPROFILEIMPORTTIME': '1'} if imports else {}))
     with tempfile.TemporaryFile('w+') as errors:
-        start = time.perf_counter()
+        watch = _Watch()
         process = subprocess.Popen(
             words, stdout=subprocess.DEVNULL, stderr=errors, text=True, env=environment
         )
         try:
             while not _logged(work_dir):
-                if process.poll() is not None or time.perf_counter() - start > LIMIT:
+                if process.poll() is not None or watch.read() > LIMIT:
                     errors.seek(0)
                     raise RuntimeError(f'the training did not begin: {errors.read()[-500:]}')
                 time.sleep(0.01)
-            seconds = time.perf_counter() - start
+            seconds = watch.read()
         finally:
             process.kill()  # its loading processes end with it
             process.wait()
         if imports:
             errors.seek(0)
             imports.write_text(errors.read())
-    return seconds
+    return Taken(seconds, watch.processor())
 
 
 def _logged(work_dir: Path) -> bool:
