@@ -16,7 +16,7 @@ model = dict(
     ),
     inferer=dict(type='SlidingWindow', size={{_base_.patch_size}}, overlap=0.5),
 )
-optim_wrapper = dict(optimizers=dict(vnet=dict(lr=0.003)))
+optim_wrapper = dict(optimizers=dict(vnet=dict(lr=0.002)))
 train_dataloader = dict(batch_sampler=dict(num_labelled=4, num_unlabelled=0))
-train_cfg = dict(max_iters=400, val_interval=200)
+train_cfg = dict(max_iters=800, val_interval=400)
 default_hooks = dict(checkpoint=dict(interval=50), logger=dict(interval=10))

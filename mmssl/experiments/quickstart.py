@@ -72,7 +72,7 @@ class SynFoCJob:
 class VolumesJob(SynFoCJob):
     """BCP and the labels-only V-Net on whole volumes of a scanner, patch by patch."""
 
-    folder, iters = 'work_dirs/quickstart_volumes', 400
+    folder, iters = 'work_dirs/quickstart_volumes', 800
     runs = {
         'bcp': 'configs/bcp/lite_phantom_mri.py',
         'sup_only': 'configs/sup_only/lite_phantom_mri.py',
