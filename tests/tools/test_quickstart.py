@@ -219,7 +219,7 @@ def test_the_job_on_volumes(place):
     assert roots == {str(place / 'q/phantom_mri')}
     bcp, control = iterations(place)
     assert bcp == control and 60 <= bcp < 100
-    assert f'Shortened iterations (sup_only {control} of 400, bcp {bcp} of 400)' in said
+    assert f'Shortened iterations (sup_only {control} of 800, bcp {bcp} of 800)' in said
     table = (place / 'q/results.md').read_text()
     assert '| Dice per volume, % | outer | inner | mean |' in table
     assert '"labels only, V-Net" in mean Dice per volume (+0.0 points, 1 seed)' in table
