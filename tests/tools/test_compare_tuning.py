@@ -144,7 +144,7 @@ def test_what_cannot_be_tuned_is_told_before_anything_runs(compare, tmp_path, wo
 def test_the_choice_is_the_same_with_test_masks_of_noise(tool, tmp_path):
     """Real trainings: the masks of the test are exchanged, and the same is tried and chosen."""
     words = ['--methods', 'sup_only/lite_phantom', '--data', str(tmp_path / 'data.py')]
-    words += ['--iters', '3', '--tune', 'lr*=0.001,1', '--trials', '2']
+    words += ['--iters', '40', '--tune', 'lr*=0.001,1', '--trials', '2']
     tool.main([*words, '--work-dir', str(tmp_path / 'before')])
     for number, mask in enumerate(sorted((tmp_path / 'data').rglob('test/mask/*.png'))):
         noise = np.random.default_rng(number).integers(0, 2, (20, 24), dtype=np.uint8)
