@@ -295,6 +295,7 @@ class MixedDomainDataset(Dataset):
             label_map=layout.labels,
             channels=layout.channels,
             sizes=self.sizes,
+            parts=list(self._metainfo['parts'].values()),
             domain=sample.domain,
             case=sample.case,
             slice=sample.slice,

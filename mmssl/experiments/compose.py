@@ -25,8 +25,13 @@ OF_METHOD = (
     'published',
 )
 SMALL = 'lite_'  # recipes for small machines
-VIEWS = {'StrongView': 'img_strong', 'RandomPasteBox': 'box', 'RandomPasteCuboid': 'box'}
-"""Transforms that make views, and their default keys."""
+VIEWS = {
+    'StrongView': 'img_strong',
+    'RandomPasteBox': 'box',
+    'RandomPasteCuboid': 'box',
+    'SignedDistance': 'maps',
+}
+"""Transforms that make entries of the batch, and their default keys."""
 
 
 def find_config(word: str, data: str | Path, configs: Path = CONFIGS) -> Path:

@@ -26,6 +26,7 @@ CASES = {
     'cps/lite_acdc.py': [None],
     'cross_teaching/lite_acdc.py': ['unet', 'swin'],
     'crossmatch/lite_acdc.py': ['unet'],
+    'dtc/lite_acdc.py': ['unet'],
     'fixmatch/lite_fundus.py': ['unet'],
     'h_sam/acdc.py': ['sam'],
     'h_sam/lite_fundus.py': ['sam'],

@@ -267,6 +267,12 @@ def test_views_that_only_the_method_has_are_added():
         'PackSemiInputs',
     ]
     assert dataset.unlabelled_pipeline == data.train_dataloader.dataset.unlabelled_pipeline
+    method = Config.fromfile(CONFIGS / 'dtc/lite_acdc.py')
+    dataset = compose(method, data, 10, True).train_dataloader.dataset
+    assert [step.type for step in dataset.labelled_pipeline][-2:] == [
+        'SignedDistance',
+        'PackSemiInputs',
+    ]
     fundus = Config.fromfile(CONFIGS / 'sup_only/lite_fundus.py')
     unimatch = Config.fromfile(CONFIGS / 'unimatch/acdc.py')
     unimatch.model.students = fundus.model.students

@@ -2,6 +2,7 @@
 
 from mmssl.datasets.transforms.crop import RandomCrop
 from mmssl.datasets.transforms.cutout import RandomCutout
+from mmssl.datasets.transforms.distance import SignedDistance
 from mmssl.datasets.transforms.geometry import (
     RandomElastic,
     RandomRotate,
@@ -62,6 +63,7 @@ __all__ = [
     'Resample',
     'ResizeMaskTo',
     'ResizeSquare',
+    'SignedDistance',
     'StrongView',
     'TrackGeometry',
 ]

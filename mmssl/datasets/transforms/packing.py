@@ -65,8 +65,8 @@ class PackSemiInputs(_Pack):
     pipeline made them `u_s`, `u_s2` (C, H, W), `box` and `box2` (5,). A view `img_<name>` of your
     own becomes `x_<name>` or `u_<name>`. Images and masks are uint8, a box is int64
     [x, y, w, h, side] in pixels of a square of that side. Both kinds have, where the pipeline made
-    them, the `grid` of `TrackGeometry` as int32 (H, W) and cached feature `maps` (L,), named
-    `x_grid`, `x_maps`, `u_grid` and `u_maps`.
+    them, the `grid` of `TrackGeometry` as int32 (H, W) and `maps`, cached features (L,) or the
+    distances of `SignedDistance` (K, H, W), named `x_grid`, `x_maps`, `u_grid` and `u_maps`.
 
     Args:
         meta_keys: what the data sample tells about the image.

@@ -68,6 +68,10 @@ class LabelSpace(nn.Module):
         """Return probabilities (N, C, H, W)."""
         raise NotImplementedError(f'{type(self).__name__} must define `prob`')
 
+    def part_prob(self, prob: Tensor) -> Tensor:
+        """Return the probability of each part, (N, K, H, W)."""
+        raise NotImplementedError(f'{type(self).__name__} must define `part_prob`')
+
     def decide(self, prob: Tensor) -> tuple[Tensor, Tensor]:
         """Return confidence and label."""
         raise NotImplementedError(f'{type(self).__name__} must define `decide`')
@@ -175,6 +179,17 @@ class ExclusiveClasses(LabelSpace):
         """Return which pixels belong to each part, (K, N, H, W)."""
         return self.table[:, label]
 
+    def part_prob(self, prob: Tensor) -> Tensor:
+        """Return the probability of each part, (N, K, H, W), the sum over its classes.
+
+        Example:
+            >>> space = ExclusiveClasses([[1], [1, 2]], 3)
+            >>> space.part_prob(torch.tensor([0.5, 0.25, 0.25]).view(1, 3, 1, 1)).flatten().tolist()
+            [0.25, 0.5]
+        """
+        table = self.table.to(prob.dtype)
+        return (prob[:, None] * table.view(1, *table.shape, *[1] * (prob.dim() - 2))).sum(2)
+
     def class_scores(self, logits: Tensor) -> Tensor:
         """Return a score for each class, (N, C, H, W); the highest one is predicted."""
         return logits
@@ -245,6 +260,10 @@ class OverlappingParts(LabelSpace):
     def members(self, label: Tensor) -> Tensor:
         """Return which pixels of a label (N, K, H, W) belong to each part, (K, N, H, W)."""
         return label.transpose(0, 1) > 0.5
+
+    def part_prob(self, prob: Tensor) -> Tensor:
+        """Return the probability of each part, (N, K, H, W): they are those."""
+        return prob
 
     def class_scores(self, logits: Tensor) -> Tensor:
         """Return the sum of the logits of a class's parts, (N, C, H, W).

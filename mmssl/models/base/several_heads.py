@@ -62,6 +62,9 @@ class SeveralHeads(SemiSegmentor):
     average = True
     """Whether the supervised term is the mean over the heads, and not their sum."""
 
+    head_types = 'MultiDecoderHead, UNetPyramidHead, or an auxiliary_head'
+    """What gives a student several heads."""
+
     def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled images too."""
         return {'u_w': batch['u_w']}, None
@@ -73,7 +76,7 @@ class SeveralHeads(SemiSegmentor):
         if len(heads) < 2:
             raise ValueError(
                 f'{type(self).__name__} compares the heads of a student, but "{name}" has one: '
-                'give it MultiDecoderHead, UNetPyramidHead, or an auxiliary_head'
+                f'give it {self.head_types}'
             )
         counts = [len(x) for x in views.values()]
         parts = [torch.split(self.to_label_size(name, logits, x), counts) for logits in heads]

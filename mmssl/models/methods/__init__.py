@@ -8,6 +8,7 @@ from mmssl.models.methods.cps import CPS
 from mmssl.models.methods.cross_teaching import CrossTeaching
 from mmssl.models.methods.crossmatch import CrossMatch
 from mmssl.models.methods.ddpm import DDPM
+from mmssl.models.methods.dtc import DTC
 from mmssl.models.methods.fixmatch import FixMatch, FixMatchSSL4MIS
 from mmssl.models.methods.h_sam import HSAM
 from mmssl.models.methods.mc_net import MCNet
@@ -35,6 +36,7 @@ __all__ = [
     'CrossMatch',
     'CrossTeaching',
     'DDPM',
+    'DTC',
     'FixMatch',
     'FixMatchSSL4MIS',
     'HSAM',

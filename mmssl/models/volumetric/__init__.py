@@ -4,7 +4,11 @@ from mmssl.models.volumetric.monai_network import MonaiNetwork
 from mmssl.models.volumetric.unet3d import UNet3DDecoderHead, UNet3DEncoder, UNet3DPyramidHead
 from mmssl.models.volumetric.vnet_decoder_head import VNetDecoderHead
 from mmssl.models.volumetric.vnet_encoder import VNetEncoder
-from mmssl.models.volumetric.vnet_heads import VNetMultiDecoderHead, VNetPyramidHead
+from mmssl.models.volumetric.vnet_heads import (
+    VNetDistanceHead,
+    VNetMultiDecoderHead,
+    VNetPyramidHead,
+)
 
 __all__ = [
     'MonaiNetwork',
@@ -12,6 +16,7 @@ __all__ = [
     'UNet3DEncoder',
     'UNet3DPyramidHead',
     'VNetDecoderHead',
+    'VNetDistanceHead',
     'VNetEncoder',
     'VNetMultiDecoderHead',
     'VNetPyramidHead',

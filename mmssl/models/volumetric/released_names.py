@@ -1,9 +1,9 @@
 """Names of the tensors in released V-Nets, and what they are called in mmssl.
 
 Names on mmssl's side are those inside one student: `VNetEncoder` and `VNetDecoderHead`, or
-`VNetMultiDecoderHead` for `decoder2` and `decoder3`. Known are the forms of UA-MT, SSL4MIS and
-CrossMatch (one module), of MC-Net (`encoder`, `decoder1`, ...), and of SS-Net and BCP (`encoder`,
-`decoder`).
+`VNetMultiDecoderHead` for `decoder2` and `decoder3`, `VNetDistanceHead` where there is `out_conv2`.
+Known are the forms of UA-MT, SSL4MIS, CrossMatch and DTC (one module), of MC-Net (`encoder`,
+`decoder1`, ...), and of SS-Net and BCP (`encoder`, `decoder`).
 """
 
 import re
@@ -19,7 +19,7 @@ BESIDE = ('projection_head.', 'prediction_head.', 'contrastive_class_selector_')
 
 _NAME = re.compile(
     r'(?:encoder\.|decoder(?P<decoder>\d?)\.)?'
-    rf'(?:block_(?P<block>{"|".join(BLOCKS)})(?P<way>_dw|_up|)\.conv\.(?P<layer>\d)|out_conv)'
+    rf'(?:block_(?P<block>{"|".join(BLOCKS)})(?P<way>_dw|_up|)\.conv\.(?P<layer>\d)|out_conv(?P<second>2?))'
     r'\.(?P<tensor>\w+)'
 )
 
@@ -57,7 +57,9 @@ def _name(theirs: str, shapes: Mapping[str, Sequence[int]]) -> str:
     decoder, tensor = int(match['decoder'] or 1), match['tensor']
     head = 'decode_head.' if decoder == 1 else f'decode_head.others.{decoder - 2}.'
     if match['block'] is None:
-        return f'{head}conv_seg.{tensor}'
+        # of two last convolutions, the first is that of the distances
+        distance = 'out_conv2.weight' in shapes and not match['second']
+        return f'{head}{"conv_distance" if distance else "conv_seg"}.{tensor}'
     level = BLOCKS.index(match['block'])
     if match['way'] == '_dw':
         return f'backbone.downs.{level}.{match["layer"]}.{tensor}'

@@ -1,9 +1,10 @@
-"""The forms of the V-Net's decoder that predict several times."""
+"""The forms of the V-Net's decoder that predict several times, or distances too."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
+from mmssl.models.unet.distance_head import WithDistance
 from mmssl.models.unet.multi_decoder_head import SeveralDecoders
 from mmssl.models.unet.unet_pyramid_head import SeveralScales
 from mmssl.models.volumetric.vnet_decoder_head import VNetDecoderHead
@@ -33,6 +34,27 @@ class VNetMultiDecoderHead(SeveralDecoders, VNetDecoderHead):
         **kwargs,
     ) -> None:
         super().__init__(in_channels, upsample, **kwargs)
+
+
+@MODELS.register_module()
+class VNetDistanceHead(WithDistance, VNetDecoderHead):
+    """Decoder of the V-Net with signed distances, as `DTC` trains it.
+
+    With the encoder and one channel each there are 9,448,866 parameters, as many as `VNetEncoder`
+    and `VNetDecoderHead` have with two classes.
+
+    Args:
+        distances: see `WithDistance`.
+        **kwargs: of `VNetDecoderHead`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (16, 32, 64, 128, 256),
+        distances: int | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(in_channels, distances, **kwargs)
 
 
 @MODELS.register_module()

@@ -1,8 +1,10 @@
 """Every method passes the checks of `mmssl.testing.MethodTester`; one entry for each."""
 
+import numpy as np
 import torch
 from sam_parts import ARCH
 
+from mmssl.datasets.transforms.distance import SignedDistance
 from mmssl.testing import MethodTester, sam_segmentor, volume_segmentor
 from mmssl.testing.phantoms import SIDE
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
@@ -205,6 +207,33 @@ class TestMCNet(SeveralHeadsTester):
 class TestMCNetPlus(SeveralHeadsTester):
     config = 'mc_net_plus/acdc.py'
     head = dict(type='MultiDecoderHead', upsample=('bilinear', 'transposed', 'nearest'))
+
+
+class TestDTC(SeveralHeadsTester):
+    """The labels come with their signed distances."""
+
+    config = 'dtc/acdc.py'
+    head = dict(type='UNetDistanceHead')
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        network = super().student(name, channels, norm)
+        overlapping = cls.read().model.get('label_space', {}).get('type') == 'OverlappingParts'
+        network['decode_head']['distances'] = channels if overlapping else channels - 1
+        return network
+
+    @classmethod
+    def batch(cls, classes=2, side=None, seed=0):
+        raw = super().batch(classes, side, seed)
+        transform = SignedDistance(parts=[[i] for i in range(1, classes)], absent=1)
+        maps = [transform(dict(gt=y.numpy()))['maps'] for y in raw['inputs']['y']]
+        raw['inputs']['x_maps'] = torch.from_numpy(np.stack(maps))
+        return raw
+
+    @classmethod
+    def edit(cls, cfg):
+        pipeline = cfg.train_dataloader.dataset.labelled_pipeline
+        pipeline.insert(len(pipeline) - 1, dict(type='SignedDistance'))
 
 
 class TestSSNet(MethodTester):
@@ -420,6 +449,12 @@ class TestMCNetOnVolumes(TestMCNet):
 class TestMCNetPlusOnVolumes(TestMCNetPlus):
     axes = 3
     head = dict(type='VNetMultiDecoderHead', upsample=('transposed', 'trilinear', 'nearest'))
+
+
+class TestDTCOnVolumes(TestDTC):
+    config = 'dtc/left_atrium.py'
+    axes = 3
+    head = dict(type='VNetDistanceHead')
 
 
 class TestSSNetOnVolumes(TestSSNet):

@@ -27,15 +27,37 @@ def network(head, backbone=V_NET, widths=WIDTHS):
     )
 
 
+def test_distances_stand_beside_the_logits_of_a_plain_v_net():
+    """Both see the same map, of which dropout leaves the same channels."""
+    torch.manual_seed(0)
+    several = network(dict(type='VNetDistanceHead', distances=2, dropout=0.5))
+    plain = network(dict(type='VNetDecoderHead', dropout=0.5))
+    state = several.state_dict()
+    plain.load_state_dict({k: v for k, v in state.items() if 'conv_distance' not in k})
+    head, x = several.decode_head, torch.rand(2, 1, 16, 16, 8)
+    features = several.extract_feat(x)
+    torch.manual_seed(1)
+    logits, distances = head.forward_all(features)
+    torch.manual_seed(1)
+    assert torch.equal(logits, plain.decode_head(features))
+    assert distances.shape == (2, 2, 16, 16, 8)
+    head.conv_distance.load_state_dict(
+        {key: value[:2] for key, value in head.conv_seg.state_dict().items()}
+    )
+    logits, distances = head.forward_all(features)
+    assert torch.equal(distances, logits[:, :2])
+
+
 @pytest.mark.parametrize(
     'backbone, head, count',
     [
         ('VNetEncoder', dict(type='VNetMultiDecoderHead'), 12_347_716),
         ('VNetEncoder', dict(type='VNetMultiDecoderHead', upsample=THREE), 15_246_566),
+        ('VNetEncoder', dict(type='VNetDistanceHead', num_classes=1), 9_448_866),
         ('UNet3DEncoder', dict(type='UNet3DDecoderHead'), 5_884_050),
         ('UNet3DEncoder', dict(type='UNet3DPyramidHead'), 5_884_504),
     ],
-    ids=['MC-Net', 'MC-Net+', '3D U-Net', 'URPC'],
+    ids=['MC-Net', 'MC-Net+', 'DTC', '3D U-Net', 'URPC'],
 )
 def test_as_many_parameters_as_released(backbone, head, count):
     with torch.device('meta'):
@@ -43,7 +65,7 @@ def test_as_many_parameters_as_released(backbone, head, count):
             dict(
                 type='EncoderDecoder',
                 backbone=dict(type=backbone),
-                decode_head=dict(head, num_classes=2),
+                decode_head={'num_classes': 2, **head},
             )
         )
     assert sum(p.numel() for p in net.parameters()) == count
