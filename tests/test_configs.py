@@ -36,6 +36,7 @@ STRONG = {'img_strong': 'u_s', 'img_strong2': 'u_s2'}
         ('cross_teaching/acdc.py', 0.5, 1.0),
         ('urpc/acdc.py', 0.5, 1.0),
         ('dtc/acdc.py', 0.5, 1.0),
+        ('sass_net/acdc.py', 0.5, 1.0),
         ('fixmatch/acdc.py', 1.0, None),
         ('mc_net/acdc.py', 0.5, 0.5),
         ('mc_net_plus/acdc_14cases.py', 0.5, 0.5),

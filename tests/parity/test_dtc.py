@@ -25,9 +25,9 @@ def reference():
     return np.load(DATA)
 
 
-def batch(step):
+def batch(step, salt='dtc'):
     """Return the views of a step, with the distances of its labels."""
-    views = volumes.views('dtc', step)
+    views = volumes.views(salt, step)
     transform = SignedDistance(parts=[[1]])
     maps = [transform(dict(gt=y.numpy().astype(np.uint8)))['maps'] for y in views['y']]
     return dict(views, x_maps=torch.from_numpy(np.stack(maps)))

@@ -34,7 +34,7 @@ def signed_distance(mask: np.ndarray, absent: float = 0.0) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class SignedDistance(BaseTransform):
-    """Add the signed distances of a labelled view, which `DTC` learns, to the batch as `x_maps`.
+    """Add the signed distances of a labelled view to the batch as `x_maps`, for `Distances`.
 
     It stands behind all that moves the mask: the distances are those to the boundaries in the
     view, as in the published codes, and in pixels or voxels before they are divided. An unlabelled

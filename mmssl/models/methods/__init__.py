@@ -15,6 +15,7 @@ from mmssl.models.methods.mc_net import MCNet
 from mmssl.models.methods.mcsd import MCSD
 from mmssl.models.methods.mean_teacher import MeanTeacher
 from mmssl.models.methods.samed import SAMed
+from mmssl.models.methods.sass_net.sass_net import SASSNet
 from mmssl.models.methods.sc_ssl import SCSSL
 from mmssl.models.methods.semi_sam.semi_sam import SemiSAM
 from mmssl.models.methods.ss_net.ss_net import SSNet
@@ -45,6 +46,7 @@ __all__ = [
     'MCSD',
     'MeanTeacher',
     'SAMed',
+    'SASSNet',
     'SCSSL',
     'SSNet',
     'SemiSAM',

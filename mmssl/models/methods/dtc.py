@@ -4,26 +4,22 @@ from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
+from mmssl.models.base.distances import Distances
 from mmssl.models.base.options import Options
-from mmssl.models.base.several_heads import SeveralHeads
 from mmssl.models.base.terms import Logits, Losses
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
-from mmssl.utils.resize import resize_linear
 
 
 @MODELS.register_module()
-class DTC(SeveralHeads):
+class DTC(Distances):
     """Dual-task consistency (AAAI 2021).
 
     Luo et al., Semi-supervised Medical Image Segmentation through Dual-task Consistency,
     https://arxiv.org/abs/2009.04448.
 
-    A student gives probabilities p and signed distances s = tanh(its second output), negative
-    inside, for each part (`VNetDistanceHead`, `UNetDistanceHead`). With the distances d of the
-    label (`SignedDistance` in the pipeline of the labelled images)::
+    In the notation of `Distances`::
 
         L = L_x(p) + beta mean (s - d)^2 + weight(t) mean (sigmoid(-k s) - p)^2
 
@@ -33,13 +29,7 @@ class DTC(SeveralHeads):
     Args:
         distance_weight: beta.
         steepness: k of the step from distances to a mask.
-
-    Raises:
-        ValueError: there are no distances of the label, or not one map for each part.
     """
-
-    several_heads = False
-    head_types = 'UNetDistanceHead or VNetDistanceHead'
 
     def __init__(
         self,
@@ -48,20 +38,8 @@ class DTC(SeveralHeads):
         steepness: float = 1500.0,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(**options)
-        self.distance_weight = distance_weight
+        super().__init__(distance_weight=distance_weight, **options)
         self.steepness = steepness
-
-    def sup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
-        """Return `sup_<student>` and `sup_distance_<student>`, weighted by beta."""
-        terms = {}
-        for name, z in logits.items():
-            scores, level = z['x_w']
-            y = self.label_space.encode(batch['y'][name])
-            terms[f'sup_{name}'] = self.criterion(scores, y)
-            distance = F.mse_loss(level.tanh(), self.true_distances(name, batch, level))
-            terms[f'sup_distance_{name}'] = self.distance_weight * distance
-        return terms
 
     def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `consistency_<student>`, over labelled and unlabelled images."""
@@ -72,20 +50,3 @@ class DTC(SeveralHeads):
             inside = torch.sigmoid(-self.steepness * level.tanh())
             terms[f'consistency_{name}'] = F.mse_loss(inside, p)
         return terms
-
-    def true_distances(self, name: str, batch: Batch, level: Tensor) -> Tensor:
-        """Return the label's distances (N, K, H, W) at the size of a student's, `level`."""
-        maps: Tensor | None = batch.get('x_maps')
-        if maps is None:
-            raise ValueError(
-                'The batch has no distances of the labels, "x_maps": add SignedDistance to '
-                'labelled_pipeline, before PackSemiInputs.'
-            )
-        parts = len(self.label_space.table)
-        if not maps.shape[1] == level.shape[1] == parts:
-            raise ValueError(
-                f'DTC has a map of distances for each of the {parts} parts, but "{name}" gives '
-                f'{level.shape[1]} and the labels have {maps.shape[1]}: set distances={parts} in '
-                'its decode head, and the parts of the model in SignedDistance.'
-            )
-        return resize_linear(maps.to(level.dtype), level.shape[2:])

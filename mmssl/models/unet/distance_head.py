@@ -45,7 +45,7 @@ class WithDistance:
 
 @MODELS.register_module()
 class UNetDistanceHead(WithDistance, UNetDecoderHead):
-    """Decoder of the U-Net with signed distances, as `DTC` trains it.
+    """Decoder of the U-Net with signed distances, as `DTC` and `SASSNet` train it.
 
     Args:
         distances: see `WithDistance`.

@@ -2,8 +2,8 @@
 
 Names on mmssl's side are those inside one student: `VNetEncoder` and `VNetDecoderHead`, or
 `VNetMultiDecoderHead` for `decoder2` and `decoder3`, `VNetDistanceHead` where there is `out_conv2`.
-Known are the forms of UA-MT, SSL4MIS, CrossMatch and DTC (one module), of MC-Net (`encoder`,
-`decoder1`, ...), and of SS-Net and BCP (`encoder`, `decoder`).
+Known are the forms of UA-MT, SSL4MIS, CrossMatch, DTC and SASSNet (one module), of MC-Net
+(`encoder`, `decoder1`, ...), and of SS-Net and BCP (`encoder`, `decoder`).
 """
 
 import re

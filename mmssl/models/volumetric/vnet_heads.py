@@ -38,7 +38,7 @@ class VNetMultiDecoderHead(SeveralDecoders, VNetDecoderHead):
 
 @MODELS.register_module()
 class VNetDistanceHead(WithDistance, VNetDecoderHead):
-    """Decoder of the V-Net with signed distances, as `DTC` trains it.
+    """Decoder of the V-Net with signed distances, as `DTC` and `SASSNet` train it.
 
     With the encoder and one channel each there are 9,448,866 parameters, as many as `VNetEncoder`
     and `VNetDecoderHead` have with two classes.

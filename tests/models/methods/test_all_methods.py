@@ -209,10 +209,9 @@ class TestMCNetPlus(SeveralHeadsTester):
     head = dict(type='MultiDecoderHead', upsample=('bilinear', 'transposed', 'nearest'))
 
 
-class TestDTC(SeveralHeadsTester):
+class DistancesTester(SeveralHeadsTester):
     """The labels come with their signed distances."""
 
-    config = 'dtc/acdc.py'
     head = dict(type='UNetDistanceHead')
 
     @classmethod
@@ -234,6 +233,51 @@ class TestDTC(SeveralHeadsTester):
     def edit(cls, cfg):
         pipeline = cfg.train_dataloader.dataset.labelled_pipeline
         pipeline.insert(len(pipeline) - 1, dict(type='SignedDistance'))
+
+
+class TestDTC(DistancesTester):
+    config = 'dtc/acdc.py'
+
+
+class InStepsTester(MethodTester):
+    """Several optimiser steps in an iteration; `loss` is the sum of theirs."""
+
+    @classmethod
+    def phases(cls, model):
+        for phase in range((model.module if hasattr(model, 'module') else model).phases):
+            set_phase(phase)
+            yield phase
+        set_phase(0)
+
+    @classmethod
+    def loss(cls, model, raw):
+        terms = [MethodTester.loss(model, raw) for _ in cls.phases(model)]
+        merged = {name: value for one in terms for name, value in one.items()}
+        return {**merged, 'loss': sum(one['loss'] for one in terms)}
+
+    @classmethod
+    def step(cls, model, raw, seed=0):
+        module = model.module if hasattr(model, 'module') else model
+        learning = {k: p for k, p in module.named_parameters() if p.requires_grad}
+        optimizer = torch.optim.SGD(learning.values(), lr=0.1)
+        for _ in cls.phases(model):
+            optimizer.zero_grad()
+            MethodTester.loss(model, raw)['loss'].backward()
+            optimizer.step()
+        return {k: p.detach().clone() for k, p in learning.items()}
+
+
+class TestSASSNet(InStepsTester, DistancesTester):
+    config = 'sass_net/acdc.py'
+    options = dict(discriminator=dict(widths=(4, 6)), ramp=dict(scale=1.0))
+    exact = dict(discriminator=dict(widths=(4, 6), dropout=0.0))
+
+    def test_unlabelled_images_alone_give_a_gradient(self):
+        """The student; in its own step the discriminator has nothing but its term."""
+        model = self.model()
+        model.sup_loss = lambda *args: {}
+        MethodTester.loss(model, self.batch())['loss'].backward()
+        assert any(p.grad is not None and p.grad.any() for p in model.students.parameters())
 
 
 class TestSSNet(MethodTester):
@@ -345,34 +389,10 @@ class TestCPCSAM(SAMTester):
         return cfg
 
 
-class TestCPCSAMInThreeSteps(TestCPCSAM):
-    """Three optimiser steps in an iteration, as published; `loss` is the sum of theirs."""
+class TestCPCSAMInThreeSteps(InStepsTester, TestCPCSAM):
+    """Three optimiser steps in an iteration, as published."""
 
     options = dict(TestCPCSAM.options, three_steps=True)
-
-    @classmethod
-    def phases(cls, model):
-        for phase in range((model.module if hasattr(model, 'module') else model).phases):
-            set_phase(phase)
-            yield phase
-        set_phase(0)
-
-    @classmethod
-    def loss(cls, model, raw):
-        terms = [MethodTester.loss(model, raw) for _ in cls.phases(model)]
-        merged = {name: value for one in terms for name, value in one.items()}
-        return {**merged, 'loss': sum(one['loss'] for one in terms)}
-
-    @classmethod
-    def step(cls, model, raw, seed=0):
-        module = model.module if hasattr(model, 'module') else model
-        learning = {k: p for k, p in module.named_parameters() if p.requires_grad}
-        optimizer = torch.optim.SGD(learning.values(), lr=0.1)
-        for _ in cls.phases(model):
-            optimizer.zero_grad()
-            MethodTester.loss(model, raw)['loss'].backward()
-            optimizer.step()
-        return {k: p.detach().clone() for k, p in learning.items()}
 
     def test_unlabelled_images_alone_give_a_gradient(self):
         model = self.model()
@@ -453,6 +473,12 @@ class TestMCNetPlusOnVolumes(TestMCNetPlus):
 
 class TestDTCOnVolumes(TestDTC):
     config = 'dtc/left_atrium.py'
+    axes = 3
+    head = dict(type='VNetDistanceHead')
+
+
+class TestSASSNetOnVolumes(TestSASSNet):
+    config = 'sass_net/left_atrium.py'
     axes = 3
     head = dict(type='VNetDistanceHead')
 

@@ -4,20 +4,23 @@ import torch
 from tests.tiny import build, raw_batch, segmentor, set_iter, sup_terms, unsup_terms
 
 
-def dtc(head='UNetDistanceHead', distances=2, classes=3, **kwargs):
+def small_unet(head='UNetDistanceHead', distances=2, classes=3):
     head = dict(type=head, in_channels=(4, 6), num_classes=classes)
     if 'Distance' in head['type']:
         head['distances'] = distances
-    network = dict(
+    return dict(
         type='EncoderDecoder',
         decode_head=head,
         backbone=dict(type='UNetEncoder', widths=(4, 6), dropout=(0, 0)),
     )
+
+
+def dtc(head='UNetDistanceHead', distances=2, classes=3, **kwargs):
     set_iter(5, 10)
     return build(
         dict(
             type='DTC',
-            students=dict(unet=network),
+            students=dict(unet=small_unet(head, distances, classes)),
             parts=[[i] for i in range(1, classes)],
             **kwargs,
         )

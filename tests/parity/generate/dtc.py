@@ -21,9 +21,9 @@ STUBS = (*(set(volumes.STUBS) - {'skimage'}), 'utils.metrics')
 START = 2900
 
 
-def fill(network: nn.Module) -> dict[str, list[int]]:
+def fill(network: nn.Module, salt: str) -> dict[str, list[int]]:
     """Give the network its weights, those of both last convolutions enlarged."""
-    return released.fill(network, 'dtc', out_conv__weight=SHARP, out_conv2__weight=SHARP)
+    return released.fill(network, salt, out_conv__weight=SHARP, out_conv2__weight=SHARP)
 
 
 def steps(code: Path) -> dict:
@@ -39,7 +39,7 @@ def steps(code: Path) -> dict:
     )
     vnet = importlib.import_module('networks.vnet_sdf').VNet
     network = vnet(1, 1, WIDTHS[0], normalization='batchnorm', has_dropout=True)
-    shapes = fill(network)
+    shapes = fill(network, 'dtc')
     batches = [volumes.batch('dtc', i) for i in range(2)]
     with volumes.quiet(script, [network], 'VNet'):
         seen = released.train(script, script.main, [batches], [network])
