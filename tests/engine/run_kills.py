@@ -1,4 +1,6 @@
-"""Kill Mean Teacher on a tiny phantom at random moments: run_kills.py FOLDER WORKERS KILLS SIGNAL.
+"""Kill a training on a tiny phantom: run_kills.py FOLDER WORKERS KILLS SIGNAL [slice | volume].
+
+Mean Teacher on slices or BCP, with its pre-training, on volumes gets signals at random moments.
 
 The program reads everything once and forks a process for each run, so that a kill falls into the
 run, from the building of the runner to its end, and not into the imports.
@@ -23,6 +25,7 @@ from mmengine import Config  # noqa: E402
 from same_runs import assert_same  # noqa: E402
 
 from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom  # noqa: E402
+from mmssl.datasets.phantom.whole import WholeSettings, write_phantom_whole  # noqa: E402
 from mmssl.engine import load_checkpoint_file  # noqa: E402
 from mmssl.registry import RUNNERS  # noqa: E402
 from mmssl.utils.cli import run  # noqa: E402
@@ -31,12 +34,24 @@ from mmssl.utils.setup import register_all_modules  # noqa: E402
 from tests.tiny import BN, segmentor  # noqa: E402
 
 FOLDER, WORKERS, KILLS, SIGNAL = Path(sys.argv[1]), *map(int, sys.argv[2:5])
+SAMPLE = sys.argv[5] if len(sys.argv) > 5 else 'slice'
 ITERS = 12
 LOG = FOLDER / 'log'
+BASE = Config()
 TIMES = ('time', 'data_time', 'memory')
 
 
-def config(folder: Path) -> Config:
+def on_slices() -> Config:
+    """Return a config of Mean Teacher; the phantom of slices is written for it."""
+    settings = PhantomSettings(
+        domains=('ScannerA', 'ScannerB'),
+        size=32,
+        train_cases=2,
+        train_slices=4,
+        test_cases=1,
+        test_slices=2,
+    )
+    write_phantom(FOLDER / 'data', settings)
     cfg = Config.fromfile(ROOT / 'configs/synfoc/lite_phantom.py')
     cfg.model = dict(
         type='MeanTeacher',
@@ -50,16 +65,42 @@ def config(folder: Path) -> Config:
     cfg.optim_wrapper.optimizers.pop('sam')
     for split in ('train', 'val', 'test'):
         dataset = cfg[f'{split}_dataloader'].dataset
-        dataset.update(data_root=str(FOLDER / 'data'), domains=['ScannerA', 'ScannerB'])
+        dataset.update(domains=['ScannerA', 'ScannerB'])
         dataset.prepare[1 if split != 'train' else 2].size = 32
-    cfg.train_dataloader.update(num_workers=WORKERS, persistent_workers=WORKERS > 0)
     cfg.train_dataloader.dataset.labelled.num = 3
     cfg.train_dataloader.dataset.unlabelled_pipeline[-2].size = 24
+    cfg.param_scheduler = dict(unet=[dict(type='PolyLR', power=0.9, end=ITERS, by_epoch=False)])
+    cfg.default_hooks.checkpoint.save_best = 'unet/DSC'
+    return cfg
+
+
+def on_volumes() -> Config:
+    """Return a config of BCP; the phantom of volumes is written for it."""
+    settings = WholeSettings(size=16, slices=8, train_cases=4, val_cases=1, test_cases=1)
+    write_phantom_whole(FOLDER / 'data', settings, progress=False)
+    cfg = Config.fromfile(ROOT / 'configs/bcp/lite_phantom_mri.py')
+    net, widths = cfg.model.students.vnet, (2, 4)
+    net.backbone.update(widths=widths, convs=(1, 1))
+    net.decode_head.update(in_channels=widths, convs=(1,))
+    cfg.model.inferer.size = patch = (8, 16, 16)
+    for role in ('labelled', 'unlabelled'):
+        cfg.train_dataloader.dataset[f'{role}_pipeline'][1].size = patch
+    cfg.train_dataloader.batch_sampler.update(num_labelled=2, num_unlabelled=2)
+    cfg.param_scheduler[0].end = ITERS
+    cfg.default_hooks.checkpoint.save_best = 'vnet/DSC'
+    return cfg
+
+
+def config(folder: Path) -> Config:
+    """Return the config of a run."""
+    cfg = BASE.copy()
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = str(FOLDER / 'data')
+    cfg.train_dataloader.update(num_workers=WORKERS, persistent_workers=WORKERS > 0)
     cfg.train_cfg.update(max_iters=ITERS, val_interval=4)
     cfg.default_hooks.logger.interval = 1
-    cfg.default_hooks.checkpoint.update(interval=3, max_keep_ckpts=1, save_best='unet/DSC')
+    cfg.default_hooks.checkpoint.update(interval=3, max_keep_ckpts=1)
     cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
-    cfg.param_scheduler = dict(unet=[dict(type='PolyLR', power=0.9, end=ITERS, by_epoch=False)])
     cfg.val_cfg = cfg.test_cfg = dict()
     cfg.work_dir, cfg.resume, cfg.log_level = str(folder), True, 'WARNING'
     return cfg
@@ -155,16 +196,9 @@ def hub(checkpoint: dict, folder: Path) -> dict:
 
 
 def main() -> None:
+    global BASE
     register_all_modules()
-    settings = PhantomSettings(
-        domains=('ScannerA', 'ScannerB'),
-        size=32,
-        train_cases=2,
-        train_slices=4,
-        test_cases=1,
-        test_slices=2,
-    )
-    write_phantom(FOLDER / 'data', settings)
+    BASE = dict(slice=on_slices, volume=on_volumes)[SAMPLE]()
     span = math.inf
     for name in ('warm', 'whole'):
         begin = time.monotonic()

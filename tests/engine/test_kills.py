@@ -11,11 +11,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('sample, workers', [('slice', 0), ('slice', 2), ('volume', 2)])
 @pytest.mark.parametrize('number, count', [(signal.SIGKILL, 15), (signal.SIGTERM, 5)])
-def test_at_random_moments(tmp_path, number, count, workers):
+def test_at_random_moments(tmp_path, number, count, sample, workers):
     script = Path(__file__).with_name('run_kills.py')
-    command = [sys.executable, script, tmp_path, workers, count, int(number)]
+    command = [sys.executable, script, tmp_path, workers, count, int(number), sample]
     done = subprocess.run(
         [*map(str, command)],
         env=dict(os.environ, OMP_NUM_THREADS='1'),
