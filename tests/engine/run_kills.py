@@ -76,7 +76,7 @@ def on_slices() -> Config:
 
 def on_volumes() -> Config:
     """Return a config of BCP; the phantom of volumes is written for it."""
-    settings = WholeSettings(size=16, slices=8, train_cases=4, val_cases=1, test_cases=1)
+    settings = WholeSettings(size=32, slices=8, train_cases=4, val_cases=1, test_cases=1)
     write_phantom_whole(FOLDER / 'data', settings, progress=False)
     cfg = Config.fromfile(ROOT / 'configs/bcp/lite_phantom_mri.py')
     net, widths = cfg.model.students.vnet, (2, 4)
