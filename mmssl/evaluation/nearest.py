@@ -121,8 +121,8 @@ def _unpacked(words: np.ndarray, width: int) -> np.ndarray:
 
 def _along_rows(words: np.ndarray, by: int) -> np.ndarray:
     """Return what is `by` pixels to the left or to the right, less than a word."""
-    by, rest = np.uint64(by), np.uint64(WORD - by)
-    both = (words << by) | (words >> by)
+    bits, rest = np.uint64(by), np.uint64(WORD - by)
+    both = (words << bits) | (words >> bits)
     both[..., 1:] |= words[..., :-1] >> rest
     both[..., :-1] |= words[..., 1:] << rest
     return both

@@ -139,11 +139,12 @@ def size_figures(scores: Scores) -> list[Figure]:
             if np.isfinite(level):  # a click on the row in the legend hides them, too
                 line = {'color': colour_of(number), 'width': 1.5}
                 line['dash'] = 'solid' if name == 'bias' else 'dot'
-                bland.append(
+                limit: dict[str, Any] = (
                     {'type': 'scatter', 'mode': 'lines', 'x': [min(means), max(means)],
                      'y': [level, level], 'name': f'{name} of {row.name}', 'line': line,
                      'legendgroup': row.name, 'showlegend': False}
                 )  # fmt: skip
+                bland.append(limit)
     if not dice:
         return []
     notes = (

@@ -286,11 +286,11 @@ def to_latex(scores: Scores) -> str:
                 text = rf'\textbf{{{text}}}' if bold else text
                 cells.append(text + (f' $\\pm$ {value.sd:.2f}' if value.sd is not None else ''))
             lines.append(' & '.join(cells) + r' \\')
-        for place, row in enumerate(scores.published):
+        for place, paper in enumerate(scores.published):
             lines += [r'\midrule'] * (place == 0)
-            mean = row['mean'].get(metric)
+            mean = paper['mean'].get(metric)
             cells = ['--' if mean is None else f'{mean:.2f}'] + ['--'] * (len(columns) - 1)
-            lines.append(' & '.join([latex_text(f'{row["name"]} (published)'), *cells]) + r' \\')
+            lines.append(' & '.join([latex_text(f'{paper["name"]} (published)'), *cells]) + r' \\')
         lines += [r'\bottomrule', r'\end{tabular}']
         blocks.append(f'% {METRICS[metric]}\n' + '\n'.join(lines))
     return '\n\n'.join(blocks) + '\n'

@@ -207,7 +207,8 @@ class GaussianBlur(BaseTransform):
         """Draw the width or widths and blur."""
         img = results[self.key]
         count = img.ndim - 1 if self.each_axis else None
-        sigma = sample_rng(results).uniform(*self.sigma, size=count)
+        low, high = self.sigma
+        sigma = sample_rng(results).uniform(low, high, size=count)
         taps = int(self.kernel * img.shape[0]) // 2 * 2 + 1
         results[self.key] = gaussian_blur(img, sigma, taps)
         return results

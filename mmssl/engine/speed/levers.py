@@ -112,8 +112,9 @@ class Speed:
         device = next(model.parameters()).device.type
         if self.attention:
             for module in model.modules():
-                if hasattr(module, 'set_attention'):
-                    module.set_attention(self.attention)
+                choose: Any = getattr(module, 'set_attention', None)
+                if choose is not None:
+                    choose(self.attention)
         if self.channels_last:
             channels_last(model, optim_wrapper)
         if self.recompute in ('norms', 'all'):

@@ -31,7 +31,7 @@ def recompute_norms(network: nn.Module) -> int:
     """
     stacks = [m for m in network.modules() if isinstance(m, nn.Sequential) and _is_stack(m)]
     for stack in stacks:
-        stack.forward = partial(_in_segments, stack, stack.forward)
+        stack.forward = partial(_in_segments, stack, stack.forward)  # type: ignore[method-assign]
     return len(stacks)
 
 

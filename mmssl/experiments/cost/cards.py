@@ -60,7 +60,7 @@ def yardstick(device: str, dtype: torch.dtype | None) -> tuple[float, str] | Non
     """Return a device's FLOP/s and where the number comes from; None where there is none."""
     if device == 'cuda':
         peak = card_peak(torch.cuda.get_device_name(), dtype is not None)
-        return peak and (peak, "the card's dense peak, by its data sheet")
+        return (peak, "the card's dense peak, by its data sheet") if peak else None
     if device == 'cpu':
         return product_speed(dtype or torch.float32), 'a matrix product on this CPU, measured'
     return None

@@ -99,7 +99,7 @@ def _config(path: str, args: argparse.Namespace) -> Any:
 
 def _is_adapter(path: str | None) -> bool:
     """Return whether a file defines a step and is no config."""
-    return bool(path) and Path(path).is_file() and 'def make_step' in Path(path).read_text()
+    return path is not None and Path(path).is_file() and 'def make_step' in Path(path).read_text()
 
 
 def _other_side(args: argparse.Namespace, first: Iteration, cfg: Any) -> Side:

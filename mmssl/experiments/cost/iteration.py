@@ -63,13 +63,14 @@ class Iteration:
         from mmssl.engine.optim import use_amp
         from mmssl.engine.speed import Speed
 
-        self.model: Any = build_model(cfg)
+        model: Any = build_model(cfg)
+        self.model = model
         self.device, self.batch = device, batch
         self.iter, self.max_iters = cfg.train_cfg.max_iters // 2, cfg.train_cfg.max_iters
-        self.model.step = Step(self.iter, self.max_iters)
+        model.step = Step(self.iter, self.max_iters)
         if device != 'meta':
-            self.model.init_weights()
-        self.model.to(device).train()
+            model.init_weights()
+        model.to(device).train()
         speed = Speed.of(cfg)
         if device == 'meta':  # where no optimiser is fused
             speed = replace(speed, fused=False)

@@ -4,7 +4,9 @@ import argparse
 import gc
 import json
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,10 @@ CONFIGS = [
     )
 ]
 ADAPTER = ROOT / 'docs' / 'en' / 'released_synfoc.py'
+
+
+def _side(name: str, make: Callable[[], Callable[[], Any]]) -> Side:
+    return Side(name, make())
 
 
 class Levers:
@@ -87,7 +93,7 @@ class Levers:
         def step(cfg: Any) -> Iteration:
             return Iteration(cfg, batch, device, amp=True)
 
-        makers = {
+        makers: dict[str, Callable[[], Callable[[], Any]]] = {
             'as it is': lambda: step(plain),
             ' '.join(args.levers): lambda: step(self.config(path, **on)),
         }
@@ -97,9 +103,7 @@ class Levers:
             setting = Setting(device, dtype, batch, plain, options)
             makers['released'] = lambda: load_adapter(ADAPTER, setting)
         for name, make in makers.items():
-            sides.append(
-                prepare(lambda name=name, make=make: Side(name, make()), args.warm_up, device)
-            )
+            sides.append(prepare(partial(_side, name, make), args.warm_up, device))
         take_turns(sides, args.iters, device)
         return dict(
             sides=[as_values(side) for side in sides],

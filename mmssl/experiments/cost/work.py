@@ -134,7 +134,7 @@ class WorkCounter(TorchDispatchMode):
             self._meet(tensor)
         if func.is_view or func._opname in FREE or func.namespace == 'profiler':
             return found
-        node = torch._C._current_autograd_node()
+        node: Any = torch._C._current_autograd_node()
         part = self._part
         if node is not None:
             sums = 'AccumulateGrad' in node.name()
@@ -170,7 +170,7 @@ def _size(tensor: Tensor) -> int:
 def _mark(found: Any, given: Any, name: str) -> None:
     """Write a part's name on the nodes of the graph between what it got and what it gave."""
     known = {t.grad_fn for t in tree_leaves(given) if isinstance(t, Tensor)}
-    nodes = [t.grad_fn for t in tree_leaves(found) if isinstance(t, Tensor)]
+    nodes: list[Any] = [t.grad_fn for t in tree_leaves(found) if isinstance(t, Tensor)]
     while nodes:
         node = nodes.pop()
         if node is None or node in known or 'part' in node.metadata:

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -172,7 +173,8 @@ class LoRAMedSAM(BaseModule):
 
     def compiled_regions(self) -> list[nn.Module]:
         """Return the blocks, of which all of one kind are compiled as one."""
-        return [] if self.is_lite else list(self.trunk.blocks)
+        trunk: Any = self.trunk
+        return [] if self.is_lite else list(trunk.blocks)
 
     def _run(self, block: nn.Module, x: Tensor) -> Tensor:
         if self.with_cp and torch.is_grad_enabled():
