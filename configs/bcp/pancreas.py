@@ -15,7 +15,7 @@ model = dict(
             decode_head=dict(norm_cfg=norm, dropout=0),
         ),
     ),
-    inferer=dict(type='SlidingWindow', size=_base_.patch_size, stride=(16, 16, 4)),
+    inferer=dict(_base_.windows, stride=(16, 16, 4)),
 )
 optim_wrapper = dict(optimizers=dict(vnet=dict(_delete_=True, type='Adam', lr=0.001)))
 param_scheduler = []
