@@ -13,7 +13,7 @@ from mmssl.evaluation.published import load_published
 from mmssl.experiments.compose import compare_with_data
 from mmssl.registry import MODELS, TRANSFORMS
 from mmssl.utils.setup import load_config, register_all_modules
-from tests.tiny import set_iter
+from tests.tiny import set_iter, set_phase
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 SAM = ('cpc_sam', 'h_sam', 'medsam', 'samed', 'semi_sam', 'synfoc')  # have tests of their own
@@ -170,6 +170,9 @@ def meta_batch(cfg: Config) -> dict:
             views['x_s'] = zeros(n, *image)
             if step.get('mask'):
                 views['y_s'] = zeros(n, *size)
+        elif step.type == 'SignedDistance':
+            parts = len(describe_data(cfg).parts)
+            views['x_maps'] = torch.zeros(n, parts, *size, device='meta')
     n = sampler.num_unlabelled
     if n:
         views['u_w'] = zeros(n, *image)
@@ -201,7 +204,10 @@ def test_every_method_takes_a_step_at_its_published_size(monkeypatch):
         model.to('meta').train()
         set_iter(cfg.train_cfg.max_iters * 9 // 10, cfg.train_cfg.max_iters)
         batch = model.data_preprocessor(meta_batch(cfg), True)['inputs']
-        model.loss(batch)['loss'].backward()
+        for phase in range(model.phases):
+            set_phase(phase)
+            model.loss(batch)['loss'].backward()
+        set_phase(0)
         still = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert not still, f'{config}: no gradient for {still[:3]}'
     assert len(seen) > 15
