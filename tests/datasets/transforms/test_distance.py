@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from mmssl.datasets.transforms.distance import SignedDistance, signed_distance
 from mmssl.datasets.transforms.packing import PackSemiInputs
@@ -19,6 +20,19 @@ def test_distances_of_a_square_by_hand():
         [2 / 8**0.5, 1 / 8**0.5, 0, -2 / 3, -1, -2 / 3, 0, 1 / 8**0.5, 2 / 8**0.5]
     )
     assert found[0, 0] == 1 and found.dtype == np.float32
+
+
+def test_inside_of_any_shape_is_what_scipy_says():
+    """Also where the mask touches the border of the view, over which nothing is known."""
+    rng = np.random.default_rng(0)
+    for shape in [(9, 12)] * 20 + [(6, 7, 8)] * 20:
+        mask = np.zeros(shape, bool)
+        for _ in range(2):
+            start = [rng.integers(0, n - 3) for n in shape]
+            mask[tuple(slice(s, s + rng.integers(2, 6)) for s in start)] = True
+        inside = distance_transform_edt(mask)
+        expected = np.where(inside == 1, 0, inside / inside.max())
+        np.testing.assert_allclose(np.maximum(-signed_distance(mask), 0), expected, atol=1e-6)
 
 
 def test_a_mask_of_boundary_alone_has_no_inside():
