@@ -44,8 +44,12 @@ def tool(name: str) -> Callable:
 
 def call(monkeypatch, capsys, name: str, argv: Sequence, limit: float = LIMIT) -> tuple[int, str]:
     """Return the exit code of a tool and what it wrote to the error stream."""
+    from mmengine.logging import MMLogger
+
     from mmssl.utils.processes.signals import signals
 
+    # A run that starts in the second of another would get its logger, whose stream is closed.
+    monkeypatch.setattr(MMLogger, '_instance_dict', type(MMLogger._instance_dict)())
     monkeypatch.setattr(sys, 'argv', [name, *map(str, argv)])
     monkeypatch.setattr(signals, 'listen', lambda *_: None)
     monkeypatch.delenv('MMSSL_DEBUG', raising=False)

@@ -47,8 +47,9 @@ def test_overview_says_what_each_does():
 
 
 HEAVY = {
-    'benchmark', 'benchmark-metrics', 'benchmark-step', 'browse', 'convert', 'convert-diffusion',
-    'convert-synfoc', 'convert-vnet', 'curves', 'download', 'inspect', 'orders', 'pack', 'phantom',
+    'benchmark', 'benchmark-levers', 'benchmark-metrics', 'benchmark-step', 'browse', 'convert',
+    'convert-diffusion', 'convert-synfoc', 'convert-vnet', 'curves', 'download', 'inspect',
+    'orders', 'pack', 'phantom',
 }  # fmt: skip
 """Tools whose help imports what they work with; nobody waits for it before a long training."""
 LIGHT = sorted(name for name, file in COMMANDS.items() if file.endswith('.py'))

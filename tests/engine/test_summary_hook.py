@@ -35,6 +35,7 @@ def runner(tmp_path, request):
         logger=Logger(),
         iter=0,
         cfg=cfg,
+        model=torch.nn.Identity(),
         train_dataloader=SimpleNamespace(dataset=dataset),
     )
 

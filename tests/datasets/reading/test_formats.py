@@ -27,8 +27,8 @@ from mmssl.datasets.reading import (
     volume_affine,
     volume_shape,
 )
-from mmssl.datasets.reading.formats import stored
 from mmssl.datasets.reading.volumes import read_slice
+from mmssl.utils import packaged
 
 IMAGE = noise(0, SHAPE).astype(np.int16) + 1
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -368,7 +368,7 @@ def test_a_missing_library_is_named_with_its_remedy(tmp_path, monkeypatch):
     def missing(name):
         raise ImportError(f'No module named {name!r}')
 
-    monkeypatch.setattr(stored.importlib, 'import_module', missing)
+    monkeypatch.setattr(packaged.importlib, 'import_module', missing)
     with pytest.raises(DataError, match=r"SimpleITK.*pip install 'mmssl\[formats\]'"):
         volume_shape(path, '')
 
