@@ -1,16 +1,6 @@
 # DTC on ACDC at 64 px.
 _base_ = [
-    '../_base_/datasets/acdc_ssl4mis_lite.py',
+    '../_base_/datasets/acdc_ssl4mis_lite_distances.py',
     '../_base_/models/dtc.py',
     '../_base_/schedules/ssl4mis_lite.py',
 ]
-train_dataloader = dict(
-    dataset=dict(
-        labelled_pipeline=[
-            *_base_.weak_view,
-            # a slice may miss a part, which is then far from everywhere
-            dict(type='SignedDistance', absent=1),
-            dict(type='PackSemiInputs'),
-        ]
-    )
-)

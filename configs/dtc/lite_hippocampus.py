@@ -1,6 +1,6 @@
 # DTC on 8 labelled hippocampus volumes, for a machine without a GPU.
 _base_ = [
-    '../_base_/datasets/hippocampus.py',
+    '../_base_/datasets/hippocampus_distances.py',
     '../_base_/models/vnet_hippocampus.py',
     '../_base_/schedules/hippocampus_lite.py',
 ]
@@ -8,14 +8,4 @@ model = dict(
     type='DTC',
     students=dict(vnet=dict(decode_head=dict(type='VNetDistanceHead'))),
     inferer=dict(type='SlidingWindow', size=_base_.patch_size, overlap=0.5),
-)
-train_dataloader = dict(
-    dataset=dict(
-        labelled_pipeline=[
-            *_base_.weak_view,
-            # a patch may miss one of the two parts, which is then far from everywhere
-            dict(type='SignedDistance', absent=1),
-            dict(type='PackSemiInputs'),
-        ]
-    )
 )

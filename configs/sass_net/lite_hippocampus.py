@@ -1,6 +1,6 @@
 # SASSNet on 8 labelled hippocampus volumes, for a machine without a GPU.
 _base_ = [
-    '../_base_/datasets/hippocampus.py',
+    '../_base_/datasets/hippocampus_distances.py',
     '../_base_/models/vnet_hippocampus.py',
     '../_base_/schedules/hippocampus_lite.py',
 ]
@@ -10,16 +10,6 @@ model = dict(
     discriminator=dict(widths=(16, 32, 64, 128)),
     ramp=dict(type='GaussianRamp', scale=0.01),
     inferer=dict(type='SlidingWindow', size=_base_.patch_size, overlap=0.5),
-)
-train_dataloader = dict(
-    dataset=dict(
-        labelled_pipeline=[
-            *_base_.weak_view,
-            # a patch may miss one of the two parts, which is then far from everywhere
-            dict(type='SignedDistance', absent=1),
-            dict(type='PackSemiInputs'),
-        ]
-    )
 )
 optim_wrapper = dict(optimizers=dict(discriminators=dict(type='Adam', lr=1e-4, betas=(0.9, 0.99))))
 # student and discriminator take turns

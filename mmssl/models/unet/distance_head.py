@@ -23,7 +23,10 @@ class WithDistance:
     """
 
     def __init__(
-        self, in_channels: Sequence[int], distances: int | None = None, **kwargs: Any
+        self,
+        in_channels: Sequence[int] = (16, 32, 64, 128, 256),
+        distances: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(in_channels, **kwargs)  # type: ignore[call-arg]
         head: Any = self
@@ -51,11 +54,3 @@ class UNetDistanceHead(WithDistance, UNetDecoderHead):
         distances: see `WithDistance`.
         **kwargs: of `UNetDecoderHead`.
     """
-
-    def __init__(
-        self,
-        in_channels: Sequence[int] = (16, 32, 64, 128, 256),
-        distances: int | None = None,
-        **kwargs,
-    ) -> None:
-        super().__init__(in_channels, distances, **kwargs)

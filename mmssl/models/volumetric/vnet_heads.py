@@ -48,14 +48,6 @@ class VNetDistanceHead(WithDistance, VNetDecoderHead):
         **kwargs: of `VNetDecoderHead`.
     """
 
-    def __init__(
-        self,
-        in_channels: Sequence[int] = (16, 32, 64, 128, 256),
-        distances: int | None = None,
-        **kwargs,
-    ) -> None:
-        super().__init__(in_channels, distances, **kwargs)
-
 
 @MODELS.register_module()
 class VNetPyramidHead(SeveralScales, VNetDecoderHead):
