@@ -145,3 +145,11 @@ def test_hooks_that_are_switched_off_by_their_interval_are_taken(tmp_path):
     for name in ('logger', 'loss_guard', 'checkpoint'):
         with pytest.raises(SettingError, match=f'{name}.interval is 0'):
             check_settings(config(tmp_path, **{f'default_hooks.{name}.interval': 0})._cfg_dict)
+
+
+def test_an_optimiser_that_a_config_drops_is_taken(tmp_path):
+    from mmssl.engine.checkpoints.setting_rules import SettingError, check_settings
+
+    check_settings(config(tmp_path, **{'optim_wrapper.optimizers.neck': None})._cfg_dict)
+    with pytest.raises(SettingError, match='optimizers.neck is 0.1; it must be a dict or None'):
+        check_settings(config(tmp_path, **{'optim_wrapper.optimizers.neck': 0.1})._cfg_dict)

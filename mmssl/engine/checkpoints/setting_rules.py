@@ -152,7 +152,7 @@ RULES = {
     'optim_wrapper.paramwise_cfg': DICT_OR_NONE,
     'optim_wrapper.optimizer': DICT,
     'optim_wrapper.optimizers': DICT,
-    'optim_wrapper.optimizers.*': DICT,
+    'optim_wrapper.optimizers.*': DICT_OR_NONE,
     **{
         f'optim_wrapper.{name}.{key}': RATE
         for key in ('lr', 'weight_decay', 'eps')

@@ -12,7 +12,7 @@ from mmssl.models.methods.dtc import DTC
 from mmssl.models.methods.fixmatch import FixMatch, FixMatchSSL4MIS
 from mmssl.models.methods.h_sam import HSAM
 from mmssl.models.methods.mc_net import MCNet
-from mmssl.models.methods.mcsd import MCSD
+from mmssl.models.methods.mcsd import MCSD, FeatureDistillation
 from mmssl.models.methods.mean_teacher import MeanTeacher
 from mmssl.models.methods.samed import SAMed
 from mmssl.models.methods.sass_net.sass_net import SASSNet
@@ -38,6 +38,7 @@ __all__ = [
     'CrossTeaching',
     'DDPM',
     'DTC',
+    'FeatureDistillation',
     'FixMatch',
     'FixMatchSSL4MIS',
     'HSAM',

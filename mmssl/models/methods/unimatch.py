@@ -142,9 +142,10 @@ class UniMatch(SemiSegmentor):
         terms, curves = {}, {}
         for name in self.image_students:
             z = logits[name]
-            confidence, label = self.label_space.decide(self.label_space.prob(z['u_w'].detach()))
-            own = label, self.counts(confidence, step)
+            weak = self.label_space.decide(self.label_space.prob(z['u_w'].detach()))
+            own = weak[1], self.counts(weak[0], step)
             curves['mask'] = own[1].mean()
+            confidence, label = self.strong_target(name, weak, logits)
             for view, key in STRONG.items():
                 if view not in z:
                     continue
@@ -155,6 +156,12 @@ class UniMatch(SemiSegmentor):
                 terms[f'image_{name}_{view}'] = self.weights['image'] * term
             terms.update(self.feature_loss(name, logits, own))
         return terms, curves
+
+    def strong_target(
+        self, name: str, weak: tuple[Tensor, Tensor], logits: Logits
+    ) -> tuple[Tensor, Tensor]:
+        """Return confidence and label that the strong views follow: those of the weak view."""
+        return weak
 
     def counts(self, confidence: Tensor, step: Step) -> Tensor:
         """Return the mask of the pixels that count."""

@@ -75,13 +75,21 @@ class UNetEncoder(BaseModule):
         Raises:
             ValueError: the image has another number of channels, or is too small.
         """
-        smallest = 2 ** (len(self.levels) - 1)
-        if x.shape[1] != self.in_channels or min(x.shape[-2:]) < smallest:
-            raise ValueError(
-                f'UNetEncoder takes {self.in_channels} channels of at least {smallest} x '
-                f'{smallest} pixels, got {tuple(x.shape[1:])}'
-            )
+        self.check_size(x, self.in_channels)
         features: list[Tensor] = []
         for level in self.levels:
             features.append(level(F.max_pool2d(features[-1], 2) if features else x))
         return tuple(features)
+
+    def check_size(self, x: Tensor, *channels: int) -> None:
+        """Compare an image with the channels that are taken and with the smallest size.
+
+        Raises:
+            ValueError: it has another number of channels, or is too small.
+        """
+        smallest = 2 ** (len(self.levels) - 1)
+        if x.shape[1] not in channels or min(x.shape[-2:]) < smallest:
+            raise ValueError(
+                f'{type(self).__name__} takes {" or ".join(map(str, channels))} channels of at '
+                f'least {smallest} x {smallest} pixels, got {tuple(x.shape[1:])}'
+            )

@@ -95,6 +95,48 @@ class TestMCSD(MethodTester):
         cfg.custom_hooks = []  # there is no projection to fit
 
 
+class TestMCSDShared(TestMCSD):
+    """One network with two stems."""
+
+    config = 'mcsd/lite_acdc_shared.py'
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        widths = (4, 6, 8)
+        stems = dict(type='TwoStemUNetEncoder', feature_channels=3, widths=widths)
+        head = dict(type='UNetDecoderHead', in_channels=widths, num_classes=channels, norm_cfg=norm)
+        return dict(
+            type='EncoderDecoder',
+            backbone=dict(stems, dropout=(0, 0, 0), norm_cfg=norm),
+            decode_head=head,
+        )
+
+
+class TestMCSDGuidedByAgreement(TestMCSD):
+    config = 'mcsd/lite_acdc_guidance.py'
+
+
+class TestMCSDGuidedByConfidence(TestMCSD):
+    config = 'mcsd/lite_acdc_guidance_confident.py'
+
+
+class TestMCSDDistillation(TestMCSD):
+    config = 'mcsd/lite_acdc_distillation.py'
+    options = dict(TestMCSD.options, distillation=dict(layer='decode_head.convs.0', dim=3))
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        network = TestMCSDShared.student(name, channels, norm)
+        network['backbone']['type'] = 'UNetEncoder'
+        del network['backbone']['feature_channels']
+        return network
+
+    @classmethod
+    def edit(cls, cfg):
+        super().edit(cfg)
+        cfg.optim_wrapper.optimizers.neck = dict(type='SGD', lr=0.01)  # of the stand-in
+
+
 class TestCPS(MethodTester):
     config = 'cps/acdc.py'
 

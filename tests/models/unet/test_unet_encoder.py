@@ -63,3 +63,30 @@ def test_wrong_channels_or_too_small_images_are_named(shape):
 def test_a_dropout_rate_for_each_level():
     with pytest.raises(ValueError, match='5 widths but 2 dropout rates'):
         unet(dropout=(0.1, 0.2))
+
+
+def test_two_stems_lead_into_one_network():
+    """Images and features, one by one and together; 4,320 weights more than for images alone."""
+    net = build(
+        dict(
+            type='EncoderDecoder',
+            backbone=dict(type='TwoStemUNetEncoder', feature_channels=30),
+            decode_head=dict(type='UNetDecoderHead'),
+        )
+    ).eval()
+    stem = net.backbone.feature_stem
+    extra = sum(p.numel() for p in stem.parameters())
+    assert sum(p.numel() for p in net.parameters()) == 1813764 + extra
+    assert stem[0].weight.shape == (16, 30, 3, 3)
+    image, phi = torch.rand(2, 1, 32, 32), torch.rand(1, 30, 32, 32)
+    plain = unet().eval()
+    plain.load_state_dict({k: v for k, v in net.state_dict().items() if 'feature_stem' not in k})
+    assert torch.equal(net(image, mode='tensor'), plain(image, mode='tensor'))
+    together = net.extract_feat([image, phi])
+    apart = zip(net.extract_feat(image), net.extract_feat(phi), strict=True)
+    assert all(
+        torch.allclose(f, torch.cat(maps), atol=1e-6)
+        for f, maps in zip(together, apart, strict=True)
+    )
+    with pytest.raises(ValueError, match='TwoStemUNetEncoder takes 1 or 30 channels of at least'):
+        net(torch.rand(1, 3, 32, 32), mode='tensor')
