@@ -19,6 +19,7 @@ from mmssl.engine.vis_backends import forgive_log
 from mmssl.engine.workers import TIMEOUT, prepare_workers
 from mmssl.engine.world_scaling import launched_world_size, scale_to_world
 from mmssl.registry import RUNNERS
+from mmssl.utils.config.selection import with_selection
 from mmssl.utils.dist import unwrapped
 from mmssl.utils.processes.folder_lock import lock_folder
 from mmssl.utils.processes.threads import share_cores
@@ -40,6 +41,7 @@ class SemiRunner(CheckpointRunner):
     * `param_scheduler` may be a dict of schedulers for some of the optimisers.
     * Without CUDA, several processes communicate through gloo.
     * `scale_to_world=True` in the config: see `mmssl.engine.world_scaling.scale_to_world`.
+    * `val_evaluator.selection='agreement'`: see `mmssl.utils.config.selection.with_selection`.
     * `speed=dict(...)` in the config: see `mmssl.engine.speed.Speed`.
     """
 
@@ -50,6 +52,7 @@ class SemiRunner(CheckpointRunner):
         Raises:
             SettingError: a setting does not fit, or the work folder cannot be made.
         """
+        cfg = with_selection(cfg)
         check_settings(getattr(cfg, '_cfg_dict', cfg))
         Speed.of(cfg)
         make_work_dir(cfg['work_dir'])

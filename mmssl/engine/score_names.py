@@ -5,7 +5,7 @@ from mmssl.utils.errors import SettingError, did_you_mean
 
 
 def check_save_best(runner) -> None:
-    """Compare every `save_best` with what the validation will give.
+    """Compare every `save_best` with what the validation and the hooks will give.
 
     Nothing is said where a metric does not tell its scores by `score_names(students)`.
 
@@ -18,7 +18,8 @@ def check_save_best(runner) -> None:
     if not metrics or not all(hasattr(metric, 'score_names') for metric in metrics):
         return
     students = list(getattr(model, 'outputs', ()))
-    known = [name for metric in metrics for name in metric.score_names(students)]
+    hooks = [hook for hook in runner.hooks if hasattr(hook, 'score_names')]
+    known = [name for one in (*metrics, *hooks) for name in one.score_names(students)]
     for hook in runner.hooks:
         keys = hook.save_keys() if hasattr(hook, 'save_keys') and hook.save_best else ()
         for key in keys:

@@ -55,7 +55,8 @@ class DomainMetric(BaseMetric):
         smoothed: report `SmoothedDSC` too, by which SynFoC's released code selects.
         published: where the published numbers are, see `published_dsc`; None takes the
             `published` at the top of the config.
-        selection: how the checkpoint was chosen (`test`, `val`, `last`); named under the table.
+        selection: how the checkpoint was chosen (`test`, `val`, `last`, `agreement`); named under
+            the table, unless the tested checkpoint says itself that agreement chose it.
         out_file: JSON file for means, values of every image and the protocol.
         num_workers: threads; 0 scores in the main thread.
 
@@ -257,7 +258,12 @@ class DomainMetric(BaseMetric):
         if self.intervals:
             for student, interval in score_intervals(results, self.metrics).items():
                 averages[student]['interval'] = interval
-        protocol = protocol_text(self.per, self.unit, self.conventions, self.selection, shapes)
+        chosen = MessageHub.get_current_instance().get_info('chosen_student')
+        chosen = chosen if chosen in averages else None
+        selection = 'agreement' if chosen else self.selection
+        protocol = protocol_text(self.per, self.unit, self.conventions, selection, shapes)
+        if chosen and len(averages) > 1:
+            protocol += f'; student chosen without labels: {chosen}'
         table = format_table(averages, published, primary=next(iter(averages)))
         cases = len({(item['domain'], str(item['case'])) for item in results})
         notes = table_notes(published, protocol, averages, cases)
@@ -265,7 +271,8 @@ class DomainMetric(BaseMetric):
         for line in empty:
             print_log(line, 'current', logging.WARNING)
         if self.out_file:
-            self._write(self.out_file, averages, results, published, protocol)
+            content = dict(students=averages, chosen=chosen, published=published)
+            self._write(self.out_file, content, results, protocol, selection)
         return flat_metrics(averages)
 
     def _score_stacks(self, slices: list[dict]) -> list[dict]:
@@ -286,7 +293,7 @@ class DomainMetric(BaseMetric):
         ]
 
     def _write(
-        self, file: str, averages: dict, results: list, published: dict, protocol: str
+        self, file: str, content: dict, results: list, protocol: str, selection: str | None
     ) -> None:
         kept = ('key', 'name', 'domain', 'case', 'volume', 'slice', 'index', 'mm', 'sizes')
         images = [
@@ -296,14 +303,13 @@ class DomainMetric(BaseMetric):
         hub = MessageHub.get_current_instance()
         content = {
             'dataset': (self.dataset_meta or {}).get('dataset_name'),
-            'students': averages,
-            'published': published,
+            **content,
             'protocol': {
                 'text': protocol,
                 'per': self.per,
                 'unit': self.unit,
                 **self.conventions,
-                'selection': self.selection,
+                'selection': selection,
                 'interval': dict(level=LEVEL, resamples=RESAMPLES, drawn='cases')
                 if self.intervals
                 else None,

@@ -11,6 +11,7 @@ SELECTIONS = {
     'test': 'best evaluation on the TEST set (as published; optimistic)',
     'val': 'best evaluation on a validation set',
     'last': 'last iteration',
+    'agreement': 'best by agreement on unlabelled training images (no label of them)',
 }
 
 

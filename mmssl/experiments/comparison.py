@@ -1,6 +1,7 @@
 """The comparison of methods: the same data, network and number of trials for all of them."""
 
 import argparse
+import copy
 import json
 import shlex
 from collections.abc import Callable
@@ -117,8 +118,11 @@ class Benchmark(Grid):
         )
         if cfg.get('custom_imports'):
             cfg.import_from = [str(Path(file).resolve().parent) for file in (path, self.args.data)]
-        best = self.args.checkpoint == 'best'
-        checkpoint = best_key(cfg, self.args.student) if best else 'last'
+        checkpoint = 'last'
+        if self.args.checkpoint == 'best':
+            whole = copy.deepcopy(cfg)
+            whole.merge_from_dict({key: parse_value(value) for key, value in self.base.items()})
+            checkpoint = best_key(whole, self.args.student)
         file, text = folder / f'{path.stem}.py', cfg.pretty_text
         before = file.read_text() if file.exists() else None
         if before != text and label not in self.configs:

@@ -186,7 +186,8 @@ class Job:
         """Read the result of a job that is done.
 
         Args:
-            student: whose scores; None takes the first, the primary one.
+            student: whose scores; None takes the one that was chosen without labels, where the
+                checkpoint was chosen so, else the first, the primary one.
 
         Returns:
             The student, its scores (`mean`, `parts` and `domains`, see `DomainMetric`; `images`
@@ -203,7 +204,7 @@ class Job:
                 f'{self.result} has no scores of students; the config needs '
                 'test_evaluator.type=DomainMetric'
             )
-        student = student or next(iter(students))
+        student = student or content.get('chosen') or next(iter(students))
         if student not in students:
             raise ValueError(
                 f'student "{student}" is not in {self.result}; it has {", ".join(students)}'

@@ -14,6 +14,7 @@ from mmssl.experiments.executors import add_executor_arguments, check_executor, 
 from mmssl.experiments.jobs import Job
 from mmssl.experiments.table import METRICS, Row, columns, detail, markdown, overview, to_csv
 from mmssl.utils import tables
+from mmssl.utils.config.selection import with_selection
 from mmssl.utils.io import write_atomic
 
 
@@ -284,11 +285,12 @@ def _without_images(runs: Mapping[str, Mapping]) -> dict[str, dict]:
 
 
 def best_key(cfg, student: str | None) -> str:
-    """Return the metric by which the config keeps a student's best checkpoint.
+    """Return the metric by which the config keeps a student's best checkpoint, or that of all.
 
     Raises:
         ValueError: it keeps none.
     """
+    cfg = with_selection(cfg)
     kept = cfg.get('default_hooks', {}).get('checkpoint', {}).get('save_best') or []
     kept = [kept] if isinstance(kept, str) else list(kept)
     fit = [key for key in kept if student is None or key.startswith(f'{student}/')]

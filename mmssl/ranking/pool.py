@@ -1,6 +1,5 @@
 """The images that may be labelled next, and those that are labelled, read without their masks."""
 
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,17 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmssl.apis.inference import TestPipeline
-from mmssl.bundles.config import test_dataset
-from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.datasets.reading import split_suffix
+from mmssl.engine.training_images import training_images
 from mmssl.inspection import of_folder as files_of_folder
 from mmssl.inspection.entries import Entry
-from mmssl.registry import DATASETS
 from mmssl.structures import Draw
-
-TRAINING = ('prepare', 'head', 'pipeline', 'labelled_pipeline', 'unlabelled_pipeline')
-"""Transforms of a training set, whose place those of the test set take."""
-SIZES = ('image_size', 'box_size', 'score_size')
 
 
 class Image(NamedTuple):
@@ -79,26 +72,7 @@ def of_config(cfg: Mapping[str, Any]) -> Pool:
         FileNotFoundError: a file or folder is missing.
         ValueError: the config has no training set of mmssl, or no unlabelled images.
     """
-    given = (cfg.get('train_dataloader') or {}).get('dataset')
-    while isinstance(given, Mapping) and isinstance(given.get('dataset'), Mapping):
-        given = given['dataset']  # out of its wrappers
-    if given is None:
-        raise ValueError('The model says nothing of its training images: name a folder as POOL')
-    kind = given['type']
-    component = DATASETS.get(kind) if isinstance(kind, str) else kind
-    if not inspect.isclass(component) or not issubclass(component, MixedDomainDataset):
-        raise ValueError(
-            f'train_dataloader has a {kind}; a MixedDomainDataset can be ranked, or name a folder '
-            'as POOL'
-        )
-    test = test_dataset(cfg)
-    like_test = cfg['test_dataloader']['dataset']
-    options = {key: value for key, value in given.items() if key not in TRAINING}
-    options.update({key: like_test[key] for key in SIZES if key in like_test})
-    dataset = DATASETS.build({**options, 'cache': False, 'lazy_init': True})
-    dataset.prepare, dataset.head, dataset.pipeline = test.prepare, test.head, test.pipeline
-    dataset.pipelines = {True: test.pipeline, False: test.pipeline}
-    dataset.full_init()
+    dataset = training_images(cfg, 'can be ranked, or name a folder as POOL')
     several = len(dataset.domains) > 1
     images = [
         Image(

@@ -216,7 +216,8 @@ def _of_selection(methods: Sequence[Method]) -> Iterator[str]:
         run = method.runs[0]
         selection = (run.result.get('protocol') or {}).get('selection')
         checkpoint = str((run.result.get('about') or {}).get('checkpoint', ''))
-        if selection == 'test' or Path(checkpoint).name.startswith('best_'):
+        by_scores = Path(checkpoint).name.startswith('best_') and selection != 'agreement'
+        if selection == 'test' or by_scores:
             yield (
                 f'{method.name}: the checkpoint was chosen by scores'
                 f'{" on the test set" if selection == "test" else ""}, which flatters it.'

@@ -19,6 +19,9 @@ KINDS = {
     'phase': int,
     'eval_history': list,
     'diagnostic_history': list,
+    'agreement_history': list,
+    'agreement_choice': dict,
+    'agreement_masks': dict,
     'labelled': dict,
     'best_pretrained_score': float,
 }

@@ -19,6 +19,9 @@ from mmssl.utils.machine import NO_ROOM
 from mmssl.utils.processes.folder_lock import check_folder
 
 EXTRA = 'extra_ckpt_id'  # where the message hub has the number of one that a signal asked for
+TO_BEAT = (
+    'scores_to_beat'  # where it has what the next best must pass, if not the best score so far
+)
 
 
 @HOOKS.register_module()
@@ -49,7 +52,7 @@ class CheckpointHook(MMCheckpointHook):
         **kwargs: as in `mmengine.hooks.CheckpointHook`; folders are local.
     """
 
-    _default_greater_keys = [*MMCheckpointHook._default_greater_keys, 'DSC', 'Jaccard']
+    _default_greater_keys = [*MMCheckpointHook._default_greater_keys, 'DSC', 'Jaccard', 'agreement']
     _default_less_keys = [*MMCheckpointHook._default_less_keys, 'HD95', 'ASD']
 
     def __init__(
@@ -245,6 +248,8 @@ class CheckpointHook(MMCheckpointHook):
         hub = runner.message_hub
         rule = self.rules[self.key_indicators.index(key)]
         best = hub.get_info(score_key, self.init_value_map[rule])
+        # What is ranked among all evaluations has another value with each new one.
+        best = (hub.get_info(TO_BEAT) or {}).get(key, best)
         score = metrics[key]
         if score is None or not self.is_better_than[key](score, best):
             return False

@@ -1,6 +1,7 @@
 """Hooks of mmssl."""
 
 from mmssl.engine.checkpoints.hook import CheckpointHook
+from mmssl.engine.hooks.agreement_hook import AgreementHook
 from mmssl.engine.hooks.cost_hook import CostHook
 from mmssl.engine.hooks.diagnostic_hook import DiagnosticHook
 from mmssl.engine.hooks.diffusion_hook import DiffusionHook
@@ -17,6 +18,7 @@ from mmssl.engine.hooks.sync_buffers_hook import SyncBuffersHook, average_buffer
 from mmssl.engine.hooks.visualization_hook import SegVisualizationHook
 
 __all__ = [
+    'AgreementHook',
     'CheckpointHook',
     'CostHook',
     'DiagnosticHook',

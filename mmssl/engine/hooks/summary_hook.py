@@ -9,11 +9,13 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mmssl.engine.about_run import note_start
+from mmssl.engine.hooks.agreement_hook import CHOICE, AgreementHook
 from mmssl.evaluation.domain_table import SELECTIONS
 from mmssl.evaluation.files import write_json
 from mmssl.evaluation.published import published_dsc
 from mmssl.registry import HOOKS
 from mmssl.utils import tables
+from mmssl.utils.config.selection import AGREEMENT
 from mmssl.utils.config.settings import metrics_of
 from mmssl.utils.dist import unwrapped
 from mmssl.utils.io import write_atomic
@@ -33,7 +35,8 @@ class SummaryHook(Hook):
     Args:
         selection: how the reported checkpoint is chosen: `test` (best evaluation, and evaluations
             are on the test set, as published; warns), `val` (best evaluation, on validation
-            data) or `last`. None takes what `val_evaluator` in the config says, else `test`.
+            data), `last`, or `agreement` (what `AgreementHook` has chosen, of the students too).
+            None takes what `val_evaluator` in the config says, else `test`.
         last_k: number of evaluations in the mean.
         metric: what is best, e.g. `DSC`.
         greater: whether more of it is better.
@@ -68,6 +71,7 @@ class SummaryHook(Hook):
         self.metrics = tuple(dict.fromkeys((metric, *metrics)))
         self.published = published
         self.max_history = max(max_history, last_k)
+        self._chosen_student: str | None = None
 
     def before_train(self, runner) -> None:
         """Note what starts and what is labelled; warn if the test set chooses the checkpoint."""
@@ -89,13 +93,28 @@ class SummaryHook(Hook):
             runner.logger.warning(
                 'The checkpoint is chosen on the TEST set (selection="test"), as the published '
                 'numbers were. This flatters the result; for an honest one hold out validation '
-                'images (selection="val") or take the last iteration (selection="last").'
+                'images (selection="val"), take the last iteration (selection="last"), or choose '
+                'without labels (selection="agreement").'
+            )
+        elif self.selection == 'agreement' and not _has_agreement(runner):
+            raise ValueError(
+                'SummaryHook(selection="agreement") reports what AgreementHook chooses, which this '
+                'run does not have: set val_evaluator.selection="agreement" in the config, which '
+                'adds it'
             )
 
     def before_test(self, runner) -> None:
         """Note which images were labelled, and the method, for the published column."""
         note_labelled(runner)
         note_published(runner)
+        runner.message_hub.update_info('chosen_student', self._chosen_student)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note whose file it is, if it is one that agreement has chosen."""
+        choice = _dict(_dict(_dict(checkpoint.get('message_hub')).get('info')).get(CHOICE))
+        now = _dict(checkpoint.get('meta')).get('iter')
+        chosen = [c.get('student') for c in choice.values() if _dict(c).get('iter') == now]
+        self._chosen_student = next(iter(chosen), None) if 'optimizer' not in checkpoint else None
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Add an evaluation to the history; one done again replaces itself."""
@@ -109,19 +128,21 @@ class SummaryHook(Hook):
         old = runner.message_hub.get_info(HISTORY) or []
         history = [e for e in old if e['iter'] < runner.iter]
         history.append({'iter': int(runner.iter), 'metrics': kept})
-        runner.message_hub.update_info(HISTORY, self._bound(history))
+        choice = runner.message_hub.get_info(CHOICE) or {}
+        chosen = {one['iter'] for one in choice.values()}
+        runner.message_hub.update_info(HISTORY, self._bound(history, chosen))
 
     def after_stage(self, runner) -> None:
         """Forget the evaluations of the stage that is over: none of them can be chosen."""
         if runner.message_hub.get_info(HISTORY):
             runner.message_hub.update_info(HISTORY, [])
 
-    def _bound(self, history: list[dict]) -> list[dict]:
+    def _bound(self, history: list[dict], chosen: set[int]) -> list[dict]:
         excess = len(history) - self.max_history
         if excess <= 0:
             return history
         best = {self._best(history, student)['iter'] for student in students_of(history)}
-        old = [e for e in history[: -self.last_k] if e['iter'] not in best]
+        old = [e for e in history[: -self.last_k] if e['iter'] not in best | chosen]
         drop = {e['iter'] for e in old[:excess]}
         return [e for e in history if e['iter'] not in drop]
 
@@ -150,10 +171,11 @@ class SummaryHook(Hook):
         """Return `last`, `last_k` (mean, population std) and `chosen` of each student."""
         meta = hub.get_info('dataset_meta') or {}
         published = published_dsc(self.published, meta.get('dataset_name'))
+        choice = hub.get_info(CHOICE) or {}
         result = {}
         for student in students_of(history):
             tail = history[-self.last_k :]
-            chosen = history[-1] if self.selection == 'last' else self._best(history, student)
+            chosen = self._chosen(history, student, choice)
             names = [m for m in self.metrics if f'{student}/{m}' in history[-1]['metrics']]
             values = {m: [e['metrics'].get(f'{student}/{m}', np.nan) for e in tail] for m in names}
             result[student] = {
@@ -169,15 +191,28 @@ class SummaryHook(Hook):
                 },
                 'published': published.get(student),
             }
-        return {'selection': self.selection, 'metric': self.metric, 'students': result}
+        summary = {'selection': self.selection, 'metric': self.metric, 'students': result}
+        if self.selection == 'agreement':
+            file = hub.get_info(f'best_ckpt_{AGREEMENT}') or hub.get_info('best_ckpt')
+            own = dict(choice.get(AGREEMENT) or {}, checkpoint=file and Path(file).name)
+            summary['without_labels'] = own
+        return summary
+
+    def _chosen(self, history: list[dict], student: str, choice: Mapping) -> dict:
+        if self.selection in ('test', 'val'):
+            return self._best(history, student)
+        own = choice.get(f'{student}/{AGREEMENT}') if self.selection == 'agreement' else None
+        found = [e for e in history if own and e['iter'] == own['iter']]
+        return (found or history)[-1]
 
     def _checkpoint(self, hub, student: str) -> str | None:
         """Return the name of the chosen file, where the checkpoint hook has kept one."""
         if self.selection == 'last':
             path = hub.get_info('last_ckpt')
         else:
-            path = hub.get_info(f'best_ckpt_{student}/{self.metric}') or hub.get_info('best_ckpt')
-            if path and not Path(path).name.startswith(f'best_{student}_{self.metric}_'):
+            key = AGREEMENT if self.selection == 'agreement' else self.metric
+            path = hub.get_info(f'best_ckpt_{student}/{key}') or hub.get_info('best_ckpt')
+            if path and not Path(path).name.startswith(f'best_{student}_{key}_'):
                 path = None
         return Path(path).name if path else None
 
@@ -209,10 +244,23 @@ class SummaryHook(Hook):
         ]
         if any(e['published'] for e in students.values()):
             lines.append('Published: same labelled domain, chosen on the test set, one run.')
+        if own := summary.get('without_labels'):
+            file = f', {own["checkpoint"]}' if own['checkpoint'] and len(students) > 1 else ''
+            lines.append(
+                f'Without labels: student {own["student"]} of iteration {own["iter"]}{file}.'
+            )
         for student, entry in students.items():
             if entry['chosen']['checkpoint']:
                 lines.append(f'Chosen file of {student}: {entry["chosen"]["checkpoint"]}')
         return '\n'.join(lines)
+
+
+def _has_agreement(runner) -> bool:
+    return any(isinstance(hook, AgreementHook) for hook in runner.hooks)
+
+
+def _dict(value: object) -> Mapping:
+    return value if isinstance(value, Mapping) else {}
 
 
 def students_of(history: list[dict]) -> list[str]:

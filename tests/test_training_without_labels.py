@@ -1,0 +1,147 @@
+"""Choosing checkpoint and student without labels, through the runner on a small phantom."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from test_training import ROOT, SIDE, config, phantom, same
+
+from mmssl.engine.hooks.agreement_hook import CHOICE, HISTORY, MASKS
+from mmssl.evaluation.label_free import choose
+from mmssl.experiments.jobs import Job
+from mmssl.registry import RUNNERS
+from mmssl.utils.setup import register_all_modules
+
+__all__ = ['phantom']
+CHOSEN = {
+    'val_evaluator.selection': 'agreement',
+    'default_hooks.agreement.num_images': 6,
+    'train_cfg.val_interval': 2,
+    'optim_wrapper.optimizers.unet.lr': 0.1,
+}
+
+
+def train(data, work_dir, iters=8, **updates):
+    """Train and return what the message hub of the last checkpoint has."""
+    register_all_modules()
+    cfg = config(data, work_dir, iters, **{**CHOSEN, **updates})
+    RUNNERS.build(cfg).train()
+    path = work_dir / (work_dir / 'last_checkpoint').read_text()
+    return torch.load(path, weights_only=True)['message_hub']['info']
+
+
+@pytest.fixture(scope='module')
+def reference(phantom, tmp_path_factory):
+    """Train once, without interruption."""
+    folder = tmp_path_factory.mktemp('reference')
+    return folder, train(phantom, folder)
+
+
+def test_the_best_by_agreement_is_kept_and_reported(reference):
+    folder, info = reference
+    students = ['sam', 'unet']
+    history, choice = info[HISTORY], info[CHOICE]
+    assert [e['iter'] for e in history][:3] == [2, 4, 6]
+    names = ('teacher', 'students', 'confidence', 'certainty')
+    for entry in history:
+        assert {f'{s}/{n}' for s in students for n in names} <= set(entry['metrics'])
+        assert all(0 <= value <= 1 for value in entry['metrics'].values())
+    assert {f'{s}/stability' for s in students} <= set(history[1]['metrics'])
+    summary = json.loads((folder / 'summary.json').read_text())
+    assert summary['selection'] == 'agreement' and 'without_labels' in summary
+    kept = sorted(path.name for path in folder.glob('best_*.pth'))
+    assert len(kept) == 3, 'of both students together, and of each'
+    for key, those in {'agreement': students, 'sam/agreement': ['sam']}.items():
+        best = choose(history, 'rank', those)
+        assert choice[key] == best._asdict()
+        assert f'best_{key.replace("/", "_")}_iter_{best.iter}.pth' in kept
+    assert summary['without_labels']['iter'] == choice['agreement']['iter']
+    assert summary['students']['sam']['chosen']['iter'] == choice['sam/agreement']['iter']
+    assert summary['students']['sam']['chosen']['checkpoint'] in kept
+    text = (folder / 'summary.txt').read_text()
+    assert 'no label' in text and f'student {choice["agreement"]["student"]} of iteration' in text
+
+
+def test_it_is_logged_beside_the_scores(reference):
+    lines = [
+        json.loads(line)
+        for path in reference[0].glob('*/vis_data/scalars.json')
+        for line in path.read_text().splitlines()
+    ]
+    found = [line for line in lines if 'unet/DSC' in line]
+    assert found and all('unet/teacher' in line and 'agreement' in line for line in found)
+
+
+def test_neither_the_test_set_nor_an_unlabelled_mask_is_asked(reference, phantom, tmp_path):
+    """All masks but the labelled ones are noise, and the choice is the same."""
+    data = tmp_path / 'data'
+    shutil.copytree(phantom, data)
+    rng = np.random.default_rng(0)
+    labelled = sorted((phantom / 'ScannerA/train/mask').iterdir())[:3]
+    keep = {data / path.relative_to(phantom) for path in labelled}
+    changed = [path for path in data.glob('*/*/mask/*.png') if path not in keep]
+    for path in changed:
+        cv2.imwrite(str(path), 255 * rng.integers(0, 2, (SIDE, SIDE), dtype=np.uint8))
+    assert any(path.parts[-3] == 'test' for path in changed)
+    info = train(data, tmp_path / 'run')
+    assert info['eval_history'] != reference[1]['eval_history'], 'the scores are others'
+    for key in (HISTORY, CHOICE, MASKS):
+        assert same(info[key], reference[1][key]), key
+
+
+def test_a_resumed_run_chooses_the_same(reference, phantom, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(reference[0], run)
+    for path in [run / 'iter_6.pth', run / 'iter_8.pth', *run.glob('best_*.pth')]:
+        path.unlink()
+    (run / 'last_checkpoint').write_text('iter_3.pth')
+    info = train(phantom, run, resume=True)
+    for key in (HISTORY, CHOICE, MASKS):
+        assert same(info[key], reference[1][key]), key
+
+
+def test_a_training_does_not_notice_that_it_is_measured(reference, phantom, tmp_path):
+    cfg = config(phantom, tmp_path, 8, **{k: v for k, v in CHOSEN.items() if 'agree' not in k})
+    cfg.val_evaluator.selection = 'last'
+    RUNNERS.build(cfg).train()
+    one, other = (
+        torch.load(folder / 'iter_8.pth', weights_only=True) for folder in (tmp_path, reference[0])
+    )
+    assert all(same(one[key], other[key]) for key in ('state_dict', 'optimizer'))
+    assert not list(tmp_path.glob('*agreement*'))
+
+
+@pytest.mark.parametrize('key', ['agreement', 'unet/agreement'])
+def test_the_test_says_who_chose_and_reports_the_chosen_student(
+    reference, phantom, tmp_path, monkeypatch, key
+):
+    folder, info = reference
+    cfg = config(phantom, tmp_path / 'test', **CHOSEN)
+    (tmp_path / 'config.py').write_text(cfg.pretty_text)
+    job = Job('x', folder, str(tmp_path / 'config.py'), {}, checkpoint=key)
+    monkeypatch.setattr('sys.argv', [
+        'test.py', str(tmp_path / 'config.py'), str(job.weights()),
+        '--work-dir', str(tmp_path / 'test'), '--out', str(tmp_path / 'result.json'),
+    ])  # fmt: skip
+    runpy.run_path(str(ROOT / 'tools/test.py'))['main']()
+    result = json.loads((tmp_path / 'result.json').read_text())
+    assert result['protocol']['selection'] == 'agreement'
+    assert 'no label' in result['protocol']['text']
+    expected = info[CHOICE][key]['student']
+    assert result['chosen'] in (expected, info[CHOICE]['agreement']['student'])
+    shutil.copy(tmp_path / 'result.json', folder / job.result.name)
+    assert job.scores()[0] == result['chosen'] and job.scores('sam')[0] == 'sam'
+
+
+def test_a_rule_of_the_config_chooses(reference, phantom, tmp_path):
+    info = train(phantom, tmp_path, **{'default_hooks.agreement.rule': 'certainty'})
+    assert same(info[HISTORY], reference[1][HISTORY])
+    assert (
+        info[CHOICE]['agreement'] == choose(info[HISTORY], 'certainty', ['sam', 'unet'])._asdict()
+    )
+    assert Path(tmp_path, f'best_agreement_iter_{info[CHOICE]["agreement"]["iter"]}.pth').is_file()
