@@ -16,7 +16,15 @@ from mmssl.utils.setup import load_config, register_all_modules
 from tests.tiny import set_iter, set_phase
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-SAM = ('cpc_sam', 'h_sam', 'medsam', 'samed', 'semi_sam', 'synfoc')  # have tests of their own
+SAM = (
+    'cpc_sam',
+    'h_sam',
+    'know_sam',
+    'medsam',
+    'samed',
+    'semi_sam',
+    'synfoc',
+)  # have tests of their own
 ALL = sorted(
     path.relative_to(CONFIGS).as_posix()
     for path in CONFIGS.glob('*/*.py')

@@ -30,6 +30,7 @@ CASES = {
     'fixmatch/lite_fundus.py': ['unet'],
     'h_sam/acdc.py': ['sam'],
     'h_sam/lite_fundus.py': ['sam'],
+    'know_sam/lite_fundus.py': [None, 'sam', 'vnet'],
     'mc_net/lite_acdc.py': ['unet'],
     'mc_net_plus/lite_acdc.py': ['unet'],
     'mcsd/lite_phantom.py': ['unet'],

@@ -11,6 +11,7 @@ from mmssl.models.methods.ddpm import DDPM
 from mmssl.models.methods.dtc import DTC
 from mmssl.models.methods.fixmatch import FixMatch, FixMatchSSL4MIS
 from mmssl.models.methods.h_sam import HSAM
+from mmssl.models.methods.know_sam.know_sam import KnowSAM
 from mmssl.models.methods.mc_net import MCNet
 from mmssl.models.methods.mcsd import MCSD, FeatureDistillation
 from mmssl.models.methods.mean_teacher import MeanTeacher
@@ -42,6 +43,7 @@ __all__ = [
     'FixMatch',
     'FixMatchSSL4MIS',
     'HSAM',
+    'KnowSAM',
     'MCCauSSL',
     'MCNet',
     'MCSD',

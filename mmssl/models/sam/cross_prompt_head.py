@@ -167,11 +167,8 @@ class CrossPromptHead(SAMMaskHead):
             (N, P + 1, 256).
         """
         encoder = self.prompt_encoder
-        matrix = encoder.pe_layer.positional_encoding_gaussian_matrix
-        x, y = ((xy + 0.5) * (2 / self.img_size) - 1).to(matrix.dtype)[..., None].unbind(-2)
-        angle = 2 * torch.pi * (x * matrix[0] + y * matrix[1])
         table = torch.cat([one.weight for one in encoder.point_embeddings[: self.num_classes]])
-        points = torch.cat([angle.sin(), angle.cos()], -1) + F.embedding(labels, table)
+        points = self.point_code(xy) + F.embedding(labels, table)
         pad = encoder.not_a_point_embed.weight.expand(len(points), 1, -1)
         return torch.cat([points, pad], 1)
 

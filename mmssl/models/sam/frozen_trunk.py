@@ -39,8 +39,8 @@ class TrunkIdentity(nn.Module):
 
 
 def is_adapter(name: str) -> bool:
-    """Say whether a parameter name belongs to a LoRA adapter and not to the frozen trunk."""
-    return 'lora_' in name
+    """Say whether a parameter name belongs to an adapter and not to the frozen trunk."""
+    return 'lora_' in name or 'adapter_' in name
 
 
 def frozen_tensors(trunk: nn.Module) -> dict[str, Tensor]:

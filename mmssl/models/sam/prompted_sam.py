@@ -130,6 +130,7 @@ class PromptedSAM(LoRAMedSAM):
         """Return SAM's embeddings of prompts, (N, K, tokens, 256), without a look at a value."""
         encoder, tokens = self.head.prompt_encoder, []
         outside, inside, *corners = (e.weight[0] for e in encoder.point_embeddings)
+        code = self.head.point_code
         if points is not None:
             xy, labels = points
             if boxes is None:  # SAM puts an empty point where there is no box
@@ -138,20 +139,10 @@ class PromptedSAM(LoRAMedSAM):
             labels = labels[..., None]
             kind = torch.where(labels == 1, inside, torch.where(labels == 0, outside, 0.0))
             empty = encoder.not_a_point_embed.weight[0]
-            tokens.append(torch.where(labels == -1, empty, self._code(xy) + kind))
+            tokens.append(torch.where(labels == -1, empty, code(xy) + kind))
         if boxes is not None:
-            tokens.append(self._code(boxes.unflatten(-1, (2, 2))) + torch.stack(corners))
+            tokens.append(code(boxes.unflatten(-1, (2, 2))) + torch.stack(corners))
         return torch.cat(tokens, 2)
-
-    def _code(self, xy: Tensor) -> Tensor:
-        """Return SAM's position code (..., 256) of the centres of pixels (..., 2).
-
-        It has no matrix product, so that coordinates are never rounded to reduced precision.
-        """
-        rows = self.head.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-        x, y = ((xy.float() + 0.5) * (2 / self.img_size) - 1).unsqueeze(-2).unbind(-1)
-        angle = 2 * torch.pi * (x * rows[0] + y * rows[1])
-        return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 def fit_image(x: Tensor, side: int, keep_ratio: bool = False) -> tuple[Tensor, tuple[int, int]]:

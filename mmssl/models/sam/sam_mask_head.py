@@ -1,6 +1,7 @@
 """SAM's mask decoder as a decode head that gives one logit map per class."""
 
 import warnings
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import torch
@@ -125,7 +126,7 @@ class SAMMaskHead(BaseDecodeHead):
             raise ValueError(f'{path} holds no prompt encoder and mask decoder of SAM')
         print_log(
             f'{type(self).__name__} ({self.init}): read {path}; '
-            f'random: {", ".join(kept) or "nothing"}',
+            f'random: {", ".join(_whole_parts(kept, state)) or "nothing"}',
             logger='current',
         )
 
@@ -194,6 +195,35 @@ class SAMMaskHead(BaseDecodeHead):
         x = (torch.arange(w, **options) + 0.5) * (2 / w) - 1
         angle = 2 * torch.pi * (x[None, :, None] * matrix[0] + y[:, None, None] * matrix[1])
         return torch.cat([angle.sin(), angle.cos()], -1).permute(2, 0, 1)[None]
+
+    def point_code(self, xy: Tensor, in_pixels: bool = True) -> Tensor:
+        """Return SAM's position code (..., 256) of points (..., 2).
+
+        It has no matrix product, so that coordinates are never rounded to reduced precision.
+
+        Args:
+            xy: x and y.
+            in_pixels: whether they are pixels of the image of side `img_size`, whose centres are
+                meant, and not yet in [-1, 1].
+        """
+        rows = self.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+        if in_pixels:
+            xy = (xy.float() + 0.5) * (2 / self.img_size) - 1
+        x, y = xy.to(rows.dtype).unsqueeze(-2).unbind(-1)
+        angle = 2 * torch.pi * (x * rows[0] + y * rows[1])
+        return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+def _whole_parts(names: list[str], all_names: Iterable[str]) -> list[str]:
+    """Return names, with a part of the head of which all are there as one.
+
+    Example:
+        >>> _whole_parts(['a.x', 'b.x'], ['a.x', 'a.y', 'b.x'])
+        ['a.x', 'b']
+    """
+    others = {name.split('.')[0] for name in set(all_names) - set(names)}
+    parts = {name: name.split('.')[0] for name in names}
+    return list(dict.fromkeys(name if parts[name] in others else parts[name] for name in names))
 
 
 def _build_sam_heads(channels: int, img_size: int, stride: int, num_classes: int):

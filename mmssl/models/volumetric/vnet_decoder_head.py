@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mmssl.compat import import_mmseg
-from mmssl.models.volumetric.blocks import Up, conv_stack
+from mmssl.models.volumetric.blocks import Up, conv_stack, layer_of
 from mmssl.registry import MODELS
 
 import_mmseg()
@@ -77,9 +77,10 @@ class VNetDecoderHead(VolumeDecoderHead):
         num_classes: channels of the logits.
         convs: convolutions of each step, largest map first.
         dropout: rate at which channels of the last map are dropped.
-        norm_cfg: the norm layers; `BN` and `IN` are those of volumes.
+        norm_cfg: the norm layers; `BN` and `IN` are those of volumes, `none` is no layer.
         upsample: `transposed`, `trilinear` or `nearest`, see `Up`.
         kernel: of the convolution beside an interpolation: 3 in MC-Net, 1 in CauSSL.
+        axes: of space: 3, or 2 for slices.
         **kwargs: of mmsegmentation's `BaseDecodeHead`.
 
     Raises:
@@ -95,17 +96,20 @@ class VNetDecoderHead(VolumeDecoderHead):
         norm_cfg: dict | None = None,
         upsample: str = 'transposed',
         kernel: int = 3,
+        axes: int = 3,
         **kwargs,
     ) -> None:
         super().__init__(in_channels, num_classes, ('convs', convs), **kwargs)
         steps = self.steps()
-        self.ups = nn.ModuleList(Up(low, high, norm_cfg, upsample, kernel) for low, high in steps)
+        self.ups = nn.ModuleList(
+            Up(low, high, norm_cfg, upsample, kernel, axes) for low, high in steps
+        )
         self.convs = nn.ModuleList(
-            conv_stack(high, high, count, norm_cfg)
+            conv_stack(high, high, count, norm_cfg, axes)
             for (_, high), count in zip(steps, list(convs)[::-1], strict=True)
         )
-        self.dropout = nn.Dropout3d(dropout)
-        self.conv_seg = nn.Conv3d(self.channels, self.out_channels, 1)
+        self.dropout = layer_of('Dropout', axes)(dropout)
+        self.conv_seg = layer_of('Conv', axes)(self.channels, self.out_channels, 1)
 
     def compiled_regions(self) -> list[nn.Module]:
         """Return what is compiled: all of it, as one."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmssl.models.volumetric.blocks import Down, check_volumes, conv_stack
+from mmssl.models.volumetric.blocks import Down, check_images, conv_stack, layer_of
 from mmssl.registry import MODELS
 
 
@@ -23,10 +23,13 @@ class VNetEncoder(BaseModule):
         widths: channels of each level; every level halves the size of the one before.
         convs: convolutions of each level.
         dropout: rate at which channels of the smallest map are dropped.
-        norm_cfg: the norm layers; `BN` and `IN` are those of volumes.
+        norm_cfg: the norm layers; `BN` and `IN` are those of volumes, `none` is no layer.
+        axes: of space: 3, or 2 for slices, where convolutions are 3 x 3 and 2 x 2.
+        early_skips: give of the levels between the first and the last what comes into their
+            convolutions, as the V-Net of KnowSAM does, not what comes out.
 
     Raises:
-        ValueError: a number of convolutions for each level is needed.
+        ValueError: a number of convolutions for each level is needed, or `axes` is another number.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class VNetEncoder(BaseModule):
         dropout: float = 0.5,
         norm_cfg: dict | None = None,
         init_cfg: dict | None = None,
+        axes: int = 3,
+        early_skips: bool = False,
     ) -> None:
         super().__init__(init_cfg)
         if len(widths) != len(convs):
@@ -44,15 +49,16 @@ class VNetEncoder(BaseModule):
                 f'VNetEncoder has {len(widths)} widths but {len(convs)} numbers in convs; give one '
                 'for each level'
             )
-        self.in_channels = in_channels
+        self.in_channels, self.axes, self.early_skips = in_channels, axes, early_skips
         self.levels = nn.ModuleList(
-            conv_stack(widths[i] if i else in_channels, width, count, norm_cfg)
+            conv_stack(widths[i] if i else in_channels, width, count, norm_cfg, axes)
             for i, (width, count) in enumerate(zip(widths, convs, strict=True))
         )
         self.downs = nn.ModuleList(
-            Down(low, high, norm_cfg) for low, high in zip(widths[:-1], widths[1:], strict=True)
+            Down(low, high, norm_cfg, axes)
+            for low, high in zip(widths[:-1], widths[1:], strict=True)
         )
-        self.dropout = nn.Dropout3d(dropout)
+        self.dropout = layer_of('Dropout', axes)(dropout)
 
     def compiled_regions(self) -> list[nn.Module]:
         """Return what is compiled: all of it, as one."""
@@ -62,11 +68,15 @@ class VNetEncoder(BaseModule):
         """Return the maps, the i-th one (N, widths[i], D / 2^i, H / 2^i, W / 2^i), rounded up.
 
         Raises:
-            ValueError: `x` is no batch of volumes of so many channels.
+            ValueError: `x` is no batch of volumes, or of slices, of so many channels.
         """
-        check_volumes('VNetEncoder', x, self.in_channels)
-        features = [self.levels[0](x)]
+        check_images('VNetEncoder', x, self.in_channels, self.axes)
+        x = self.levels[0](x)
+        features = [x]
         for down, level in zip(self.downs, self.levels[1:], strict=True):
-            features.append(level(down(features[-1])))
-        features[-1] = self.dropout(features[-1])
-        return tuple(features)
+            x = down(x)
+            features.append(x)
+            x = level(x)
+            if not self.early_skips:
+                features[-1] = x
+        return (*features[:-1], self.dropout(x))

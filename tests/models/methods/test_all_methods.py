@@ -8,6 +8,7 @@ from mmssl.datasets.transforms.distance import SignedDistance
 from mmssl.testing import MethodTester, sam_segmentor, volume_segmentor
 from mmssl.testing.phantoms import SIDE
 from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
+from tests.models.methods.test_know_sam import adapted_sam
 from tests.tiny import GN, segmentor, set_phase
 from tests.volume_parts import monai_network
 
@@ -376,7 +377,7 @@ class SAMTester(MethodTester):
         ]
         assert frozen[0] and all(frozen[1][k] is value for k, value in frozen[0].items())
         stored = [name for name in model.state_dict() if '.trunk.' in name]
-        assert stored and all('lora_' in name for name in stored)
+        assert stored and all('lora_' in name or 'adapter_' in name for name in stored)
         assert all(
             f'{part}.sam.backbone.identity.trunk_fingerprint' in model.state_dict()
             for part in ('students', 'teachers')
@@ -429,6 +430,23 @@ class TestCPCSAM(SAMTester):
         cfg = super().student(*args)
         cfg['decode_head']['type'] = 'CrossPromptHead'
         return cfg
+
+
+class TestKnowSAM(SAMTester):
+    """Both phases: patches are exchanged in the middle of the training. SAM learns from labels."""
+
+    config = 'know_sam/acdc.py'
+    options = dict(
+        exchange_start=50, data_preprocessor=dict(sizes=dict(sam=dict(image=SIDE, label=SIDE)))
+    )
+    exact = dict(fusion=dict(norm_cfg=dict(type='GN', num_groups=1)))
+    unlabelled = ('unet', 'vnet')
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        if name != 'sam':
+            return super().student(name, channels, norm)
+        return adapted_sam(channels, norm)
 
 
 class TestCPCSAMInThreeSteps(InStepsTester, TestCPCSAM):

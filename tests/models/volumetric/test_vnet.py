@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmssl.models.volumetric import VNetDecoderHead, VNetEncoder
 from tests.tiny import GN, build
 
 WIDTHS = (4, 8, 16, 32, 64)
@@ -99,3 +100,22 @@ def test_wrong_options_are_named():
         vnet(convs=(1, 2))
     with pytest.raises(ValueError, match="upsample must be one of .*, found 'bicubic'"):
         vnet(upsample='bicubic')
+
+
+def test_two_axes_without_norm():
+    """A V-Net of slices without norm layers, as KnowSAM has it: 3 x 3 convolutions, any side."""
+    plain = dict(axes=2, dropout=0.0, norm_cfg=dict(type='none'))
+    for early in (False, True):
+        encoder = VNetEncoder(1, (4, 6, 8), (1, 1, 2), early_skips=early, **plain)
+        head = VNetDecoderHead((4, 6, 8), 3, (1, 1), **plain)
+        maps = encoder(torch.rand(2, 1, 13, 18))
+        assert [tuple(x.shape[1:]) for x in maps] == [(4, 13, 18), (6, 7, 9), (8, 4, 5)]
+        assert head(maps).shape == (2, 3, 13, 18)
+        kinds = {type(module).__name__ for net in (encoder, head) for module in net.modules()}
+        assert not any('3d' in kind or 'Norm' in kind for kind in kinds)
+        level = encoder.levels[1](encoder.downs[0](maps[0]))
+        assert torch.equal(maps[1], level) != early
+    with pytest.raises(ValueError, match='takes images .N, 1, H, W.'):
+        encoder(torch.rand(2, 1, 8, 8, 8))
+    with pytest.raises(ValueError, match='axes must be 2 .slices. or 3'):
+        VNetEncoder(axes=4)
