@@ -48,6 +48,7 @@ CASES = {
     'ua_mt/lite_acdc.py': ['unet'],
     'unimatch/lite_acdc.py': ['unet'],
     'urpc/lite_acdc.py': ['unet'],
+    'ust_run/lite_fundus.py': ['unet'],
 }
 """Config to the students that are exported; None is the model's own prediction."""
 

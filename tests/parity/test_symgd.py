@@ -48,7 +48,7 @@ class Reference:
         return unet_from_released(weights)
 
 
-def make(reference: Reference):
+def make(reference: Reference, **options):
     channels = 1 if reference.name == 'prostate' else 3
     network = dict(
         type='EncoderDecoder',
@@ -57,9 +57,10 @@ def make(reference: Reference):
                          concat_input=False, dropout_ratio=0, init_cfg=None, num_classes=2),
     )  # fmt: skip
     model = build(dict(
-        type='SymGD', students=dict(unet=network), teachers=['unet'], amplitude=0.1,
+        students=dict(unet=network), teachers=['unet'], amplitude=0.1,
         data_preprocessor=dict(mean=127.5, std=127.5),
-        **{'threshold': dict(type='FixedThreshold', value=0.6), **EXTRA[reference.name]},
+        **{'type': 'SymGD', 'threshold': dict(type='FixedThreshold', value=0.6),
+           **EXTRA[reference.name], **options},
     ))  # fmt: skip
     model.students['unet'].load_state_dict(reference.weights(''))
     model.teachers['unet'].load_state_dict(reference.weights('_teacher'))

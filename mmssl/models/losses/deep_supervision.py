@@ -46,6 +46,20 @@ def split_coarse(whole: Tensor, resized: Tensor, counts: Sequence[int]) -> list[
     return parts
 
 
+def join_coarse(parts: Sequence[Tensor]) -> Tensor:
+    """Return logits of several batches as those of one, and so what is beside them.
+
+    Example:
+        >>> z = with_coarse(torch.zeros(1, 2, 4, 4), [torch.ones(1, 2, 2, 2)])
+        >>> both = join_coarse([z, z])
+        >>> len(both), coarse_of(both)[0].shape
+        (2, torch.Size([2, 2, 2, 2]))
+    """
+    whole = torch.cat(list(parts))
+    coarse = [torch.cat(beside) for beside in zip(*map(coarse_of, parts), strict=True)]
+    return with_coarse(whole, coarse) if coarse else whole
+
+
 def centre_nearest(x: Tensor, size: Sequence[int]) -> Tensor:
     """Return the last axes at a size on the grid of voxel centres, each from the nearest one.
 

@@ -26,6 +26,7 @@ from mmssl.models.methods.synfoc import SynFoC
 from mmssl.models.methods.ua_mt import UAMT
 from mmssl.models.methods.unimatch import UniMatch
 from mmssl.models.methods.urpc import URPC
+from mmssl.models.methods.ust_run import USTRUN
 from mmssl.models.methods.zero_shot_sam import ZeroShotSAM
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     'SynFoC',
     'UAMT',
     'URPC',
+    'USTRUN',
     'UniMatch',
     'ZeroShotSAM',
 ]

@@ -82,6 +82,23 @@ def cuboid_mask(
     return reduce(torch.logical_and, lines).float()
 
 
+def covering(region: Tensor) -> Tensor:
+    """Return masks (N, 1, ...) of the smallest box around each region (N, ...), 0 if it is empty.
+
+    Example:
+        >>> covering(torch.tensor([[[0, 1, 0], [1, 0, 0], [0, 0, 0]]]))[0, 0].int().tolist()
+        [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    """
+    inside = torch.ones_like(region, dtype=torch.float32)
+    axes = range(1, region.dim())
+    for axis in axes:
+        line = region.float().amax([other for other in axes if other != axis], keepdim=True)
+        from_start = line.cummax(axis).values
+        from_end = line.flip(axis).cummax(axis).values.flip(axis)
+        inside = inside * from_start * from_end
+    return inside.unsqueeze(1)
+
+
 def _edges(
     box: Tensor, side: int | None
 ) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor | int | None]]:

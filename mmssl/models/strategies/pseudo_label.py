@@ -82,16 +82,17 @@ class RisingThreshold:
         return probability >= self.value(iteration, max_iters)
 
 
-def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
+def agreement(a: Tensor, b: Tensor, smooth: float = 1.0, both_empty: float = 1.0) -> Tensor:
     """Return the smoothed Dice of two segmentations, a value for each image, mean over the parts.
 
-    D(A, B) = (2 |A and B| + s) / (|A| + |B| + s + 0.001), and 1 where both are empty: the measure
-    of the code released with SynFoC.
+    D(A, B) = (2 |A and B| + s) / (|A| + |B| + s + 0.001): the measure of the code released with
+    SynFoC, and with UST-RUN.
 
     Args:
         a: which pixels belong to each part, boolean (K, N, H, W).
         b: the same of the other segmentation.
         smooth: s of the formula.
+        both_empty: value where both are empty; 1 in SynFoC, 0 in UST-RUN.
 
     Returns:
         Agreement (N,) in [0, 1].
@@ -105,7 +106,7 @@ def agreement(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
     a, b = a.flatten(2), b.flatten(2)
     both, total = (a & b).sum(-1), a.sum(-1) + b.sum(-1)
     dice = (2 * both + smooth) / (total + smooth + 1e-3)
-    return torch.where(total == 0, torch.ones_like(dice), dice).mean(0)
+    return torch.where(total == 0, torch.full_like(dice, both_empty), dice).mean(0)
 
 
 def learn_from_others(

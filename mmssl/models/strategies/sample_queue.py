@@ -60,16 +60,21 @@ class SampleQueue(nn.Module):
         for kept, new in zip([self.filled, *self.tensors], [accepted, *samples], strict=True):
             kept.copy_(torch.cat([new, kept])[order])
 
-    def draw(self, count: int) -> tuple[list[Tensor], Tensor]:
-        """Return some samples at random, each at most once, and which of them there are.
+    def draw(self, count: int, replacement: bool = False) -> tuple[list[Tensor], Tensor]:
+        """Return some samples at random, and which of them there are.
 
         Args:
             count: number of samples, at most `length`.
+            replacement: whether a sample may come more than once.
 
         Returns:
             The tensors (count, ...), none before the first `push`; and bool (count,), False at the
             end where the queue holds fewer.
         """
+        if replacement:
+            held = self.filled.sum()
+            index = (torch.rand(count, device=held.device) * held).long()
+            return [x[index] for x in self.tensors], torch.arange(count, device=held.device) < held
         chance = torch.rand(self.length, device=self.filled.device) + self.filled
         index = chance.topk(count).indices
         return [x[index] for x in self.tensors], self.filled[index]

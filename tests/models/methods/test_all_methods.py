@@ -7,7 +7,11 @@ from sam_parts import ARCH
 from mmssl.datasets.transforms.distance import SignedDistance
 from mmssl.testing import MethodTester, sam_segmentor, volume_segmentor
 from mmssl.testing.phantoms import SIDE
-from tests.models.methods import test_cpc_sam, test_mcsd  # noqa: F401  register stand-ins
+from tests.models.methods import (  # noqa: F401  register stand-ins
+    test_cpc_sam,
+    test_mcsd,
+    test_ust_run,
+)
 from tests.models.methods.test_know_sam import adapted_sam
 from tests.tiny import GN, segmentor, set_phase
 from tests.volume_parts import monai_network
@@ -342,6 +346,17 @@ class TestSymGD(MethodTester):
 
 class TestSymGDWithOverlappingParts(TestSymGD):
     config = 'symgd/fundus.py'
+
+
+class TestUSTRUN(MethodTester):
+    config = 'ust_run/prostate.py'
+    options = dict(LOOSE, start=0, ceiling=1.0)
+    exact = dict(type='USTRUNInOrder', amplitude=None)
+
+
+class TestUSTRUNWithUnreliableParts(TestUSTRUN):
+    config = 'ust_run/fundus.py'
+    options = dict(TestUSTRUN.options, unreliable=True)
 
 
 class TestSCSSL(MethodTester):

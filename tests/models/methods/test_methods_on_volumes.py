@@ -20,6 +20,8 @@ def on_volumes(name):
         'TestCPSWithCutMix',
         'TestSymGD',
         'TestSymGDWithOverlappingParts',
+        'TestUSTRUN',
+        'TestUSTRUNWithUnreliableParts',
         'TestSCSSL',
     ],
 )

@@ -50,6 +50,18 @@ def test_what_is_drawn_is_there_and_none_is_drawn_twice():
     assert len(seen) > 1
 
 
+def test_with_replacement_a_sample_may_come_again_and_only_what_is_there_counts():
+    torch.manual_seed(0)
+    queue, seen = SampleQueue(5), set()
+    queue.push(of(1, 2), accept(1, 1))
+    for _ in range(20):
+        (image, label), there = queue.draw(3, replacement=True)
+        assert there.tolist() == [True, True, False], 'as many as there are'
+        assert torch.equal(image[:, 0, 0, 0].long(), label)
+        seen.add(tuple(label[:2].tolist()))
+    assert seen == {(1, 1), (1, 2), (2, 1), (2, 2)}
+
+
 def test_a_new_queue_takes_the_shapes_and_values_of_a_checkpoint():
     queue, other = (torch.nn.ModuleDict({'unet': SampleQueue(3)}) for _ in range(2))
     queue['unet'].push(of(1, 2), accept(1, 1))
