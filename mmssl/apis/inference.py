@@ -44,8 +44,10 @@ def init_model(
     from mmssl.engine.data_facts import with_facts
     from mmssl.engine.precision import choose
     from mmssl.registry import MODELS
+    from mmssl.utils.processes.memory import keep_freed_memory
     from mmssl.utils.setup import register_all_modules
 
+    keep_freed_memory()
     register_all_modules(init_default_scope=False)
     bundle = open_bundle(config) if is_bundle(config) else config
     bundle = bundle if isinstance(bundle, Contents) else None

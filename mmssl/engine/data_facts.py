@@ -70,7 +70,7 @@ def describe_data(cfg: Mapping) -> DataFacts | None:
     return None
 
 
-def with_facts(cfg):
+def with_facts(cfg, of: Mapping | None = None):
     """Return a copy of a config whose model has what it takes from the data.
 
     Filled in, where the config does not say it: `parts`; of each student `num_classes` in the
@@ -79,11 +79,12 @@ def with_facts(cfg):
 
     Args:
         cfg: a whole config.
+        of: the config whose data it is to be trained on; its own by default.
     """
     cfg = copy.deepcopy(cfg)
     model = cfg.get('model')
     if isinstance(model, Mapping) and 'type' in model:
-        facts = describe_data(cfg)
+        facts = describe_data(of or cfg)
         if facts is not None:
             _fill_in(model, facts)
     return cfg

@@ -22,6 +22,7 @@ from mmssl.registry import RUNNERS
 from mmssl.utils.config.selection import with_selection
 from mmssl.utils.dist import unwrapped
 from mmssl.utils.processes.folder_lock import lock_folder
+from mmssl.utils.processes.memory import keep_freed_memory
 from mmssl.utils.processes.threads import share_cores
 
 
@@ -66,6 +67,7 @@ class SemiRunner(CheckpointRunner):
             init_distributed(self.launcher, dict(env_cfg.get('dist_cfg') or {}))
         super().setup_env(env_cfg)
         share_cores()
+        keep_freed_memory()
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module):
         """Wrap the model for several processes; on the CPU without a device number.

@@ -44,7 +44,8 @@ class Benchmark(Grid):
             raise ValueError(f'--iters {self.iters} must be at least 1')
         self.batch = parse_batch(args.batch) if args.batch else None
         self.folder = args.work_dir or default_folder(args.data, 'benchmarks')
-        self.asked = parse_methods(args.methods, args.data)
+        self.recipe = self.data.get('recipe') or Path(args.data).stem
+        self.asked = parse_methods(args.methods, self.recipe)
         self.devices: list[str] = []
         self.tuning = self._tuning()
         self._plan()
@@ -113,7 +114,7 @@ class Benchmark(Grid):
             load_config(path),
             self.data,
             self.iters,
-            same_recipe=written_for(path, self.args.data),
+            same_recipe=written_for(path, self.recipe),
             batch=self.batch,
         )
         if cfg.get('custom_imports'):

@@ -94,14 +94,14 @@ def compose(
         method: config of the method.
         data: a whole config on the data, e.g. of `SupOnly`.
         iters: iterations of the training.
-        same_recipe: whether the method's config was written for this very data, so that its
-            networks and sizes are right.
+        same_recipe: whether the method's config was written for this very data or as its recipe,
+            so that its networks are right.
         batch: labelled and unlabelled images of a batch; by default as `data` says, and as many
             unlabelled as labelled ones where that learns from labelled images alone.
     """
     from mmssl.engine.data_facts import describe_data, with_facts
 
-    cfg, data = with_facts(method), with_facts(data)
+    cfg, data = with_facts(method, data if same_recipe else None), with_facts(data)
     own = cfg.train_dataloader.dataset
     without_unlabelled = cfg.train_dataloader.batch_sampler.get('num_unlabelled') == 0
     modules = dict.fromkeys([*_modules(data), *_modules(cfg)])

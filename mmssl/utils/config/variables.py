@@ -31,7 +31,7 @@ ENTRIES = (
     # of what it is built with and of what is asked of the whole config
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval',
     'find_unused_parameters', 'import_from', 'model_wrapper_cfg', 'overwrite', 'published',
-    'runner_type', 'scale_to_world', 'skip_mismatched', 'speed', 'sync_bn',
+    'recipe', 'runner_type', 'scale_to_world', 'skip_mismatched', 'speed', 'sync_bn',
 )  # fmt: skip
 """Top-level names that are read at run time."""
 ROUNDS = 8

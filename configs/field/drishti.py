@@ -1,0 +1,10 @@
+# The fair field, Drishti-GS labelled and REFUGE unlabelled: 64 px, for every method the same data.
+_base_ = '../sup_only/lite_fundus.py'
+recipe = 'lite_fundus'  # methods' configs of this name bring their own networks and rates
+image_size = 64
+sizes = dict(image_size=image_size, box_size=image_size, score_size=image_size)
+train_dataloader = dict(dataset=dict(sizes, labelled=dict(num=10, seed=0)))
+test_dataloader = dict(batch_size=16, dataset=sizes)
+val_dataloader = test_dataloader
+train_cfg = dict(max_iters=400, val_interval=80)
+default_hooks = dict(checkpoint=dict(interval=80, max_keep_ckpts=5))

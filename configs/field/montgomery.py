@@ -1,0 +1,22 @@
+# The fair field, chest X-rays: Montgomery labelled and Shenzhen unlabelled. Of the sorted names,
+# which go by diagnosis, every fourth is kept for the test: as many healthy as ill.
+_base_ = './drishti.py'
+data_root = 'data/lungs'
+lungs = dict(
+    type='MixedDomainDataset',
+    data_root=data_root,
+    domains=['Montgomery', 'Shenzhen'],
+    split=dict(_delete_=True, type='slice', test=(3, None, 4)),
+    overrides=None,
+    label_map={0: 0, 255: 1},
+    metainfo=dict(
+        _delete_=True,
+        dataset_name='Lungs',
+        classes=('background', 'lung'),
+        parts=dict(lung=[1]),
+        palette=[[0, 0, 0], [80, 160, 255]],
+    ),
+)
+train_dataloader = dict(dataset=dict(lungs, labelled=dict(domain='Montgomery')))
+test_dataloader = dict(dataset=lungs)
+val_dataloader = test_dataloader
