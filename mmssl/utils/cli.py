@@ -19,6 +19,7 @@ from mmssl.utils.errors import SettingError, TypoError, shown
 from mmssl.utils.machine import loading_fault, no_room, place_gone
 from mmssl.utils.packaged import as_typed, typed_command
 from mmssl.utils.processes.children import end_with_launcher
+from mmssl.utils.processes.memory import keep_freed_memory
 from mmssl.utils.processes.signals import signals
 from mmssl.utils.processes.threads import wait_quietly
 
@@ -54,6 +55,7 @@ def run(main: Callable[[], int | None]) -> None:
     """
     end_with_launcher()
     wait_quietly()
+    keep_freed_memory()
     with while_read():
         _run(main)
 
