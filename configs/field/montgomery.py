@@ -1,5 +1,6 @@
 # The fair field, chest X-rays: Montgomery labelled and Shenzhen unlabelled. Of the sorted names,
-# which go by diagnosis, every fourth is kept for the test: as many healthy as ill.
+# which go by diagnosis, every fourth (Shenzhen: every eighth) is kept for the test: as many healthy
+# as ill.
 _base_ = './drishti.py'
 data_root = 'data/lungs'
 lungs = dict(
@@ -7,7 +8,10 @@ lungs = dict(
     data_root=data_root,
     domains=['Montgomery', 'Shenzhen'],
     split=dict(_delete_=True, type='slice', test=(3, None, 4)),
-    overrides=None,
+    overrides=dict(
+        _delete_=True,
+        Shenzhen=dict(split=dict(type='slice', test=(7, None, 8))),
+    ),
     label_map={0: 0, 255: 1},
     metainfo=dict(
         _delete_=True,
