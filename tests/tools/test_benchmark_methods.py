@@ -245,6 +245,20 @@ def test_a_recipe_that_does_not_fit_the_data_is_refused():
         compose(method, data, 10, True)
 
 
+def test_data_may_name_the_recipes_whose_networks_are_right(tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ['--methods', 'samed,synfoc', '--data', str(CONFIGS / 'sup_only/lite_montgomery.py')]
+    bench = tool.Benchmark(tool.parse_args([*words, '--iters', '30']), tmp_path)
+    assert bench.configs['samed'] == CONFIGS / 'samed/lite_fundus.py'
+    for method in ('samed', 'synfoc'):
+        cfg = Config.fromfile(bench.folder / method / 'lite_fundus.py')
+        assert cfg.train_dataloader.dataset.domains == ['Montgomery', 'Shenzhen']
+        assert cfg.model.parts == [[1]], 'of the lungs, not of the fundus'
+        backbone, head = cfg.model.students.sam.backbone, cfg.model.students.sam.decode_head
+        assert backbone.type == 'LoRAMedSAM' and backbone.img_size == 64 and head.num_classes == 2
+    assert cfg.model.students.unet.backbone.in_channels == 1, 'grey images'
+
+
 def test_labelled_images_alone_and_features_stay_the_methods():
     data = Config.fromfile(CONFIGS / 'unimatch/lite_acdc.py')
     sup_only = compose(Config.fromfile(CONFIGS / 'sup_only/lite_acdc.py'), data, 10, True)

@@ -1,5 +1,5 @@
-# The fair field, Drishti-GS labelled and REFUGE unlabelled: 64 px, for every method the same data.
-_base_ = '../sup_only/lite_fundus.py'
+# The fair comparison, the same data for every method: Drishti-GS labelled, REFUGE unlabelled, 64 px.
+_base_ = './lite_fundus.py'
 recipe = 'lite_fundus'  # methods' configs of this name bring their own networks and rates
 image_size = 64
 sizes = dict(image_size=image_size, box_size=image_size, score_size=image_size)

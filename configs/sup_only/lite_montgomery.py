@@ -1,7 +1,6 @@
-# The fair field, chest X-rays: Montgomery labelled and Shenzhen unlabelled. Of the sorted names,
-# which go by diagnosis, every fourth (Shenzhen: every eighth) is kept for the test: as many healthy
-# as ill.
-_base_ = './drishti.py'
+# The fair comparison on chest X-rays: Montgomery labelled, Shenzhen unlabelled. Of the sorted names,
+# which go by diagnosis, every fourth (Shenzhen: every eighth) is kept for the test: healthy and ill.
+_base_ = './lite_drishti.py'
 data_root = 'data/lungs'
 lungs = dict(
     type='MixedDomainDataset',
