@@ -1,4 +1,4 @@
-# The fair comparison, the same data for every method: Drishti-GS labelled, REFUGE unlabelled, 64 px.
+# The fair comparison, the same data for all methods: Drishti-GS labelled, REFUGE unlabelled, 64 px.
 _base_ = './lite_fundus.py'
 recipe = 'lite_fundus'  # methods' configs of this name bring their own networks and rates
 image_size = 64

@@ -1,5 +1,5 @@
-# The fair comparison on chest X-rays: Montgomery labelled, Shenzhen unlabelled. Of the sorted names,
-# which go by diagnosis, every fourth (Shenzhen: every eighth) is kept for the test: healthy and ill.
+# The fair comparison on chest X-rays: Montgomery labelled, Shenzhen unlabelled. Sorted names go by
+# diagnosis: every fourth (Shenzhen: every eighth) is kept for the test, healthy and ill alike.
 _base_ = './lite_drishti.py'
 data_root = 'data/lungs'
 lungs = dict(

@@ -83,7 +83,7 @@ def with_facts(cfg, of: Mapping | None = None):
     """
     cfg = copy.deepcopy(cfg)
     model = cfg.get('model')
-    if isinstance(model, Mapping) and 'type' in model:
+    if isinstance(model, dict) and 'type' in model:
         facts = describe_data(of or cfg)
         if facts is not None:
             _fill_in(model, facts)
