@@ -92,7 +92,7 @@ class UnlabelledImages:
         with untouched(model):
             heat = {name: self._temperature(model, name) for name in names}
             for samples in self._batches(self.unlabelled):
-                said = self._ask(model, samples, asked)
+                said = self.ask(model, samples, asked)
                 for at in range(len(samples)):
                     scores = {network: said[network][at].float() for network in asked}
                     rows.append(self._row(scores, heat))
@@ -165,7 +165,7 @@ class UnlabelledImages:
         scores, truths = [], []
         share = PIXELS // max(len(self.labelled), 1)
         for samples in self._batches(self.labelled):
-            said = self._ask(model, samples, [(name, False)])[name, False]
+            said = self.ask(model, samples, [(name, False)])[name, False]
             for score, sample in zip(said, samples, strict=True):
                 truth = sample['data_samples'].gt_sem_seg.data.to(score.device)
                 truth = resize_nearest(truth.long(), score.shape[1:]).flatten()
@@ -174,15 +174,22 @@ class UnlabelledImages:
                 truths.append(truth[::step])
         return fit_temperature(torch.cat(scores, 1), torch.cat(truths)) if scores else 1.0
 
-    def _ask(
+    def ask(
         self, model: Any, samples: Sequence[dict], networks: Sequence[tuple[str, bool]]
     ) -> dict[tuple[str, bool], Sequence[Tensor]]:
+        """Return the class scores that networks, (name, whether its teacher), give of samples."""
         batch = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
         data = model.data_preprocessor(batch, False)
         return {
             (name, teacher): model.scores(data['inputs'], data['data_samples'], name, teacher)
             for name, teacher in networks
         }
+
+    def mixed(self) -> Iterator[list[dict]]:
+        """Yield all images, labelled ones too, in batches that have images of all domains."""
+        samples = [*self.unlabelled, *self.labelled]
+        order = np.random.default_rng(0).permutation(len(samples))
+        return self._batches([samples[at] for at in order])
 
     def _batches(self, samples: Sequence[dict]) -> Iterator[list[dict]]:
         """Yield the images in their order, those of one size together."""

@@ -41,6 +41,8 @@ COMMANDS = {
     'sweep': 'analysis_tools/sweep.py',
     'compare': 'analysis_tools/benchmark_methods.py',
     'report': 'analysis_tools/report.py',
+    'average': 'analysis_tools/average_checkpoints.py',
+    'selection-study': 'analysis_tools/selection_study.py',
     'benchmark': 'analysis_tools/benchmark.py',
     'benchmark-step': 'analysis_tools/benchmark_step.py',
     'benchmark-levers': 'analysis_tools/benchmark_levers.py',
