@@ -38,6 +38,7 @@ CASES = {
     'samed/acdc_s.py': ['sam'],
     'samed/lite_phantom.py': ['sam'],
     'sass_net/lite_acdc.py': ['unet'],
+    'sc_sam/lite_fundus.py': [None, 'unet'],
     'sc_ssl/acdc.py': [None],
     'semi_sam/lite_fundus.py': ['unet'],
     'ss_net/lite_acdc.py': ['unet'],

@@ -15,6 +15,5 @@ unlabelled_pipeline = [
     *flips,
     dict(type='RandomApply', prob=0.6, transforms=grey),
     rotate,
-    dict(type='RandomElastic'),
     dict(type='PackSemiInputs'),
 ]

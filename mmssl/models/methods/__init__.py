@@ -17,6 +17,7 @@ from mmssl.models.methods.mcsd import MCSD, FeatureDistillation
 from mmssl.models.methods.mean_teacher import MeanTeacher
 from mmssl.models.methods.samed import SAMed
 from mmssl.models.methods.sass_net.sass_net import SASSNet
+from mmssl.models.methods.sc_sam import SCSAM
 from mmssl.models.methods.sc_ssl import SCSSL
 from mmssl.models.methods.semi_sam.semi_sam import SemiSAM
 from mmssl.models.methods.ss_net.ss_net import SSNet
@@ -51,6 +52,7 @@ __all__ = [
     'MeanTeacher',
     'SAMed',
     'SASSNet',
+    'SCSAM',
     'SCSSL',
     'SSNet',
     'SemiSAM',

@@ -88,6 +88,50 @@ def random_points(masks: Tensor, generator: torch.Generator | None = None) -> tu
     return torch.where(found[..., None], xy, 0).float(), found
 
 
+def random_pixels(masks: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return some pixels of each mask, no pixel twice, all alike likely.
+
+    Args:
+        masks: (..., H, W) bool.
+        count: P. A mask of fewer pixels gives all it has.
+
+    Returns:
+        x and y (..., P, 2) in float pixels, and whether there is such a pixel (..., P).
+
+    Example:
+        >>> random_pixels(torch.tensor([[0, 0, 0], [0, 1, 0]]).bool(), 2)
+        (tensor([[1., 1.],
+                [0., 0.]]), tensor([ True, False]))
+    """
+    noise = torch.rand(masks.shape, device=masks.device)
+    drawn = torch.where(masks, noise, -1.0).flatten(-2).topk(count)
+    return _from_places(drawn.indices, drawn.values >= 0, masks.shape[-1])
+
+
+def spread_pixels(masks: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return some pixels of each mask, at equal steps in the order of rows; see `random_pixels`.
+
+    Example:
+        >>> spread_pixels(torch.tensor([[1, 1, 1], [1, 1, 1]]).bool(), 3)[0].tolist()
+        [[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]]
+        >>> spread_pixels(torch.tensor([[0, 0, 0], [0, 1, 0]]).bool(), 2)
+        (tensor([[1., 1.],
+                [0., 0.]]), tensor([ True, False]))
+    """
+    rank = masks.flatten(-2).cumsum(-1)
+    total, place = rank[..., -1:], torch.arange(count, device=masks.device)
+    wanted = torch.where(total < count, place, (2 * place + 1) * total // (2 * count))
+    found = place < total
+    places = (rank[..., None, :] <= wanted[..., None]).sum(-1)
+    return _from_places(places, found, masks.shape[-1])
+
+
+def _from_places(places: Tensor, found: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return x and y of numbered pixels, zero where there is none, and where there is one."""
+    xy = torch.stack([places % width, places // width], -1)
+    return torch.where(found[..., None], xy, 0).float(), found
+
+
 def mask_boxes(masks: Tensor, margin: int | Tensor = 0) -> tuple[Tensor, Tensor]:
     """Return the box around each mask, as MedSAM draws it.
 

@@ -68,6 +68,16 @@ def entropy(p: Tensor, eps: float = 1e-6) -> Tensor:
     return -(p * (p + eps).log()).sum(1, keepdim=True)
 
 
+def mean_entropy(p: Tensor, classes: int) -> Tensor:
+    """Return the mean entropy of probabilities (N, C, H, W) in units of the logarithm of `classes`.
+
+    Example:
+        >>> round(mean_entropy(torch.full((1, 4, 1, 1), 0.25), 4).item(), 4)
+        1.0
+    """
+    return entropy(p).mean() / math.log(classes)
+
+
 def entropy_of_parts(p: Tensor, eps: float = 1e-6) -> Tensor:
     """Return the entropy of every part that a pixel belongs to or not, (N, K, H, W).
 

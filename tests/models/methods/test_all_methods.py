@@ -464,6 +464,22 @@ class TestKnowSAM(SAMTester):
         return adapted_sam(channels, norm)
 
 
+class TestSCSAM(TestKnowSAM):
+    """What the U-Net learns from SAM has a constant weight, beside the labels."""
+
+    config = 'sc_sam/prostate.py'
+    options = dict(data_preprocessor=dict(sizes=dict(sam=dict(image=SIDE, label=SIDE))))
+    exact = dict(train_points='spread')
+    unlabelled = ('sam',)
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        student = super().student(name, channels, norm)
+        if name == 'sam':
+            student['decode_head']['frozen'] = False
+        return student
+
+
 class TestCPCSAMInThreeSteps(InStepsTester, TestCPCSAM):
     """Three optimiser steps in an iteration, as published."""
 

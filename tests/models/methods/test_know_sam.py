@@ -9,7 +9,6 @@ from mmssl.models.methods.know_sam.terms import (
     disagreement,
     distillation,
     exchange,
-    unsureness,
 )
 from mmssl.testing import sam_segmentor
 from mmssl.testing.no_host_sync import assert_no_host_sync
@@ -140,7 +139,6 @@ def test_distillation_follows_the_teacher_over_the_classes():
     z = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     assert distillation(z, z + 1, 10, 3) < 1e-6
     assert distillation(z, 2 * z, 10, 3) > 1e-2
-    assert unsureness(torch.full((1, 3, 2, 2), 1 / 3), 3) == pytest.approx(1, abs=1e-5)
 
 
 def test_patches_with_the_lowest_mean_are_exchanged():

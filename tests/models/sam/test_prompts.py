@@ -17,9 +17,11 @@ from mmssl.models.sam.prompts import (
     distance_transform,
     mask_boxes,
     optimal_points,
+    random_pixels,
     random_points,
     scale_boxes,
     scale_points,
+    spread_pixels,
 )
 
 
@@ -234,3 +236,24 @@ def test_the_device_form_of_labels_is_that_of_the_cpu():
     for label, classes in ((y, None), (y, 4), (y.long(), 6), (parts, None)):
         found = components_on_device(label, classes)
         assert torch.equal(found, largest_components(label)) and found.dtype == label.dtype
+
+
+@pytest.mark.parametrize('draw', [random_pixels, spread_pixels])
+def test_several_pixels_are_of_the_mask_and_none_twice(draw):
+    masks = torch.rand(3, 2, 7, 9, generator=torch.Generator().manual_seed(0)) > 0.5
+    masks[0, 0], masks[1, 1] = False, False
+    masks[1, 1, 2, 5:8] = True
+    xy, found = draw(masks, 4)
+    assert found.sum(-1).tolist() == [[0, 4], [4, 3], [4, 4]]
+    assert not xy[~found].any()
+    for n, k in ((n, k) for n in range(3) for k in range(2)):
+        places = [(int(y), int(x)) for x, y in xy[n, k][found[n, k]]]
+        assert len(set(places)) == len(places)
+        assert all(masks[n, k, y, x] for y, x in places)
+
+
+def test_spread_pixels_are_the_same_twice_and_random_ones_all_come():
+    masks = torch.ones(200, 2, 3, dtype=torch.bool)
+    assert torch.equal(spread_pixels(masks, 2)[0], spread_pixels(masks, 2)[0])
+    xy, _ = random_pixels(masks, 2)
+    assert len({tuple(one) for one in xy.flatten(0, 1).tolist()}) == 6

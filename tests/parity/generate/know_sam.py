@@ -45,7 +45,7 @@ TERMS = (
 )
 
 
-def small_sam(args: SimpleNamespace):
+def small_sam(args: SimpleNamespace, checkpoint: None = None):
     """Build the released SAM at a small size, without a weight file."""
     builder = importlib.import_module('Model.sam.build_sam')
     with tempfile.TemporaryDirectory() as folder:
@@ -53,16 +53,24 @@ def small_sam(args: SimpleNamespace):
         return builder._build_sam(args, **ENCODER, checkpoint=f'{folder}/none.pth')
 
 
-def run(script, trainer, iteration: int) -> dict:
-    """Return terms, gradients and maps of an iteration."""
-    found, networks = {}, dict(sam=trainer.sam_model, SGDL=trainer.SGDL)
+def run(script, trainer, networks: dict, names: tuple[str, ...], iteration: int) -> dict:
+    """Return terms, gradients and maps of an iteration.
+
+    Args:
+        script: of `load_script`.
+        trainer: its trainer.
+        networks: of which the gradients are kept.
+        names: of the script's variables that are terms.
+        iteration: which.
+    """
+    found: dict = {}
 
     def keep(optimizer, args, kwargs) -> None:
         frame = sys._getframe()
         while frame.f_code.co_filename != script.__file__:
             frame = frame.f_back
         seen = frame.f_locals
-        found['terms'] = {k: float(seen[k]) for k in TERMS if k in seen}
+        found['terms'] = {k: float(seen[k]) for k in names if k in seen}
         found['maps'] = {
             k: seen[k].detach()[:, :, ::8, ::8] for k in ('fusion_map', 'pred_sam') if k in seen
         }
@@ -79,19 +87,17 @@ def run(script, trainer, iteration: int) -> dict:
     return found | dict(grads=grads)
 
 
-def of(folder: Path, file: str = 'trainer.py', replace: tuple[str, str] = PROMPT) -> dict:
+def of(folder: Path) -> dict:
     """Return the reference."""
-    script = released.load_script(folder / file, replace=dict([replace]))
+    script = released.load_script(folder / 'trainer.py', replace=dict([PROMPT]))
     script.sam_model_registry = dict(vit_b=small_sam)
     trainer = script.Trainer(SimpleNamespace(**ARGS))
+    networks = dict(sam=trainer.sam_model, SGDL=trainer.SGDL)
     results: dict = {
-        'shapes': {
-            part: released.fill(network, SALT)
-            for part, network in dict(sam=trainer.sam_model, SGDL=trainer.SGDL).items()
-        }
+        'shapes': {part: released.fill(network, SALT) for part, network in networks.items()}
     }
     for name, iteration in (('first', 4), ('second', 8)):
-        step = run(script, trainer, iteration)
+        step = run(script, trainer, networks, TERMS, iteration)
         results |= {f'{name}_{key}': value for key, value in step.pop('maps').items()}
         results |= {f'{name}_{key}': value for key, value in step.items()}
     return results

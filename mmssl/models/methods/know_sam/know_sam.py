@@ -16,9 +16,8 @@ from mmssl.models.methods.know_sam.terms import (
     disagreement,
     distillation,
     exchange,
-    unsureness,
 )
-from mmssl.models.strategies.uncertainty import entropy
+from mmssl.models.strategies.uncertainty import entropy, mean_entropy
 from mmssl.registry import MODELS
 from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_linear
@@ -200,7 +199,7 @@ class KnowSAM(SemiSegmentor):
     def entropy_of(self, z: Tensor) -> Tensor:
         """Return the entropy term of a network's logits."""
         classes = 2 if self.released_quirks else self.classes
-        return self.entropy_weight / 2 * unsureness(z.softmax(1), classes)
+        return self.entropy_weight / 2 * mean_entropy(z.softmax(1), classes)
 
     def unsup_loss(self, batch: Batch, logits: Logits, targets: Any, step: Step) -> Losses:
         """Return `consistent_<network>`; with exchanged patches theirs, and `self_<network>`."""

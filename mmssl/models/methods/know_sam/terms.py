@@ -1,13 +1,10 @@
-"""The parts of KnowSAM's loss: distillation, consistency, entropy, and the exchange of patches."""
-
-import math
+"""The parts of KnowSAM's loss: distillation, consistency, and the exchange of patches."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmssl.models.strategies.mixing import paste, repeat_to
-from mmssl.models.strategies.uncertainty import entropy
 from mmssl.utils.resize import resize_mask
 
 
@@ -42,16 +39,6 @@ def disagreement(p: Tensor, q: Tensor, classes: slice = slice(None)) -> Tensor:
     """
     p, q = p[:, classes].clamp(1e-8, 1 - 1e-7), q[:, classes].detach()
     return -(q * p.log() + (1 - q) * (1 - p).log()).mean()
-
-
-def unsureness(p: Tensor, classes: int) -> Tensor:
-    """Return the mean entropy of probabilities (N, C, H, W) in units of the logarithm of `classes`.
-
-    Example:
-        >>> round(unsureness(torch.full((1, 4, 1, 1), 0.25), 4).item(), 4)
-        1.0
-    """
-    return entropy(p).mean() / math.log(classes)
 
 
 @torch.no_grad()
