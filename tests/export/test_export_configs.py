@@ -48,6 +48,7 @@ CASES = {
     'synfoc/lite_phantom.py': ['sam'],
     'ua_mt/lite_acdc.py': ['unet'],
     'unimatch/lite_acdc.py': ['unet'],
+    'unimatch_v2/lite_acdc.py': ['unet'],
     'urpc/lite_acdc.py': ['unet'],
     'ust_run/lite_fundus.py': ['unet'],
 }

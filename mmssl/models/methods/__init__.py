@@ -26,6 +26,7 @@ from mmssl.models.methods.symgd import SymGD
 from mmssl.models.methods.synfoc import SynFoC
 from mmssl.models.methods.ua_mt import UAMT
 from mmssl.models.methods.unimatch import UniMatch
+from mmssl.models.methods.unimatch_v2 import UniMatchV2
 from mmssl.models.methods.urpc import URPC
 from mmssl.models.methods.ust_run import USTRUN
 from mmssl.models.methods.zero_shot_sam import ZeroShotSAM
@@ -63,5 +64,6 @@ __all__ = [
     'URPC',
     'USTRUN',
     'UniMatch',
+    'UniMatchV2',
     'ZeroShotSAM',
 ]

@@ -54,7 +54,7 @@ class UniMatch(SemiSegmentor):
         ValueError: a weight has another name.
     """
 
-    together = (('x_w', 'u_w'), ('u_s', 'u_s2'))
+    together: tuple[tuple[str, ...], ...] = (('x_w', 'u_w'), ('u_s', 'u_s2'))
     published: Mapping[str, float] = {'sup': 0.5, 'image': 0.125, 'feature': 0.25}
 
     def __init__(

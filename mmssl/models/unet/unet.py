@@ -1,5 +1,7 @@
 """The U-Net of SynFoC: five levels, transposed convolutions, 31 million parameters."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
@@ -84,10 +86,18 @@ class UNet(BaseModule):
                 f'UNet halves the image {len(self.downs)} times and needs at least {smallest} x '
                 f'{smallest} pixels, got {x.shape[-2]} x {x.shape[-1]}'
             )
-        features = [self.stem(x)]
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Return the map of every level of the encoder, largest first."""
+        maps = [self.stem(x)]
         for down in self.downs:
-            features.append(down(F.max_pool2d(features[-1], 2)))
-        x = features.pop()
+            maps.append(down(F.max_pool2d(maps[-1], 2)))
+        return maps
+
+    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor]:
+        """Return the last feature map of the decoder."""
+        *skips, x = maps
         for up in self.ups:
-            x = up(x, features.pop())
+            x = up(x, skips.pop())
         return (x,)

@@ -81,6 +81,20 @@ class TestUniMatch(MethodTester):
     exact = dict(feature_dropout=None)
 
 
+class TestUniMatchV2(MethodTester):
+    config = 'unimatch_v2/acdc.py'
+    options = dict(LOOSE, unsup_criterion=dict(ce_weight=1.0, dice_weight=0.0))  # as published
+    exact = dict(complementary=False)
+
+    @classmethod
+    def share(cls, key, value, rank):
+        """Return images with their partners, which are as far from the end of the batch."""
+        half = len(value) // 2
+        order = [i for pair in zip(range(half), range(2 * half)[::-1], strict=False) for i in pair]
+        share = sorted(order[:half] if rank == 0 else order[half:])
+        return value[share]
+
+
 class TestCrossMatch(MethodTester):
     config = 'crossmatch/acdc.py'
     options = LOOSE
@@ -528,6 +542,10 @@ class TestUAMTOnVolumes(TestUAMT):
 
 
 class TestUniMatchOnVolumes(TestUniMatch):
+    axes = 3
+
+
+class TestUniMatchV2OnVolumes(TestUniMatchV2):
     axes = 3
 
 
