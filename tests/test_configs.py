@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine import Config
+from mmengine.structures import BaseDataElement
 
 from mmssl.engine.checkpoints.setting_rules import check_settings
 from mmssl.engine.data_facts import describe_data, with_facts
@@ -189,7 +190,11 @@ def meta_batch(cfg: Config) -> dict:
                 views[STRONG[step.get('key', 'img_strong')]] = zeros(n, *image)
             elif step.type in ('RandomPasteBox', 'RandomPasteCuboid'):
                 views[step.get('key', 'box')] = zeros(n, 9 if volume else 4).long()
-    return dict(inputs=views, data_samples=None)
+    known = {
+        kind: [BaseDataElement(metainfo=dict(domain='A')) for _ in range(count)]
+        for kind, count in (('labelled', sampler.num_labelled), ('unlabelled', n))
+    }
+    return dict(inputs=views, data_samples=known)
 
 
 @pytest.mark.slow
@@ -211,10 +216,10 @@ def test_every_method_takes_a_step_at_its_published_size(monkeypatch):
             model = MODELS.build(cfg.model)
         model.to('meta').train()
         set_iter(cfg.train_cfg.max_iters * 9 // 10, cfg.train_cfg.max_iters)
-        batch = model.data_preprocessor(meta_batch(cfg), True)['inputs']
+        data = model.data_preprocessor(meta_batch(cfg), True)
         for phase in range(model.phases):
             set_phase(phase)
-            model.loss(batch)['loss'].backward()
+            model.loss(**data)['loss'].backward()
         set_phase(0)
         still = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert not still, f'{config}: no gradient for {still[:3]}'

@@ -91,7 +91,11 @@ def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[b
         img = (noise - noise.min()) / np.ptp(noise) * 180 + 75 * gt[..., None]
         labelled = index < number
         results = dict(
-            img=img.astype(np.uint8), ori_shape=(side, side), labelled=labelled, sizes=sizes
+            img=img.astype(np.uint8),
+            ori_shape=(side, side),
+            labelled=labelled,
+            sizes=sizes,
+            domain='generated',
         )
         if whole:
             fade = np.linspace(0.5, 1, max(1, side // 2), dtype=np.float32)[:, None, None, None]

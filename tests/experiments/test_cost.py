@@ -127,6 +127,12 @@ def test_an_iteration_is_all_of_it():
     assert counted.peak == pytest.approx(work.peak, rel=0.02)
 
 
+def test_generated_images_have_a_domain():
+    """Some methods ask for it."""
+    samples = generated_batch(config(), 32)['data_samples']
+    assert [one.domain for kind in samples.values() for one in kind] == 4 * ['generated']
+
+
 def test_turns_and_their_ratio():
     order = []
     sides = [Side('a', lambda: order.append('a')), Side('b', lambda: order.append('b'))]

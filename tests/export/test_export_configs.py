@@ -18,6 +18,7 @@ VIT = dict(embed_dims=32, depth=2, num_heads=2, global_blocks=(1,))
 CASES = {
     'abd/lite_acdc_bcp.py': ['unet'],
     'abd/lite_acdc_cross_teaching.py': ['swin'],
+    'bcmda/lite_fundus.py': ['unet'],
     'bcp/lite_acdc.py': ['unet'],
     'caussl/lite_fundus.py': ['unet'],
     'caussl/mc_lite_acdc.py': ['unet'],

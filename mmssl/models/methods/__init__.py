@@ -1,6 +1,8 @@
 """One file for every published method."""
 
 from mmssl.models.methods.abd.abd import ABDBCP, ABDCrossTeaching
+from mmssl.models.methods.bcmda.bcmda import BCMDA
+from mmssl.models.methods.bcmda.prototype_head import PrototypeHead
 from mmssl.models.methods.bcp.bcp import BCP
 from mmssl.models.methods.caussl.caussl import CPSCauSSL, MCCauSSL
 from mmssl.models.methods.cpc_sam import CPCSAM
@@ -34,6 +36,7 @@ from mmssl.models.methods.zero_shot_sam import ZeroShotSAM
 __all__ = [
     'ABDBCP',
     'ABDCrossTeaching',
+    'BCMDA',
     'BCP',
     'CPCSAM',
     'CPS',
@@ -51,6 +54,7 @@ __all__ = [
     'MCNet',
     'MCSD',
     'MeanTeacher',
+    'PrototypeHead',
     'SAMed',
     'SASSNet',
     'SCSAM',

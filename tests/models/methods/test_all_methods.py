@@ -8,6 +8,7 @@ from mmssl.datasets.transforms.distance import SignedDistance
 from mmssl.testing import MethodTester, sam_segmentor, volume_segmentor
 from mmssl.testing.phantoms import SIDE
 from tests.models.methods import (  # noqa: F401  register stand-ins
+    test_bcmda,
     test_cpc_sam,
     test_mcsd,
     test_ust_run,
@@ -371,6 +372,32 @@ class TestUSTRUN(MethodTester):
 class TestUSTRUNWithUnreliableParts(TestUSTRUN):
     config = 'ust_run/fundus.py'
     options = dict(TestUSTRUN.options, unreliable=True)
+
+
+class TestBCMDA(MethodTester):
+    config = 'bcmda/prostate.py'
+    options = dict(LOOSE, same_domain=False)
+    exact = dict(type='BCMDAWithoutDraws')
+
+    @classmethod
+    def batch(cls, *args, **kwargs):
+        raw = super().batch(*args, **kwargs)
+        raw['inputs']['box2'] = raw['inputs']['box'].roll(1, 0)
+        return raw
+
+    @classmethod
+    def student(cls, name, channels, norm):
+        return test_bcmda.with_prototypes(channels, norm)
+
+    @classmethod
+    def edit(cls, cfg):
+        pipeline = cfg.train_dataloader.dataset.unlabelled_pipeline
+        if not any(step.get('key') == 'box2' for step in pipeline):
+            pipeline.insert(-1, dict(type='RandomPasteBox', key='box2'))
+
+
+class TestBCMDAWithOverlappingParts(TestBCMDA):
+    config = 'bcmda/fundus.py'
 
 
 class TestSCSSL(MethodTester):
