@@ -27,12 +27,16 @@ CHOSEN = {
 
 
 def train(data, work_dir, iters=8, **updates):
-    """Train and return what the message hub of the last checkpoint has."""
+    """Train and return what the message hub of the last checkpoint has, and the whole history."""
     register_all_modules()
     cfg = config(data, work_dir, iters, **{**CHOSEN, **updates})
     RUNNERS.build(cfg).train()
     path = work_dir / (work_dir / 'last_checkpoint').read_text()
-    return torch.load(path, weights_only=True)['message_hub']['info']
+    info = torch.load(path, weights_only=True)['message_hub']['info']
+    # The last checkpoint is written again after its evaluation only if that is the best.
+    history = json.loads((work_dir / 'summary.json').read_text())['label_free']
+    assert info[HISTORY] in (history, history[:-1])
+    return {**info, HISTORY: history}
 
 
 @pytest.fixture(scope='module')
@@ -46,14 +50,14 @@ def test_the_best_by_agreement_is_kept_and_reported(reference):
     folder, info = reference
     students = ['sam', 'unet']
     history, choice = info[HISTORY], info[CHOICE]
-    assert [e['iter'] for e in history][:3] == [2, 4, 6]
+    assert [e['iter'] for e in history] == [2, 4, 6, 8]
     names = ('teacher', 'students', 'confidence', 'certainty')
     for entry in history:
         assert {f'{s}/{n}' for s in students for n in names} <= set(entry['metrics'])
         assert all(0 <= value <= 1 for value in entry['metrics'].values())
     assert {f'{s}/stability' for s in students} <= set(history[1]['metrics'])
     summary = json.loads((folder / 'summary.json').read_text())
-    assert summary['selection'] == 'agreement' and 'without_labels' in summary
+    assert summary['selection'] == 'agreement'
     kept = sorted(path.name for path in folder.glob('best_*.pth'))
     assert len(kept) == 3, 'of both students together, and of each'
     for key, those in {'agreement': students, 'sam/agreement': ['sam']}.items():
@@ -145,3 +149,31 @@ def test_a_rule_of_the_config_chooses(reference, phantom, tmp_path):
         info[CHOICE]['agreement'] == choose(info[HISTORY], 'certainty', ['sam', 'unet'])._asdict()
     )
     assert Path(tmp_path, f'best_agreement_iter_{info[CHOICE]["agreement"]["iter"]}.pth').is_file()
+
+
+def test_a_method_without_teacher_is_judged_by_what_it_has(phantom, tmp_path):
+    """And the log says so."""
+    register_all_modules()
+    cfg = config(phantom, tmp_path, 4, **CHOSEN, **{'default_hooks.agreement.rule': 'teacher'})
+    model = dict(type='SupOnly', students=dict(unet=cfg.model.students.unet))
+    sizes = {'unet': cfg.model.data_preprocessor.sizes.unet}
+    cfg.model = dict(**model, data_preprocessor=dict(cfg.model.data_preprocessor, sizes=sizes))
+    cfg.custom_hooks = []
+    cfg.optim_wrapper.optimizers = {'unet': cfg.optim_wrapper.optimizers.unet}
+    cfg.param_scheduler = []
+    cfg.default_hooks.checkpoint.save_best = ['unet/DSC']
+    cfg.log_level = 'INFO'
+    RUNNERS.build(cfg).train()
+    (log,) = tmp_path.glob('*/*.log')
+    said = 'mean rank in confidence, certainty, stability; this method has no teacher, students'
+    assert said in log.read_text()
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    best = choose(summary['label_free'], 'rank', ['unet'])
+    assert summary['without_labels'] == {
+        'iter': best.iter,
+        'student': 'unet',
+        'checkpoint': f'best_unet_agreement_iter_{best.iter}.pth',
+    }
+    assert [path.name for path in tmp_path.glob('best_*.pth')] == [
+        summary['without_labels']['checkpoint']
+    ], 'one student, one file'

@@ -116,10 +116,8 @@ class UnlabelledImages:
             if others:
                 found = [mask_dice(own, other, table) for other in others]
                 row[f'{name}/students'] = sum(found) / len(found)
-            prob = score.softmax(0)
-            entropy = torch.special.entr(prob).sum(0).mean() / math.log(max(len(prob), 2))
             row[f'{name}/confidence'] = expected_dice((score / temperature).softmax(0), table)
-            row[f'{name}/certainty'] = 1 - float(entropy)
+            row[f'{name}/certainty'] = certainty(score.softmax(0), table)
         return row
 
     def _table(self, scores: Mapping[Any, Tensor]) -> Tensor:
@@ -254,6 +252,21 @@ def expected_dice(prob: Tensor, table: Tensor) -> float:
     mask = table[:, prob.argmax(0)].flatten(1).float()
     p = table.float() @ prob.flatten(1)
     return float((2 * (p * mask).sum(1) / (p.sum(1) + mask.sum(1)).clamp_min(1e-6)).mean())
+
+
+def certainty(prob: Tensor, table: Tensor) -> float:
+    """Return 1 minus the mean entropy inside of the masks, mean over the parts.
+
+    The entropy is in parts of the largest, log C. What predicts nothing of a part has 0 there: over
+    whole images, which are background for the most, it would be the most certain of all.
+
+    Args:
+        prob: class probabilities (C, ...).
+        table: which classes make up each part (K, C).
+    """
+    entropy = torch.special.entr(prob).sum(0).flatten() / math.log(max(len(prob), 2))
+    mask = table[:, prob.argmax(0)].flatten(1).float()
+    return float(((mask @ (1 - entropy)) / mask.sum(1).clamp_min(1)).mean())
 
 
 def fit_temperature(scores: Tensor, truth: Tensor) -> float:

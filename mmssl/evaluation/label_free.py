@@ -9,7 +9,7 @@ SCORES = {
     'teacher': 'Dice of the masks of a student and its teacher',
     'students': 'mean Dice of its masks with those of every other student',
     'confidence': 'Dice that its calibrated probabilities expect of its masks',
-    'certainty': '1 minus the mean entropy of its probabilities, in parts of the largest',
+    'certainty': '1 minus the mean entropy inside of its masks, in parts of the largest',
     'stability': 'Dice of its masks with those of the evaluation before',
 }
 """What is measured of a student on unlabelled images; 0 to 1, and more is better."""

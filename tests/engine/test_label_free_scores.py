@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.engine.label_free import evenly, expected_dice, fit_temperature, mask_dice
+from mmssl.engine.label_free import certainty, evenly, expected_dice, fit_temperature, mask_dice
 from mmssl.models.base.label_space import part_table
 
 CUP_AND_DISC = part_table([[1], [1, 2]], 3)
@@ -23,7 +23,16 @@ def test_networks_that_predict_nothing_do_not_agree():
     nothing = torch.zeros(4, 4).long()
     assert mask_dice(nothing, nothing, CUP_AND_DISC) == 0
     certain = torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(3, 4, 4)
-    assert expected_dice(certain, CUP_AND_DISC) == 0
+    assert expected_dice(certain, CUP_AND_DISC) == certainty(certain, CUP_AND_DISC) == 0
+
+
+def test_certainty_is_that_inside_of_the_masks():
+    prob = torch.full((3, 2, 2), 1 / 3)  # the first class where all are equal
+    prob[:, 0, 0] = torch.tensor([0.0, 0.5, 0.5])
+    prob[:, 0, 1] = torch.tensor([0.0, 0.0, 1.0])
+    half = math.log(2) / math.log(3)
+    expected = ((1 - half) + ((1 - half) + 1) / 2) / 2
+    assert certainty(prob, CUP_AND_DISC) == pytest.approx(expected)
 
 
 def test_masks_of_two_sizes_meet_at_the_larger():

@@ -106,14 +106,9 @@ class AgreementHook(Hook):
         self, runner, history: list[dict], students: list[str], metrics: dict[str, float]
     ) -> None:
         hub = runner.message_hub
-        rule = usable_rule(history, self.rule, students)
-        if rule != self.rule and len(history) > 1 and not self._said:
+        if len(history) > 1 and not self._said:  # the first evaluation has no stability
             self._said = True
-            have = [name for name in SCORES if usable_rule(history, name, students) == name]
-            runner.logger.warning(
-                f'rule="{self.rule}" of AgreementHook needs what this method does not have: the '
-                f'mean rank in {", ".join(have)} chooses instead'
-            )
+            runner.logger.info(what_chooses(history, self.rule, students))
         choice: dict[str, dict] = dict(hub.get_info(CHOICE) or {})
         to_beat = {}
         contests = {AGREEMENT: students, **{f'{s}/{AGREEMENT}': [s] for s in students}}
@@ -138,6 +133,25 @@ class AgreementHook(Hook):
         for key in (HISTORY, MASKS, CHOICE):
             if runner.message_hub.get_info(key):
                 runner.message_hub.update_info(key, [] if key == HISTORY else {})
+
+
+def what_chooses(history: Sequence[Mapping], rule: str, students: Sequence[str]) -> str:
+    """Say by what is chosen, and what the method does not have.
+
+    Example:
+        >>> history = [{'iter': 1, 'metrics': {'a/certainty': 0.5, 'a/confidence': 0.8}}]
+        >>> what_chooses(history, 'rank', ['a']).partition('; ')[0]
+        'Chosen without labels by the mean rank in confidence, certainty'
+        >>> what_chooses(history, 'teacher', ['a']).rpartition(', ')[2]
+        'so that rule="teacher" is not used'
+    """
+    have = [name for name in SCORES if usable_rule(history, name, students) == name]
+    lacking = ', '.join(name for name in SCORES if name not in have)
+    if usable_rule(history, rule, students) == rule != RANK:
+        return f'Chosen without labels by {rule}'
+    instead = '' if rule == RANK else f', so that rule="{rule}" is not used'
+    lacking = f'; this method has no {lacking}{instead}' if lacking else ''
+    return f'Chosen without labels by the mean rank in {", ".join(have)}{lacking}'
 
 
 def pack(masks: Mapping[str, Sequence[np.ndarray]]) -> dict[str, torch.Tensor]:

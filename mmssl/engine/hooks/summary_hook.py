@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 
 from mmssl.engine.about_run import note_start
 from mmssl.engine.hooks.agreement_hook import CHOICE, AgreementHook
+from mmssl.engine.hooks.agreement_hook import HISTORY as LABEL_FREE
 from mmssl.evaluation.domain_table import SELECTIONS
 from mmssl.evaluation.files import write_json
 from mmssl.evaluation.published import published_dsc
@@ -165,7 +166,9 @@ class SummaryHook(Hook):
         runner.logger.info('\n' + text)
         folder = Path(runner.work_dir)
         write_atomic(folder / 'summary.txt', text + '\n')
-        write_json(folder / 'summary.json', {**summary, 'history': history})
+        label_free = runner.message_hub.get_info(LABEL_FREE)
+        more = {'label_free': label_free} if label_free else {}
+        write_json(folder / 'summary.json', {**summary, 'history': history, **more})
 
     def summarise(self, history: list[dict], hub) -> dict:
         """Return `last`, `last_k` (mean, population std) and `chosen` of each student."""
