@@ -28,7 +28,7 @@ class KeptRun:
     Attributes:
         iterations: of the checkpoints, ascending.
         entries: name of a checkpoint or of a mean to its measurements: `metrics` (label-free),
-            `test` and, where the run has held-out labelled images, `val`.
+            `test` and, where the run has labelled images for validation, `val`.
 
     Raises:
         SettingError: the folder has no config, or less than two checkpoints.
@@ -117,8 +117,14 @@ class KeptRun:
 
     @cached_property
     def validator(self) -> Any:
-        """Runner on held-out labelled images; None where the training held none out."""
+        """Runner on a validation set of its own; None where the training had none.
+
+        That is what it was validated on, unless that was the test set; else what it held out.
+        """
         given = self.cfg.train_dataloader.dataset
+        own = (self.cfg.get('val_dataloader') or {}).get('dataset') or {}
+        if own.get('mode') == 'val':
+            return self._runner('val', own)
         if not given.get('holdout'):
             return None
         kept = {key: given[key] for key in ('labelled', 'holdout') if given.get(key)}

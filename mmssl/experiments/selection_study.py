@@ -15,7 +15,7 @@ LAST, VAL, STUDENT = 'last', 'val', 'last, student by rank'
 WAYS = {
     LAST: 'last checkpoint, primary student',
     STUDENT: 'last checkpoint, the student that the mean rank names',
-    VAL: 'best on held-out labelled images',
+    VAL: 'best on labelled images for validation',
     **{rule: f'label-free: {rule}' for rule in RULES},
     **{name: f'{text}; primary student' for name, text in MEANS.items()},
 }

@@ -107,12 +107,32 @@ def test_runs_are_found_and_trials_are_not(tmp_path):
     assert place_of(tmp_path / 'other', None) == tmp_path / 'other/selection.json'
 
 
+def test_validation_is_on_images_that_are_neither_trained_on_nor_the_test_set(monkeypatch):
+    def validated_on(**updates):
+        kept = KeptRun.__new__(KeptRun)
+        kept.cfg = config('data', 'x')
+        kept.cfg.merge_from_dict(updates)
+        monkeypatch.setattr(kept, '_runner', lambda what, dataset: dict(dataset))
+        return kept.validator
+
+    assert validated_on() is None, 'the val_dataloader has the test set'
+    own = validated_on(**{'val_dataloader.dataset.mode': 'val'})
+    assert own['mode'] == 'val'
+    held = validated_on(**{'train_dataloader.dataset.holdout': dict(fraction=0.5)})
+    assert held['mode'] == 'val' and held['holdout'] == dict(fraction=0.5)
+    assert held['labelled'].num == 3 and 'labelled_pipeline' not in held
+
+
 @pytest.fixture(scope='module')
 def trained(phantom, tmp_path_factory):
     """Train with four checkpoints, the last of which is validated."""
     register_all_modules()
     folder = tmp_path_factory.mktemp('runs') / 'data/synfoc/seed0'
-    options = {'default_hooks.checkpoint.interval': 2, 'optim_wrapper.optimizers.unet.lr': 0.1}
+    options = {
+        'default_hooks.checkpoint.interval': 2,
+        'optim_wrapper.optimizers.unet.lr': 0.1,
+        'train_dataloader.dataset.holdout': dict(fraction=0.5),
+    }
     RUNNERS.build(config(phantom, folder, 8, **options)).train()
     (folder / 'config.py').write_text(config(phantom, folder, 8, **options).pretty_text)
     return folder
@@ -132,6 +152,7 @@ def test_a_finished_run_is_measured_once_and_goes_on(trained, tmp_path, capsys, 
     for student in ('sam', 'unet'):
         tested = whole['entries']['iter_8']['test'][student]
         assert tested == pytest.approx(history['metrics'][f'{student}/DSC'])
+        assert 0 <= whole['entries']['iter_8']['val'][student] <= 100
     assert whole['entries']['swa']['of'] == [6, 8]
     table = capsys.readouterr().out
     assert 'last, student by rank' in table and 'soup' in table
