@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmssl.experiments.cost.report import (
 from mmssl.experiments.cost.turns import Side, prepare, ratio, take_turns
 from mmssl.utils.config.options import OptionsAction, add_cfg_options, at_least
 from mmssl.utils.errors import SettingError
+from mmssl.utils.processes.memory import keep_freed_memory, return_freed_memory
 from mmssl.utils.setup import load_config, register_all_modules
 
 DEVICES = ('cpu', 'cuda', 'meta')
@@ -59,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the same for the other side alone; without --against that is the same config',
     )
     add(
+        '--against-malloc',
+        action='store_true',
+        help='measure the same config in turn with memory that glibc gives back when it is freed',
+    )
+    add(
         '--adapter-options',
         nargs='+',
         default=[],
@@ -81,13 +88,38 @@ def run_step(args: argparse.Namespace) -> None:
     cfg = _config(args.config, args)
     first = Iteration(cfg, generated_batch(cfg, args.file_size), args.device, args.amp)
     sides = [prepare(lambda: Side(args.config, first), args.warm_up, args.device)]
-    if args.against or args.against_cfg_options:
+    if args.against_malloc and (args.against or args.against_cfg_options):
+        raise SettingError(
+            '--against-malloc has the same config on both sides: leave --against out'
+        )
+    if args.against_malloc:
+        if not keep_freed_memory():
+            raise SettingError(
+                '--against-malloc needs glibc, and no MALLOC_ or GLIBC_TUNABLES variable that says '
+                'what it does'
+            )
+        name = f'{args.config}, freed memory given back'
+        sides.append(prepare(lambda: Side(name, _giving_back(first)), args.warm_up, args.device))
+    elif args.against or args.against_cfg_options:
         sides.append(prepare(lambda: _other_side(args, first, cfg), args.warm_up, args.device))
     if args.device != 'meta':
         take_turns(sides, args.iters, args.device)
     _print(args, cfg, first, sides)
     if args.out:
         _write(args, sides)
+
+
+def _giving_back(step: Iteration) -> Callable[[], Any]:
+    """Return a step whose freed memory goes back to the system, as it does by itself."""
+
+    def run() -> Any:
+        return_freed_memory()
+        try:
+            return step()
+        finally:
+            keep_freed_memory()
+
+    return run
 
 
 def _config(path: str, args: argparse.Namespace) -> Any:

@@ -6,6 +6,8 @@ import os
 TRIM, MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 KEPT = 1 << 30
 """Bytes; blocks of less are taken from memory that was freed before."""
+OWN = 1 << 25
+"""What glibc's own threshold grows to while a program runs, on 64 bits."""
 CHOSEN = ('MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'GLIBC_TUNABLES')
 
 
@@ -20,10 +22,17 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it was done.
     """
-    if any(name in os.environ for name in CHOSEN):
-        return False
+    return not any(name in os.environ for name in CHOSEN) and _set(KEPT, KEPT)
+
+
+def return_freed_memory() -> bool:
+    """Undo `keep_freed_memory`, to measure what it gains; return whether it was done."""
+    return _set(OWN, 2 * OWN)
+
+
+def _set(mmap: int, trim: int) -> bool:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another system or C library
         return False
-    return bool(mallopt(MMAP, KEPT) and mallopt(TRIM, KEPT))
+    return bool(mallopt(MMAP, mmap) and mallopt(TRIM, trim))
