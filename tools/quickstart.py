@@ -198,17 +198,15 @@ def _spread(values: list[float]) -> str:
 
 
 def verdict(job, means: dict[str, list[float]]) -> str:
-    """Say who is ahead of the control, and by how much."""
-    control = statistics.fmean(means[job.control])
+    """Say for each method whether it is ahead of the same network on the labels alone."""
     lines = []
-    for row, values in means.items():
-        if row != job.control:
-            gain = statistics.fmean(values) - control
-            word = 'ahead of' if gain > 0 else 'NOT ahead of'
-            lines.append(
-                f'{row}: {word} "{job.control}" {job.where} '
-                f'({gain:+.1f} points, {len(values)} seed{"s" * (len(values) > 1)})'
-            )
+    for row, control in job.controls.items():
+        gain = statistics.fmean(means[row]) - statistics.fmean(means[control])
+        word, seeds = 'ahead of' if gain > 0 else 'NOT ahead of', len(means[row])
+        lines.append(
+            f'{row}: {word} "{control}" {job.where} '
+            f'({gain:+.1f} points, {seeds} seed{"s" * (seeds > 1)})'
+        )
     return '\n'.join(lines)
 
 

@@ -9,19 +9,26 @@ from mmssl.utils.command import text_option
 
 
 class SynFoCJob:
-    """SynFoC and the labels-only U-Net on four made-up scanners, one of them labelled."""
+    """SynFoC and its networks on labels alone; four made-up scanners, one of them labelled."""
 
     folder, iters = 'work_dirs/quickstart', 400
     runs = {
         'synfoc': 'configs/synfoc/lite_phantom.py',
+        'samed': 'configs/samed/lite_phantom.py',
         'sup_only': 'configs/sup_only/lite_phantom.py',
     }
     rows = {
         'SynFoC, LiteMedSAM': ('synfoc', 'sam'),
+        'labels only, LiteMedSAM': ('samed', 'sam'),
         'SynFoC, U-Net': ('synfoc', 'unet'),
         'labels only, U-Net': ('sup_only', 'unet'),
     }
-    control, main, data = 'labels only, U-Net', 'synfoc', 'phantom'
+    # Each row beside the same network on the labels alone.
+    controls = {
+        'SynFoC, LiteMedSAM': 'labels only, LiteMedSAM',
+        'SynFoC, U-Net': 'labels only, U-Net',
+    }
+    main, data = 'synfoc', 'phantom'
     unit, last, where = 'DSC in %', 'mean of the unlabelled', 'on the unlabelled domains'
     further = 'bash tools/dist_train.sh configs/synfoc/prostate.py 4'
     trials = runs
@@ -78,7 +85,8 @@ class VolumesJob(SynFoCJob):
         'sup_only': 'configs/sup_only/lite_phantom_mri.py',
     }
     rows = {'BCP, V-Net': ('bcp', 'vnet'), 'labels only, V-Net': ('sup_only', 'vnet')}
-    control, main, data = 'labels only, V-Net', 'bcp', 'phantom_mri'
+    controls = {'BCP, V-Net': 'labels only, V-Net'}
+    main, data = 'bcp', 'phantom_mri'
     trials = {'sup_only': runs['sup_only']}
     layout, size = 'nifti', 32
     unit, last, where = 'Dice per volume, %', 'mean', 'in mean Dice per volume'
@@ -129,7 +137,8 @@ class MCSDJob(VolumesJob):
         'sup_only': 'configs/sup_only/lite_phantom_volumes.py',
     }
     rows = {'MCSD, U-Net': ('mcsd', 'unet'), 'labels only, U-Net': ('sup_only', 'unet')}
-    control, main, data = 'labels only, U-Net', 'mcsd', 'phantom_volumes'
+    controls = {'MCSD, U-Net': 'labels only, U-Net'}
+    main, data = 'mcsd', 'phantom_volumes'
     trials = {'ddpm': 'configs/mcsd/ddpm_lite_phantom.py', 'sup_only': runs['sup_only']}
     ddpm_iters = 150
     # An iteration of MCSD has two networks and three views of twice as many images; it cannot be

@@ -42,7 +42,8 @@ def main():
         (work / 'last_checkpoint').write_text('iter_9.pth')
     elif tool == 'test':
         assert Path(words[1]).name == 'iter_9.pth'
-        score = {'mean': {'DSC': 50.0}}
+        scores, method = {'synfoc': 55.0, 'samed': 53.0}, Path(words[0]).parent.name
+        score = {'mean': {'DSC': scores.get(method, 50.0)}}
         student = {'domains': {'ScannerA': score, 'ScannerB': score}, **score}
         student['parts'] = {'outer': score['mean'], 'inner': score['mean']}
         students = {name: student for name in ('sam', 'unet', 'vnet')}
@@ -70,6 +71,7 @@ def place(tmp_path):
 
 def start(place, *words, seconds=(0.01, 0.01), **env):
     costs = dict(zip(('synfoc', 'sup_only'), seconds, strict=True))
+    costs['samed'] = costs['sup_only']
     costs['bcp'] = costs['synfoc']
     env = dict(os.environ, PYTHONPATH=str(ROOT), SECONDS_OF=json.dumps(costs), **env)
     return subprocess.Popen(
@@ -100,8 +102,8 @@ def iterations(place):
 
 def test_a_machine_that_is_fast_enough_does_the_whole(place):
     said = run(place, '--dir', place / 'q')
-    assert iterations(place) == [400, 400]
-    assert 'synfoc 0.01 s, sup_only 0.01 s' in said and 'all steps take about' in said
+    assert iterations(place) == [400, 400, 400]
+    assert 'synfoc 0.01 s, samed 0.01 s, sup_only 0.01 s' in said and 'all steps take about' in said
     assert 'Precision of training: float32: this is a stand-in' in said
     table = (place / 'q/results.md').read_text()
     assert table.startswith('| DSC in %') and 'horten' not in table
@@ -109,28 +111,38 @@ def test_a_machine_that_is_fast_enough_does_the_whole(place):
     assert not list((place / 'q').glob('trial_*'))
 
 
+def test_each_student_is_compared_with_its_own_network_on_the_labels(place):
+    said = run(place, '--dir', place / 'q')
+    assert 'SynFoC, LiteMedSAM: ahead of "labels only, LiteMedSAM" on' in said
+    assert (
+        '(+2.0 points, 1 seed)' in said and 'SynFoC, U-Net: ahead of "labels only, U-Net"' in said
+    )
+    assert '(+5.0 points, 1 seed)' in said
+
+
 def test_a_slow_machine_does_less_and_says_so_everywhere(place):
     said = run(place, '--dir', place / 'q', '--minutes', 5, seconds=(2.0, 0.5))
     # 20 iterations' worth of evaluations each; 95 % of 5 minutes
-    (count, control) = iterations(place)
-    assert count == control and 70 <= count <= 90 and count % 10 == 0
+    count, *controls = iterations(place)
+    assert controls == [count, count] and 60 <= count <= 90 and count % 10 == 0
     table = (place / 'q/results.md').read_text()
     for text in (said, table):
-        assert f'Shortened iterations (synfoc {count} of 400, sup_only {count} of 400)' in text
-        assert 'about 18 minutes' in text and 'the limit was 5' in text
+        of = f'{count} of 400'
+        assert f'Shortened iterations (synfoc {of}, samed {of}, sup_only {of})' in text
+        assert 'about 21 minutes' in text and 'the limit was 5' in text
     result = json.loads((place / 'q/results.json').read_text())
     assert result['iterations'] == count and result['iterations_asked'] == 400
     # once more, faster and with more time: the folder goes on with its number
     said = run(place, '--dir', place / 'q', '--minutes', 60, '--seeds', '0,1')
-    assert iterations(place) == [count] * 4 and 'goes on with that' in said
+    assert iterations(place) == [count] * 6 and 'goes on with that' in said
     # unless the number is given
     run(place, '--dir', place / 'q', '--iters', '400', seconds=(2.0, 0.5))
-    assert iterations(place)[4:] == [400, 400]
+    assert iterations(place)[6:] == [400, 400, 400]
 
 
 def test_a_number_that_is_given_is_not_shortened(place):
     said = run(place, '--dir', place / 'q', '--iters', 300, '--minutes', 1, seconds=(2.0, 0.5))
-    assert iterations(place) == [300, 300] and 'all steps take about 13 minutes' in said
+    assert iterations(place) == [300, 300, 300] and 'all steps take about 16 minutes' in said
 
 
 @pytest.mark.parametrize('iters, interval', [(4, 1), (300, 10)])
