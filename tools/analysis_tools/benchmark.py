@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 
-from mmssl.experiments.speed import add_scaling, add_start
+from mmssl.experiments.speed import add_curves, add_scaling, add_start
 from mmssl.experiments.timed_pipeline import (
     build_steps,
     cpu_name,
@@ -252,7 +252,7 @@ def add_step(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_step)
 
 
-COMMANDS = (add_pipeline, add_predict, add_start, add_scaling, add_step)
+COMMANDS = (add_pipeline, add_predict, add_start, add_scaling, add_step, add_curves)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -70,7 +70,7 @@ def add_start(commands: argparse._SubParsersAction) -> None:
 def run_start(args: argparse.Namespace) -> None:
     """Print how long each start takes, in processes of their own."""
     with tempfile.TemporaryDirectory() as folder:
-        data = args.data_root or _phantom(Path(folder, 'data'))
+        data = args.data_root or phantom(Path(folder, 'data'))
         train = [sys.executable, '-m', 'mmssl', 'train', args.config, '--cfg-options']
         train += [f'data_root={data}', 'default_hooks.logger.interval=1']
         short = {
@@ -90,7 +90,8 @@ def run_start(args: argparse.Namespace) -> None:
                 print(f'  {package:<28}{seconds:8.2f} s')
 
 
-def _phantom(folder: Path) -> Path:
+def phantom(folder: Path) -> Path:
+    """Write a phantom of slices and return its folder."""
     from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 
     write_phantom(folder, PhantomSettings(), progress=False)
