@@ -34,6 +34,7 @@ CASES = {
     'know_sam/lite_fundus.py': [None, 'sam', 'vnet'],
     'mc_net/lite_acdc.py': ['unet'],
     'mc_net_plus/lite_acdc.py': ['unet'],
+    'mcsd/lite_acdc_shared.py': ['unet'],
     'mcsd/lite_phantom.py': ['unet'],
     'mean_teacher/mnms.py': ['unet'],
     'samed/acdc_s.py': ['sam'],
