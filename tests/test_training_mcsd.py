@@ -136,6 +136,43 @@ def test_network_a_is_tested_without_the_diffusion_model(reference, phantom, tmp
     assert 'unet/DSC' in metrics and not any('feature_unet' in key for key in metrics)
 
 
+def unet(**backbone):
+    parts = dict(widths=(4, 6), dropout=(0, 0), norm_cfg=BN)
+    head = dict(type='UNetDecoderHead', in_channels=(4, 6), num_classes=3, norm_cfg=BN)
+    encoder = dict(type='UNetEncoder', **parts)
+    return dict(type='EncoderDecoder', backbone={**encoder, **backbone}, decode_head=head)
+
+
+DISTILLATION = {
+    'model.students': dict(_delete_=True, unet=unet()),
+    'model.neck.projection': 'pca',
+    'model.distillation': dict(type='FeatureDistillation', layer='decode_head.convs.0', dim=4),
+    'optim_wrapper.optimizers': dict(
+        feature_unet=None, neck=None, distillation=dict(type='SGD', lr=0.01)
+    ),
+}
+SHARED = {
+    'model.students': dict(_delete_=True, unet=unet(type='TwoStemUNetEncoder', feature_channels=4)),
+    'model.feature_student': 'unet',
+    'optim_wrapper.optimizers': dict(feature_unet=None),
+}
+
+
+@pytest.mark.parametrize('variant', [DISTILLATION, SHARED], ids=['distillation', 'shared'])
+def test_features_that_reached_a_are_not_needed_to_test_it(variant, phantom, model, tmp_path):
+    trained = train(phantom, tmp_path / 'run', model, iters=2, **variant)
+    torch.save({'state_dict': trained['state_dict']}, tmp_path / 'trained.pth')
+    cfg = config(
+        phantom,
+        tmp_path,
+        tmp_path / 'nowhere',
+        **variant,
+        load_from=str(tmp_path / 'trained.pth'),
+    )
+    metrics = RUNNERS.build(cfg).test()
+    assert 'unet/DSC' in metrics and not any('phi' in key for key in metrics)
+
+
 def test_training_without_the_diffusion_model_is_refused(phantom, tmp_path):
     with pytest.raises((FileNotFoundError, ValueError), match='nowhere'):
         train(phantom, tmp_path, tmp_path / 'nowhere')
