@@ -165,7 +165,7 @@ def test_a_method_without_teacher_is_judged_by_what_it_has(phantom, tmp_path):
     cfg.log_level = 'INFO'
     RUNNERS.build(cfg).train()
     (log,) = tmp_path.glob('*/*.log')
-    said = 'mean rank in confidence, certainty, stability; this method has no teacher, students'
+    said = 'mean rank in confidence, stability; this method has no teacher, students'
     assert said in log.read_text()
     summary = json.loads((tmp_path / 'summary.json').read_text())
     best = choose(summary['label_free'], 'rank', ['unet'])

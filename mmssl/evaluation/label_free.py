@@ -15,8 +15,10 @@ SCORES = {
 """What is measured of a student on unlabelled images; 0 to 1, and more is better."""
 
 RANK = 'rank'
+RANKED = ('teacher', 'students', 'confidence', 'stability')
+"""What the mean rank is of; networks are certain early, long before they are right."""
 RULES = (RANK, *SCORES)
-"""By what is chosen: one of `SCORES`, or the mean rank in all of them."""
+"""By what is chosen: one of `SCORES`, or the mean rank in all `RANKED`."""
 
 History = Sequence[Mapping[str, Any]]
 """Evaluations in their order: `iter`, and `metrics` as `<student>/<score>` to value."""
@@ -43,7 +45,7 @@ def usable_rule(history: History, rule: str, students: Sequence[str]) -> str:
 def rule_values(history: History, rule: str, students: Sequence[str]) -> dict[Candidate, float]:
     """Return what a rule says of every student at every evaluation; more is better.
 
-    The mean rank of a candidate is the mean, over the scores that all the students have, of the
+    The mean rank of a candidate is the mean, over those `RANKED` that all the students have, of the
     share of the candidates that it beats, a tie counting half. A missing value beats none.
 
     Args:
@@ -53,16 +55,16 @@ def rule_values(history: History, rule: str, students: Sequence[str]) -> dict[Ca
 
     Example:
         >>> history = [
-        ...     {'iter': 1, 'metrics': {'a/teacher': 0.5, 'a/certainty': 0.9}},
-        ...     {'iter': 2, 'metrics': {'a/teacher': 0.7, 'a/certainty': 0.8}},
-        ...     {'iter': 3, 'metrics': {'a/teacher': 0.8, 'a/certainty': 0.95}},
+        ...     {'iter': 1, 'metrics': {'a/teacher': 0.5, 'a/confidence': 0.9}},
+        ...     {'iter': 2, 'metrics': {'a/teacher': 0.7, 'a/confidence': 0.8}},
+        ...     {'iter': 3, 'metrics': {'a/teacher': 0.8, 'a/confidence': 0.95}},
         ... ]
         >>> [round(value, 2) for value in rule_values(history, 'rank', ['a']).values()]
         [0.33, 0.33, 0.83]
     """
     rule = usable_rule(history, rule, students)
     names = [rule] if rule != RANK else [
-        name for name in SCORES if all(_known(history, student, name) for student in students)
+        name for name in RANKED if all(_known(history, student, name) for student in students)
     ]  # fmt: skip
     candidates = [Candidate(int(e['iter']), s) for e in history for s in students]
     table = np.array(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmssl.evaluation.label_free import RANK, SCORES, mean_share_beaten, rule_values
+from mmssl.evaluation.label_free import RANK, RANKED, mean_share_beaten, rule_values
 from mmssl.experiments.kept_run import KeptRun
 
 MEANS = {
@@ -67,7 +67,7 @@ def _worth(run: KeptRun, iterations: Sequence[int], statistics: str) -> float:
     else:
         found = run.entries[f'iter_{iterations[0]}']['metrics']
     student = run.students()[0]
-    names = [f'{student}/{n}' for n in SCORES if n != 'stability' and f'{student}/{n}' in found]
+    names = [f'{student}/{n}' for n in RANKED if n != 'stability' and f'{student}/{n}' in found]
     others = np.array([[e['metrics'][name] for name in names] for e in run.history()])
     return float(mean_share_beaten(np.array([[found[name] for name in names]]), others)[0])
 

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 
 from mmssl.engine.checkpoints.hook import TO_BEAT
 from mmssl.engine.label_free import UnlabelledImages
-from mmssl.evaluation.label_free import RANK, RULES, SCORES, Candidate, follow, usable_rule
+from mmssl.evaluation.label_free import RANK, RANKED, RULES, SCORES, Candidate, follow, usable_rule
 from mmssl.registry import HOOKS
 from mmssl.utils.config.selection import AGREEMENT
 from mmssl.utils.dist import unwrapped
@@ -39,9 +39,9 @@ class AgreementHook(Hook):
     History, choice and masks are in every checkpoint, so that a resumed run chooses the same.
 
     Args:
-        rule: one of `mmssl.evaluation.label_free.RULES`: a score, or `rank`, the mean rank in all
-            that a method has. A method without such a score (no teacher, one student) is judged by
-            `rank`, which the log says.
+        rule: one of `mmssl.evaluation.label_free.RULES`: a score, or `rank`, the mean rank in those
+            of `RANKED` that a method has. A method without such a score (no teacher, one student)
+            is judged by `rank`, which the log says.
         num_images: unlabelled images, evenly over the domains; None takes 32, or 4 of volumes.
         num_labelled: labelled images for the temperature; None takes half as many.
         batch_size: images in one forward pass.
@@ -139,14 +139,14 @@ def what_chooses(history: Sequence[Mapping], rule: str, students: Sequence[str])
     """Say by what is chosen, and what the method does not have.
 
     Example:
-        >>> history = [{'iter': 1, 'metrics': {'a/certainty': 0.5, 'a/confidence': 0.8}}]
+        >>> history = [{'iter': 1, 'metrics': {'a/stability': 0.5, 'a/confidence': 0.8}}]
         >>> what_chooses(history, 'rank', ['a']).partition('; ')[0]
-        'Chosen without labels by the mean rank in confidence, certainty'
+        'Chosen without labels by the mean rank in confidence, stability'
         >>> what_chooses(history, 'teacher', ['a']).rpartition(', ')[2]
         'so that rule="teacher" is not used'
     """
-    have = [name for name in SCORES if usable_rule(history, name, students) == name]
-    lacking = ', '.join(name for name in SCORES if name not in have)
+    have = [name for name in RANKED if usable_rule(history, name, students) == name]
+    lacking = ', '.join(name for name in RANKED if name not in have)
     if usable_rule(history, rule, students) == rule != RANK:
         return f'Chosen without labels by {rule}'
     instead = '' if rule == RANK else f', so that rule="{rule}" is not used'
