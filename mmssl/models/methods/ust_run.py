@@ -60,25 +60,24 @@ class ReliableQueue(SampleQueue):
 
 @MODELS.register_module()
 class USTRUN(SymGD):
-    """Unsupervised sample training with reliable and unreliable samples (TMI 2025).
+    """UST-RUN (IEEE TMI 2025): `SymGD` that sorts the unlabelled images by how hard they are.
 
     Ma et al., Unleashing the Power of Intermediate Domains for Mixed Domain Semi-Supervised Medical
     Image Segmentation, https://arxiv.org/abs/2505.24567.
 
-    SymGD, in which an unlabelled image is mixed with a labelled one or with a reliable unlabelled
-    one and its pseudo-label. With D the Dice of student and teacher on u_w (0 where both are
+    An unlabelled image is mixed with a labelled one, or with a reliable unlabelled one and its
+    pseudo-label. With D the Dice of student and teacher on u_w (0 where both are
     empty), the hardness is h = 1 - D, and Q a `ReliableQueue` of (u_w, yhat, W)::
 
         x = min(B / 2, |Q|) images of Q and labelled ones, with replacement, in any order
         Q <- u_w with h < theta
 
-    The labelled ones count everywhere, those of Q where their W does. `unreliable` adds a fifth
+    The labelled ones count everywhere, those of Q where their W does. `unreliable` adds one
     image to ul: the hardest one of the iteration before, with the smallest box around its
     foreground and that of a labelled image, a random one, pasted from the latter.
 
-    The student's pass on u_w moves its running statistics, as in the released code. Each process
-    has a queue and a hardest image of its own. Box, mask and label of an image in Q are those of
-    the student that labelled it.
+    The student's pass on u_w moves its running statistics, as in the released code. Each student
+    has a queue and a hardest image of its own, and so has each process.
 
     Args:
         start: iteration before which nothing is reliable.
