@@ -5,15 +5,19 @@ grey = [
 ]
 flips = [dict(type='RandomHorizontalFlip'), dict(type='RandomFlip', axes=0)]
 rotate = dict(type='RandomRotate', degrees=10)
+# black squares of 12 px in an image of 256
+holes = dict(type='RandomCutout', area=(0.0022, 0.0022), ratio=(1.0, 1.0), fill=0)
 labelled_pipeline = [
     *flips,
     dict(type='RandomApply', prob=0.2, transforms=grey),
     rotate,
+    dict(holes, prob=0.5, holes=(5, 8)),
     dict(type='PackSemiInputs'),
 ]
 unlabelled_pipeline = [
     *flips,
     dict(type='RandomApply', prob=0.6, transforms=grey),
     rotate,
+    dict(holes, prob=0.7, holes=(10, 20)),
     dict(type='PackSemiInputs'),
 ]

@@ -1,4 +1,4 @@
-"""A hole of noise in an image, which is background in its mask."""
+"""Holes in an image, which are background in its mask."""
 
 from mmcv.transforms import BaseTransform
 
@@ -9,7 +9,7 @@ from mmssl.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomCutout(BaseTransform):
-    """Cut a rectangle out of the image and fill it with black and white pixels; ABD's cutout.
+    """Cut rectangles out of the image: one of black and white pixels, ABD's cutout, or several.
 
     Area, ratio and place are drawn until the rectangle fits, so that small areas are more frequent.
     In the hole the mask, where there is one, is class 0. Inside a `StrongView` that is the mask of
@@ -19,6 +19,8 @@ class RandomCutout(BaseTransform):
         prob: probability of a hole.
         area: range of the hole's share of the image.
         ratio: range of height / width.
+        holes: least and largest number of holes.
+        fill: grey level of the holes; None for black and white pixels.
 
     Raises:
         ValueError: an option is out of its range.
@@ -29,10 +31,14 @@ class RandomCutout(BaseTransform):
         prob: float = 0.5,
         area: tuple[float, float] = (0.02, 0.4),
         ratio: tuple[float, float] = (0.3, 1 / 0.3),
+        holes: tuple[int, int] = (1, 1),
+        fill: int | None = None,
     ) -> None:
         self.prob = check_prob(prob)
         self.area = check_range('area', area, 0, 1)
         self.ratio = check_range('ratio', ratio, 1e-3)
+        check_range('holes', holes, 1)
+        self.holes, self.fill = holes, fill
         smallest = self.area[0]
         if smallest >= 1 or self.ratio[0] * smallest >= 1 or self.ratio[1] <= smallest:
             raise ValueError(
@@ -41,18 +47,25 @@ class RandomCutout(BaseTransform):
             )
 
     def transform(self, results: dict) -> dict:
-        """Draw the gate, the rectangle and its pixels."""
+        """Draw the gate, the number of holes, and each hole and its pixels."""
         size = plane_of(results, 'RandomCutout', 'Monai(RandCoarseDropoutd)')
         rng = sample_rng(results)
         if rng.random() >= self.prob:
             return results
-        img = results['img'].copy()
-        x, y, w, h = draw_box(rng, size, self.area, self.ratio, one_area=False)
-        rows, columns = slice(y, y + h), slice(x, x + w)
-        hole = img[rows, columns]
-        hole[...] = 255 * rng.integers(2, size=(*hole.shape[:2], *[1] * (hole.ndim - 2)))
-        results['img'] = img
+        least, most = self.holes
+        count = least if least == most else int(rng.integers(least, most, endpoint=True))
+        results['img'] = results['img'].copy()
         if 'gt' in results:
             results['gt'] = results['gt'].copy()
-            results['gt'][rows, columns] = 0
+        for _ in range(count):
+            x, y, w, h = draw_box(rng, size, self.area, self.ratio, one_area=False)
+            rows, columns = slice(y, y + h), slice(x, x + w)
+            hole = results['img'][rows, columns]
+            if self.fill is None:
+                noise = rng.integers(2, size=(*hole.shape[:2], *[1] * (hole.ndim - 2)))
+                hole[...] = 255 * noise
+            else:
+                hole[...] = self.fill
+            if 'gt' in results:
+                results['gt'][rows, columns] = 0
         return results

@@ -136,7 +136,6 @@ class LearnedPromptHead(SAMMaskHead):
                 labels (N, num_classes, P): 1 inside, 0 outside, -1 no point.
         """
         embedding = self._transform_inputs(inputs)
-        n, k = len(embedding), len(self.box_tokens)
         sparse = torch.stack([tokens(embedding) for tokens in self.box_tokens], 1)
         if points is not None:
             sparse = torch.cat([self.embed_points(*points), sparse], 2)
@@ -145,8 +144,10 @@ class LearnedPromptHead(SAMMaskHead):
             size = [4 * side for side in embedding.shape[2:]]
             one = resize_linear(masks, size).flatten(0, 1)[:, None]
             dense = self.prompt_encoder.mask_downscaling(one)
-        images = embedding[:, None].expand(n, k, -1, -1, -1).flatten(0, 1)
-        return self.decode(images, sparse.flatten(0, 1), dense)[:, 0].unflatten(0, (n, k))
+        classes = len(self.box_tokens)
+        images = embedding.repeat_interleave(classes, 0)
+        logits = self.decode(images, sparse.flatten(0, 1), dense)[:, 0]
+        return logits.unflatten(0, (-1, classes))
 
     def embed_points(self, xy: Tensor, labels: Tensor) -> Tensor:
         """Return SAM's embeddings (..., P, 256) of points, without a look at a value."""

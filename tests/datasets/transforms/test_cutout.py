@@ -60,3 +60,19 @@ def test_a_strong_view_with_a_mask_of_its_own():
     unlabelled = sample()
     del unlabelled['gt']
     assert 'gt_strong' not in view(unlabelled)
+
+
+def test_several_black_squares():
+    options = dict(prob=1.0, area=(0.01, 0.01), ratio=(1.0, 1.0), holes=(5, 8), fill=0)
+    shares = set()
+    for seed in range(40):
+        given = sample(seed)
+        out = cutout(**options)(dict(given))
+        hole = out['gt'] == 0
+        assert not out['img'][hole].any() and (out['img'][~hole] == given['img'][~hole]).all()
+        squares = np.lib.stride_tricks.sliding_window_view(hole, (4, 4)).all((2, 3))
+        assert squares.any() and hole.sum() <= 8 * 16
+        shares.add(int(hole.sum()))
+    assert {5 * 16, 8 * 16} <= shares and len(shares) > 3
+    with pytest.raises(ValueError, match='holes = .0, 2.'):
+        cutout(holes=(0, 2))

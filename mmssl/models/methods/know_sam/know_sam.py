@@ -233,10 +233,14 @@ class KnowSAM(SemiSegmentor):
         if name not in ('fusion', self.foundation) or teacher:
             return super().predict_logits(inputs, name, teacher)
         x = inputs[self.networks[0]]
-        z = self.look({'x': inputs})['fusion']['x']
+        first, second = (
+            resize_linear(self.students[network](inputs[network], mode='tensor'), x.shape[2:])
+            for network in self.networks
+        )
+        z = self.fusion(first.float(), second.float())
         if name == self.foundation:
             z = self.ask_sam(inputs.get(name, x), z)
-        return self.label_space.class_scores(resize_linear(z.float(), x.shape[2:]))
+        return self.label_space.class_scores(z)
 
     @torch.no_grad()
     def pseudo_labels(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
