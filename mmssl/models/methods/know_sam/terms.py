@@ -22,7 +22,7 @@ def distillation(z: Tensor, teacher: Tensor, temperature: float, width: int) -> 
         >>> z, t = torch.tensor([1.0, 0, 0, 0]), torch.tensor([0.0, 0, 3, 0])
         >>> z, t = z.view(1, 4, 1, 1), t.view(1, 4, 1, 1)
         >>> round(distillation(z, t, 10, 4).item(), 4), round(distillation(z, t, 10, 2).item(), 4)
-        (1.0995, 0.621)
+        (1.2211, 0.6187)
     """
     rows, wanted = (x.movedim(1, -1).reshape(-1, width) for x in (z, teacher.detach()))
     return temperature**2 * F.kl_div(
