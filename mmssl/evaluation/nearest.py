@@ -21,68 +21,84 @@ WORD = 64
 PLANTED, FOUND, TRANSFORMED, READ = 1e-7, 5e-7, 2.2e-8, 5e-9
 
 
-def nearest_distances(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> np.ndarray:
-    """Return the distance from each point to the nearest one of a surface, in any order.
+def distances_both_ways(
+    one: np.ndarray, other: np.ndarray, sampling: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distance from each point of a surface to the nearest of another, both ways.
 
     Args:
-        points: mask (H, W) or (D, H, W) with at least one pixel set.
-        surface: mask of the same shape with at least one pixel set.
+        one: mask (H, W) or (D, H, W) with at least one pixel set.
+        other: mask of the same shape with at least one pixel set.
         sampling: size of a pixel along each axis (ndim,).
+
+    Returns:
+        Distances from `one` to `other`, and from `other` to `one`, each in any order.
 
     Example:
         >>> a, b = np.zeros((2, 6, 6), bool)
         >>> a[1, 1:4] = b[2, 2:4] = True
-        >>> sorted(nearest_distances(a, b, np.ones(2)).tolist())
+        >>> sorted(distances_both_ways(a, b, np.ones(2))[0].tolist())
         [1.0, 1.0, 1.4142135623730951]
     """
-    settled, left = np.empty(0), points
-    if np.count_nonzero(points) > FEW:
-        settled, rest = _by_shifts(points, surface, tuple(sampling.tolist()))
-        if rest is None:
-            return settled
-        left = rest
-    total, targets = int(np.count_nonzero(left)), int(np.count_nonzero(surface))
+    ways = ((one, other), (other, one))
+    settled: list[np.ndarray] = [np.empty(0), np.empty(0)]
+    left: list[np.ndarray | None] = [one, other]
+    if max(np.count_nonzero(one), np.count_nonzero(other)) > FEW:
+        settled, left = _by_shifts(one, other, tuple(sampling.tolist()))
+    found = []
+    for done, rest, (_, surface) in zip(settled, left, ways, strict=True):
+        if rest is not None:
+            done = np.concatenate((done, _looked_up(rest, surface, sampling)))
+        found.append(done)
+    return found[0], found[1]
+
+
+def _looked_up(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> np.ndarray:
+    """Return the distances of points, in a tree or from a transform, whichever is quicker."""
+    total, targets = int(np.count_nonzero(points)), int(np.count_nonzero(surface))
     levels = len(surface) if surface.ndim == 3 else 1
     planted = PLANTED * targets + FOUND * total
     if planted < TRANSFORMED * surface.size + READ * total * levels:
-        rest = _by_tree(left, surface, sampling)
-    else:
-        rest = _by_transform(left, surface, sampling)
-    return np.concatenate((settled, rest))
+        return _by_tree(points, surface, sampling)
+    return _by_transform(points, surface, sampling)
 
 
 def _by_shifts(
-    points: np.ndarray, surface: np.ndarray, sampling: tuple[float, ...]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Settle the points that lie near the surface.
+    one: np.ndarray, other: np.ndarray, sampling: tuple[float, ...]
+) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """Settle the points of two surfaces that lie near the other one, both ways at once.
 
     It goes on to the next whole distance while one settles a quarter of the points that were left.
 
     Returns:
-        Distances of settled points, and the mask of the others, None if there are none.
+        For each way, distances of settled points, and the mask of the others, None if there are
+        none.
     """
-    left, target = _packed(points), _packed(surface)
+    packed = [_packed(one), _packed(other)]
+    left, target = np.stack(packed), np.stack(packed[::-1])
     moved = {0: target}
-    count = _count(left)
+    count = _counts(left)
     distances, counts = [], []
     for steps in _steps(sampling):
-        before = count
+        before = sum(count)
         for distance, offsets in steps:
             near = np.zeros_like(left)
             for *shift, along in offsets:
                 if along not in moved:
                     moved[along] = _along_rows(target, along)
-                _add_shifted(near, moved[along], shift)
+                _add_shifted(near, moved[along], [0, *shift])
             left &= ~near
-            remaining = _count(left)
+            remaining = _counts(left)
             distances.append(distance)
-            counts.append(count - remaining)
+            counts.append([a - b for a, b in zip(count, remaining, strict=True)])
             count = remaining
-            if not count:
-                return np.repeat(distances, counts), None
-        if 4 * count > 3 * before:
+            if not any(count):
+                break
+        if 4 * sum(count) > 3 * before or not any(count):
             break
-    return np.repeat(distances, counts), _unpacked(left, points.shape[-1])
+    settled = [np.repeat(distances, [step[way] for step in counts]) for way in range(2)]
+    width = one.shape[-1]
+    return settled, [_unpacked(left[way], width) if count[way] else None for way in range(2)]
 
 
 @lru_cache(maxsize=64)
@@ -137,10 +153,12 @@ def _add_shifted(near: np.ndarray, words: np.ndarray, shift: list[int]) -> None:
         np.bitwise_or(place, words[tuple(of for _, of in pairs)], out=place)
 
 
-def _count(words: np.ndarray) -> int:
+def _counts(words: np.ndarray) -> list[int]:
+    """Return how many bits are set in each of several arrays of words."""
     if hasattr(np, 'bitwise_count'):  # numpy 2
-        return int(np.bitwise_count(words).sum())
-    return int.from_bytes(words.tobytes(), 'little').bit_count()
+        bits = np.bitwise_count(words).reshape(len(words), -1)
+        return [int(number) for number in bits.sum(axis=1)]
+    return [int.from_bytes(part.tobytes(), 'little').bit_count() for part in words]
 
 
 def _by_tree(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mmssl.evaluation.nearest import nearest_distances
+from mmssl.evaluation.nearest import distances_both_ways
 
 EMPTY_CONVENTIONS = ('worst', 'zero', 'nan')
 BOTH_EMPTY_CONVENTIONS = ('as_empty', 'perfect', 'nan')
@@ -57,7 +57,7 @@ def binary_metrics(
     pred, gt = _crop(pred, gt)
     common = int(np.count_nonzero(pred & gt))
     pred, gt = _surface(pred), _surface(gt)
-    to_gt, to_pred = nearest_distances(pred, gt, sampling), nearest_distances(gt, pred, sampling)
+    to_gt, to_pred = distances_both_ways(pred, gt, sampling)
     return {
         'dsc': 2.0 * common / (n_pred + n_gt),
         'jaccard': common / (n_pred + n_gt - common),

@@ -32,10 +32,11 @@ def test_every_way_is_exact(way, shape, sampling, density, monkeypatch):
         monkeypatch.setattr(
             nearest, name, lambda *args, c=call, n=name: used.append(n[4:]) or c(*args)
         )
-    found = nearest.nearest_distances(a, b, np.array(sampling))
-    expected = distance_transform_edt(~b, sampling=sampling)[a]
-    assert used[0] == way and (way == 'shifts' or used == [way])
-    np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=1e-15, atol=0)
+    found = nearest.distances_both_ways(a, b, np.array(sampling))
+    assert used[0] == way and (way == 'shifts' or used == [way] * 2)
+    for distances, points, surface in zip(found, (a, b), (b, a), strict=True):
+        expected = distance_transform_edt(~surface, sampling=sampling)[points]
+        np.testing.assert_allclose(np.sort(distances), np.sort(expected), rtol=1e-15, atol=0)
 
 
 def test_shifts_stop_where_they_settle_little():
@@ -43,7 +44,8 @@ def test_shifts_stop_where_they_settle_little():
     a, b = np.zeros((2, 40, 40), bool)
     a[5], b[15] = True, True
     settled, left = nearest._by_shifts(a, b, (1.0, 1.0))
-    assert settled.sum() == 0 and len(settled) == 0 and np.array_equal(left, a)
+    assert not any(map(len, settled))
+    assert np.array_equal(left[0], a) and np.array_equal(left[1], b)
 
 
 def test_noise_needs_no_tree(monkeypatch):
@@ -53,4 +55,5 @@ def test_noise_needs_no_tree(monkeypatch):
     monkeypatch.setattr(nearest, '_by_tree', fail)
     monkeypatch.setattr(nearest, '_by_transform', fail)
     a, b = np.random.default_rng(0).random((2, 384, 384)) < 0.5
-    assert len(nearest.nearest_distances(a, b, np.ones(2))) == np.count_nonzero(a)
+    found = nearest.distances_both_ways(a, b, np.ones(2))
+    assert [len(one) for one in found] == [np.count_nonzero(a), np.count_nonzero(b)]
