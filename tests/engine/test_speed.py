@@ -230,6 +230,15 @@ def test_regions_have_no_graph_break(name, traced):
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] == counted > 0
 
 
+def test_operations_that_are_counted_are_run_as_written(traced):
+    model, x = method('unet', compile=True)
+    with WorkCounter(()):
+        model.students.net(x)
+    assert model.students.net[0].forward.works is None, 'not yet tried'
+    model.students.net(x)
+    assert model.students.net[0].forward.works
+
+
 def test_blocks_of_one_kind_are_compiled_once(traced):
     arch = dict(embed_dims=32, depth=6, num_heads=2, global_blocks=(1, 4))
     net = encoder(attention='sdpa', arch=arch)

@@ -88,14 +88,16 @@ class _Region:
         self.works: bool | None = None  # not tried
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.root.training or self.works is False:
+        # Under a dispatch mode, which looks at every operation, nothing is compiled, now.
+        watched = torch._C._len_torch_dispatch_stack() > 0
+        if not self.root.training or self.works is False or watched:
             return self.plain(*args, **kwargs)
         if self.works:
             return self.compiled(*args, **kwargs)
         try:
             found = self.compiled(*args, **kwargs)
         except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-            first = str(error).strip().split('\n')[0]
+            first = ' '.join(str(error).strip().split('\n')[:2])
             print_log(
                 f'{self.name} runs as written, for it cannot be compiled: {first}',
                 'current', logging.WARNING,
