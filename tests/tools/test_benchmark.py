@@ -66,6 +66,17 @@ def test_table_without_files(benchmark, config, capsys):
     assert re.search(r'unlabelled +[\d.]+ ms per sample \(median; mean [\d.]+\)', out)
 
 
+def test_the_cores_that_feed_an_iteration(benchmark):
+    report = dict(
+        labelled=dict(mean=2.0, prepare=8.0, rows=[]), unlabelled=dict(mean=3.0, prepare=8.0)
+    )
+    said = benchmark.feeding(report, dict(num_labelled=4, num_unlabelled=4), 45.0)
+    assert said == (
+        '4 + 4 samples take 20.0 ms of a core, 84.0 ms with their preparation: '
+        '1 to 2 cores for an iteration every 45 ms'
+    )
+
+
 def test_files_are_used_where_they_are(benchmark, config, tree, capsys):
     pack = "pipeline=[dict(type='RandomRotate'), dict(type='PackSemiInputs')]"
     benchmark.main(['pipeline', config(tree, pack), '--number', '2'])

@@ -8,11 +8,12 @@ python tools/analysis_tools/benchmark.py step CONFIG [--profile] [--against CONF
 """
 
 import argparse
+import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 # An iteration and a start take the cores that a training does.
@@ -101,6 +102,25 @@ def print_report(report: dict[str, dict]) -> None:
         )
 
 
+def feeding(report: dict[str, dict], sampler: Mapping, step_ms: float) -> str:
+    """Say how many cores make the samples of an iteration while another one is computed.
+
+    Args:
+        report: what `measure` found.
+        sampler: config of the batch sampler, with the number of samples of each kind.
+        step_ms: time of an iteration.
+    """
+    counts = {name: int(sampler.get(f'num_{name}') or 0) for name in report}
+    warm = sum(count * report[name]['mean'] for name, count in counts.items())
+    cold = warm + sum(count * report[name]['prepare'] for name, count in counts.items())
+    batch = ' + '.join(str(count) for count in counts.values())
+    return (
+        f'{batch} samples take {warm:.1f} ms of a core, {cold:.1f} ms with their preparation: '
+        f'{math.ceil(warm / step_ms)} to {math.ceil(cold / step_ms)} cores for an iteration every '
+        f'{step_ms:g} ms'
+    )
+
+
 def load_samples(
     dataset_cfg: ConfigDict, args: argparse.Namespace
 ) -> tuple[dict[bool, list[dict]], str]:
@@ -127,7 +147,10 @@ def run_pipeline(args: argparse.Namespace) -> None:
     samples, source = load_samples(dataset_cfg, args)
     print(f'{args.config}: {args.number} samples of each kind, {source}')
     print(f'threads=1 on {cpu_name()}')
-    print_report(measure(dataset_cfg, samples, args.number, args.synthetic))
+    report = measure(dataset_cfg, samples, args.number, args.synthetic)
+    print_report(report)
+    if sampler := (cfg.get('train_dataloader') or {}).get('batch_sampler'):
+        print(feeding(report, sampler, args.step_ms))
 
 
 def add_pipeline(commands: argparse._SubParsersAction) -> None:
@@ -138,6 +161,12 @@ def add_pipeline(commands: argparse._SubParsersAction) -> None:
     parser.add_argument('--images', type=at_least(1), default=16, help='different ones of them')
     parser.add_argument('--synthetic', action='store_true', help='generated images, no files')
     parser.add_argument('--file-size', type=at_least(8), default=384, help='their side in pixels')
+    parser.add_argument(
+        '--step-ms',
+        type=float,
+        default=45.0,
+        help='time of an iteration that has to be fed (default: %(default)g)',
+    )
     add_cfg_options(parser)
     parser.set_defaults(run=run_pipeline)
 
