@@ -14,6 +14,7 @@ from mmengine import Config
 from mmengine.evaluator import BaseMetric
 
 from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
+from mmssl.engine.speed.regions import no_compiler
 from mmssl.models.losses import DiceCELoss
 from mmssl.registry import METRICS, RUNNERS
 from mmssl.utils.setup import register_all_modules
@@ -147,6 +148,19 @@ def test_resumed_training_is_the_uninterrupted_one(workers, reference, phantom, 
     (tmp_path / 'iter_6.pth').unlink()
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_3.pth'))
     assert same_training(train(phantom, tmp_path, workers=workers, resume=True), reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('lever', ['fast', 'recompute', 'teachers', 'compile'])
+def test_training_with_a_lever_is_resumed_exactly(lever, phantom, tmp_path):
+    if lever == 'compile' and no_compiler('cpu'):
+        pytest.skip('no compiler')
+    value = {'recompute': 'all', 'teachers': 'bfloat16'}.get(lever, True)
+    options = {'speed': {lever: value}}
+    whole = train(phantom, tmp_path, **options)
+    (tmp_path / 'iter_6.pth').unlink()
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_3.pth'))
+    assert same_training(train(phantom, tmp_path, resume=True, **options), whole)
 
 
 class CountImages(BaseMetric):
