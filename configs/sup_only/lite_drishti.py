@@ -7,4 +7,4 @@ train_dataloader = dict(dataset=dict(sizes, labelled=dict(num=10, seed=0)))
 test_dataloader = dict(batch_size=16, dataset=sizes)
 val_dataloader = test_dataloader
 train_cfg = dict(max_iters=400, val_interval=400)
-default_hooks = dict(checkpoint=dict(interval=80, max_keep_ckpts=5))
+default_hooks = dict(checkpoint=dict(interval=80))
