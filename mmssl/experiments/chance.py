@@ -54,6 +54,14 @@ class Chance(NamedTuple):
         )
         return [said, legend, *(one.words(self.best) for one in self.differences)]
 
+    def line(self, domain: str) -> str:
+        """Say in a line how the rows compare on one domain."""
+        alike = [one.name for one in self.differences if one.by_chance]
+        behind = [one.name for one in self.differences if not one.by_chance]
+        parts = [f'within chance of it {", ".join(alike)}'] if alike else []
+        parts += [f'behind by more than chance {", ".join(behind)}'] if behind else []
+        return f'On {domain} alone {self.best} is best; {"; ".join(parts)}.'
+
     def content(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
@@ -90,3 +98,26 @@ def find_chance(methods: Mapping[str, Sequence[Tested]], metric: str) -> Chance 
     intervals = {name: interval(draws[:, i]) for i, name in enumerate(scores.names)}
     differences = scores.differences(best, draws) if len(scores.names) > 1 else []
     return Chance(metric, intervals, best, differences)
+
+
+def by_domain(methods: Mapping[str, Sequence[Tested]], metric: str) -> dict[str, Chance]:
+    """Compare the rows on each domain alone, where there are several.
+
+    Args:
+        methods: name of each row to its trainings.
+        metric: which score.
+    """
+    images = [image for runs in methods.values() for found, _ in runs for image in found]
+    domains = list(dict.fromkeys(str(image['domain']) for image in images))
+    found = {}
+    for domain in domains if len(domains) > 1 else ():
+        own = {
+            name: [
+                ([one for one in images if one['domain'] == domain], who) for images, who in runs
+            ]
+            for name, runs in methods.items()
+        }
+        chance = find_chance(own, metric)
+        if chance is not None:
+            found[domain] = chance
+    return found

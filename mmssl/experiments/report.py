@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mmssl.experiments.axes import parse_seeds
-from mmssl.experiments.chance import Chance, find_chance
+from mmssl.experiments.chance import Chance, by_domain, find_chance
 from mmssl.experiments.executors import add_executor_arguments, check_executor, make_executor, slots
 from mmssl.experiments.jobs import Job
 from mmssl.experiments.table import METRICS, Row, columns, detail, markdown, overview, to_csv
@@ -75,6 +75,7 @@ class Grid:
         names: titles of the labels.
         folder: where table and plot go.
         chance: which differences are more than chance, once there are rows.
+        by_domain: the same on each domain alone, where there are several.
 
     Raises:
         ValueError: seeds or GPUs cannot be read.
@@ -89,6 +90,7 @@ class Grid:
 
     def __init__(self, args: argparse.Namespace, tools: Path) -> None:
         self.args, self.tools = args, tools
+        self.by_domain: dict[str, Chance] = {}
         self.seeds = parse_seeds(args.seeds)
         self.gpus = slots(args.gpus, args.processes)
         check_executor(args)
@@ -152,14 +154,13 @@ class Grid:
 
     def _find_chance(self, rows: Sequence[Row]) -> Chance | None:
         """Give each row its interval, and compare the best with the others."""
-        chance = find_chance(
-            {
-                row.name: [(run['images'], run['student']) for run in row.runs.values()]
-                for row in rows
-                if row.runs and all('images' in run for run in row.runs.values())
-            },
-            self.args.metric,
-        )
+        tested = {
+            row.name: [(run['images'], run['student']) for run in row.runs.values()]
+            for row in rows
+            if row.runs and all('images' in run for run in row.runs.values())
+        }
+        chance = find_chance(tested, self.args.metric)
+        self.by_domain = by_domain(tested, self.args.metric) if len(tested) > 1 else {}
         if chance is not None:
             for row in rows:
                 row.notes = {chance.title: chance.cell(row.name), **row.notes}
@@ -177,6 +178,7 @@ class Grid:
             'student': self.student,
             'protocol': self.protocol,
             'chance': self.chance and self.chance.content(),
+            'chance_by_domain': {name: one.content() for name, one in self.by_domain.items()},
             'rows': [{'labels': row.labels, 'runs': _without_images(row.runs)} for row in rows],
         }
         said = '\n\n'.join([self.notes(), '\n'.join(f'- {line}' for line in self.words())])
@@ -191,7 +193,8 @@ class Grid:
 
     def words(self) -> list[str]:
         """Say which differences are more than chance; nothing where it cannot be said."""
-        return self.chance.words() if self.chance else []
+        said = self.chance.words() if self.chance else []
+        return said + [chance.line(domain) for domain, chance in self.by_domain.items()]
 
     def plot(self, path: Path) -> Path:
         """Draw the metric of the plot; return its file."""
