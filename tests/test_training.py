@@ -227,10 +227,12 @@ def test_configs_build_their_models_on_the_meta_device(monkeypatch):
             assert not model.students and cfg.train_dataloader is None, path
             continue
         trained = {**dict(model.students.items()), **dict(model.named_children())}
-        assert set(cfg.optim_wrapper.optimizers) >= set(model.students), path
-        assert set(cfg.optim_wrapper.optimizers) <= set(trained), path
+        named = {name for name, one in cfg.optim_wrapper.optimizers.items() if one is not None}
+        assert set(model.students) <= named <= set(trained), path
         best = cfg.default_hooks.checkpoint.get('save_best')
         if best is None and (cfg.get('test_evaluator') or {}).get('selection') == 'last':
             continue  # nothing is chosen
         predicted = getattr(model, 'image_students', None)
-        assert (best and [key.split('/')[0] for key in best]) == predicted, path
+        chosen, outputs = best and [key.split('/')[0] for key in best], list(model.outputs)
+        fused = chosen and chosen[0] == outputs[0] and set(chosen) <= set(outputs)
+        assert chosen == predicted or fused, path

@@ -130,7 +130,7 @@ def greedy_soup(order: Sequence[int], score: Callable[[list[int]], float]) -> li
         score: of the mean of some candidates; more is better.
 
     Example:
-        >>> greedy_soup([3, 1, 2], lambda chosen: -abs(sum(chosen) / len(chosen) - 2.5))
+        >>> greedy_soup([3, 0, 2], lambda chosen: -abs(sum(chosen) / len(chosen) - 2.5))
         [3, 2]
     """
     soup = [order[0]]
