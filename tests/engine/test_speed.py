@@ -15,6 +15,7 @@ from mmssl.engine.speed import Speed, regions
 from mmssl.engine.speed.levers import channels_last
 from mmssl.engine.speed.recompute import recompute_norms
 from mmssl.experiments.cost.work import WorkCounter
+from mmssl.models.methods.ss_net.vat import frozen_statistics
 from mmssl.models.unet import UNet, UNetEncoder
 from mmssl.models.volumetric import VNetEncoder
 from mmssl.registry import MODELS, RUNNERS
@@ -69,6 +70,27 @@ def test_norms_computed_again_change_no_bit(name):
     assert again.total.flop == kept.total.flop, 'no convolution is made twice'
     assert again.peak < kept.peak
     assert again.total.operations > kept.total.operations
+
+
+def test_norms_are_computed_again_in_the_modes_of_the_forward_pass():
+    """VAT leaves running statistics alone in its forward passes, not in the backward pass."""
+    gradients = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+        if recompute:
+            assert recompute_norms(net) == 1
+        x = torch.rand(2, 1, 12, 12)
+        with frozen_statistics(net):
+            frozen = net(x)
+        net.eval()
+        tested = net(x)
+        net.train()
+        (frozen.square().mean() + tested.mean()).backward()
+        assert net[1].training and net[1].track_running_stats
+        assert net[1].running_mean.abs().sum() == 0, 'no pass moved them'
+        gradients.append([p.grad.clone() for p in net.parameters()])
+    assert all(map(torch.equal, *gradients))
 
 
 def test_only_what_trains_is_recomputed():

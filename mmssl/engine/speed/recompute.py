@@ -82,20 +82,34 @@ def _run(segment: list[nn.Module], x: Tensor) -> Tensor:
     return x
 
 
+FLAGS = ('training', 'track_running_stats')
+
+
 def _contexts(segment: list[nn.Module]) -> tuple[AbstractContextManager, AbstractContextManager]:
-    return nullcontext(), _still(segment)
+    """Return what the forward pass runs in, and what its repetition does.
+
+    A method may change modes between a forward pass and its backward pass, as VAT does with running
+    statistics: the repetition is in the modes of the forward pass.
+    """
+    modes = [{key: vars(one)[key] for key in FLAGS if key in vars(one)} for one in segment]
+    return nullcontext(), _as_before(segment, modes)
 
 
 @contextmanager
-def _still(segment: list[nn.Module]) -> Iterator[None]:
-    """Let the running statistics be as they are: copies of them move."""
+def _as_before(segment: list[nn.Module], modes: list[dict[str, bool]]) -> Iterator[None]:
+    """Set the modes, and let the running statistics be as they are: copies of them move."""
     norms = [module for module in segment if isinstance(module, _BatchNorm)]
     kept = [dict(module._buffers) for module in norms]
+    now = [{key: vars(one)[key] for key in own} for one, own in zip(segment, modes, strict=True)]
     for module in norms:
         for name, buffer in module._buffers.items():
             module._buffers[name] = None if buffer is None else buffer.clone()
+    for one, own in zip(segment, modes, strict=True):
+        vars(one).update(own)
     try:
         yield
     finally:
+        for one, own in zip(segment, now, strict=True):
+            vars(one).update(own)
         for module, buffers in zip(norms, kept, strict=True):
             module._buffers.update(buffers)
