@@ -17,8 +17,9 @@ from mmengine.structures import BaseDataElement
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.models.sam.released_names import unet_from_released
 from tests.parity import test_symgd as symgd
-from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
+from tests.parity.float64 import TERM_RTOL
 from tests.parity.generate.bcmda import DRAWN
+from tests.parity.norms import check_gradients, check_weights
 from tests.parity.recipe import recipe
 from tests.tiny import build, set_iter
 
@@ -138,19 +139,9 @@ def test_virtual_images(case, step):
 @pytest.mark.parametrize('step', [0, 1])
 def test_gradients(case, step):
     reference, _, done = case
-    expected = {k: torch.tensor(v) for k, v in reference[f'grads{step}'].items()}
-    largest = max(expected.values()).item()
-    for name, norm in ours(expected).items():
-        # a bias before a batch norm has no gradient but rounding
-        tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
-        assert done[step][2][name] == pytest.approx(norm.item(), **tolerance), name
+    check_gradients(done[step][2], reference[f'grads{step}'], ours)
 
 
 def test_student_and_teacher_after_two_steps(case):
     reference, model, _ = case
-    for role, network in (('student', model.students), ('teacher', model.teachers)):
-        state = network['unet'].state_dict()
-        expected = {k: torch.tensor(v) for k, v in reference['final'][role].items()}
-        for name, norm in ours(expected).items():
-            found = state[name].float().norm().item()
-            assert found == pytest.approx(norm.item(), rel=WEIGHT_RTOL, abs=1e-8), f'{role} {name}'
+    check_weights(model, reference['final'], ours)

@@ -17,8 +17,9 @@ import torch
 from mmssl.engine.hooks.ema_teacher_hook import EMATeacherHook
 from mmssl.models.sam.released_names import unet_from_released
 from tests.parity import test_symgd as symgd
-from tests.parity.float64 import GRAD_RTOL, TERM_RTOL, WEIGHT_RTOL
+from tests.parity.float64 import TERM_RTOL
 from tests.parity.generate.ust_run import CEILING, STEPS
+from tests.parity.norms import check_gradients, check_weights
 from tests.tiny import set_iter
 
 DATA = Path(__file__).parent / 'data' / 'ust_run.npz'
@@ -136,26 +137,15 @@ def test_the_reference_accepts_refuses_and_shows_again():
 @pytest.mark.parametrize('step', range(3))
 def test_gradients(case, step):
     reference, _, done = case
-    expected = {k: torch.tensor(v) for k, v in reference[f'grads{step}'].items()}
-    largest = max(expected.values()).item()
-    for name, norm in unet_from_released(expected).items():
-        # a bias before a batch norm has no gradient but rounding
-        tolerance = dict(rel=GRAD_RTOL, abs=1e-8 * largest)
-        assert done[step][1][name] == pytest.approx(norm.item(), **tolerance), name
+    check_gradients(done[step][1], reference[f'grads{step}'], unet_from_released)
 
 
 def test_student_and_teacher_after_three_steps(case):
     """As released the student sees the hardest image for nothing, and its statistics move."""
     reference, model, _ = case
-    for role, network in (('student', model.students), ('teacher', model.teachers)):
-        state = network['unet'].state_dict()
-        expected = {k: torch.tensor(v) for k, v in reference['final'][role].items()}
-        for name, norm in unet_from_released(expected).items():
-            if (
-                role == 'student'
-                and not model.unreliable
-                and name.endswith(('running_mean', 'running_var', 'num_batches_tracked'))
-            ):
-                continue
-            found = state[name].float().norm().item()
-            assert found == pytest.approx(norm.item(), rel=WEIGHT_RTOL, abs=1e-8), f'{role} {name}'
+
+    def skip(role, name):
+        moved = name.endswith(('running_mean', 'running_var', 'num_batches_tracked'))
+        return role == 'student' and not model.unreliable and moved
+
+    check_weights(model, reference['final'], unet_from_released, skip)
