@@ -1,6 +1,7 @@
 """The image encoder of LiteMedSAM, rebuilt for any image size and for LoRA on q, k and v."""
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -46,12 +47,18 @@ class WindowAttention(nn.Module):
         dim: channels of a token.
         num_heads: attention heads.
         window: side of the window.
-        mode: `plain` writes the attention matrix out, `sdpa` calls PyTorch's fused attention.
+        mode: `plain` writes the attention matrix out, for windows that TinyViT's block cut and
+            filled up. `sdpa` takes the whole grid and cuts it itself: nothing is multiplied for
+            what fills up the last windows. Those tokens are zeros, so all have one key and one
+            value, and their share of a softmax is that of a single key whose bias is the
+            logarithm of the sum of theirs. The same numbers to rounding, in PyTorch's fused
+            attention on a GPU.
     """
 
     def __init__(self, dim: int, num_heads: int, window: int, mode: str):
         super().__init__()
         self.num_heads = num_heads
+        self.window = window
         self.scale = (dim // num_heads) ** -0.5
         self.mode = mode
         self.norm = nn.LayerNorm(dim)
@@ -62,19 +69,66 @@ class WindowAttention(nn.Module):
         self.bias = AttentionBias(num_heads, window)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend within windows of tokens, (B, window**2, dim) to the same shape."""
+        """Attend in windows (N, window**2, dim), in `sdpa` in whole grids (N, side**2, dim)."""
+        if self.mode == 'sdpa':
+            return self._in_grid(x)
         x = self.norm(x)
         q, k, v = (
             layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for layer in (self.q, self.k, self.v)
         )
-        if self.mode == 'sdpa':
-            bias = self.bias().to(q.dtype)
-            x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
-        else:
-            attn = (q @ k.transpose(-2, -1)) * self.scale + self.bias()
-            x = attn.softmax(dim=-1) @ v
+        attn = (q @ k.transpose(-2, -1)) * self.scale + self.bias()
+        x = attn.softmax(dim=-1) @ v
         return self.proj(x.transpose(1, 2).flatten(2))
+
+    def _in_grid(self, x: Tensor) -> Tensor:
+        side = math.isqrt(x.shape[1])
+        filler = self.norm(x.new_zeros(1, 1, x.shape[2]))
+        x = self.norm(x)
+        grids = [layer(x).unflatten(1, (side, side)) for layer in (self.q, self.k, self.v)]
+        fillers = [layer(filler).view(self.num_heads, 1, -1) for layer in (self.k, self.v)]
+        bias = self.bias()
+        whole = side // self.window * self.window
+        spans = [s for s in (slice(0, whole), slice(whole, side)) if s.start < s.stop]
+        rows = [
+            torch.cat([self._part(grids, fillers, bias, down, across) for across in spans], 2)
+            for down in spans
+        ]
+        return self.proj(torch.cat(rows, 1).flatten(1, 2))
+
+    def _part(
+        self, grids: list[Tensor], fillers: list[Tensor], bias: Tensor, down: slice, across: slice
+    ) -> Tensor:
+        """Attend within the windows of a part of the grid, all as full as one another."""
+        n, _, _, dim = grids[0].shape
+        height, width = down.stop - down.start, across.stop - across.start
+        h, w = min(height, self.window), min(width, self.window)
+        split = (n, height // h, h, width // w, w, self.num_heads, -1)
+        q, k, v = (
+            grid[:, down, across]
+            .reshape(split)
+            .permute(0, 1, 3, 5, 2, 4, 6)
+            .reshape(-1, self.num_heads, h * w, dim // self.num_heads)
+            for grid in grids
+        )
+        if h * w < self.window**2:
+            shape = (self.num_heads, self.window, self.window, self.window, self.window)
+            bias = bias.view(shape)[:, :h, :w]
+            empty = torch.cat([bias[..., h:, :].flatten(3), bias[..., :h, w:].flatten(3)], 3)
+            shares = [bias[..., :h, :w].flatten(3), empty.logsumexp(3, keepdim=True)]
+            bias = torch.cat(shares, 3).flatten(1, 2)
+            k, v = (
+                torch.cat([t, f.expand(len(t), -1, -1, -1)], 2)
+                for t, f in zip((k, v), fillers, strict=True)
+            )
+        x = self._attend(q, k, v, bias.to(q.dtype))
+        x = x.view(n, height // h, width // w, self.num_heads, h, w, -1)
+        return x.permute(0, 1, 4, 2, 5, 3, 6).reshape(n, height, width, dim)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        if q.device.type == 'cpu':  # its fused attention is the slower one where there is a bias
+            return ((q * self.scale) @ k.transpose(-2, -1) + bias).softmax(dim=-1) @ v
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
 
 
 def build_tiny_vit(img_size: int, attention: str) -> nn.Module:
@@ -106,14 +160,18 @@ def build_tiny_vit(img_size: int, attention: str) -> nn.Module:
             for block in layer.blocks:
                 heads, window = block.num_heads, block.window_size
                 block.attn = WindowAttention(block.dim, heads, window, attention)
+    choose_tiny_attention(trunk, attention)
     return trunk.to(device)
 
 
 def choose_tiny_attention(trunk: Any, mode: str) -> None:
     """Let the blocks of a trunk compute attention as `mode` says, see `WindowAttention`."""
-    for module in trunk.modules():
-        if isinstance(module, WindowAttention):
-            module.mode = mode
+    for layer in trunk.layers[1:]:
+        for block in layer.blocks:
+            block.attn.mode = mode
+            # A block as large as its grid hands its attention the whole of it.
+            side = block.input_resolution[0]
+            block.window_size = side if mode == 'sdpa' else block.attn.window
 
 
 def tiny_vit_forward(trunk: Any, x: Tensor, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:

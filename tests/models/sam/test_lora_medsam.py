@@ -263,19 +263,46 @@ def original_lite(side: int) -> nn.Module:
 
 @needs_lite
 @pytest.mark.parametrize('attention', ['plain', 'sdpa'])
-def test_lite_equals_its_original(attention):
-    original = original_lite(32)
-    net = build('LoRAMedSAM', arch='lite', img_size=32, attention=attention)
+@pytest.mark.parametrize('side', [16, 32])
+def test_lite_equals_its_original(side, attention):
+    """At 16 px every last window is a part of one; at 32 px there are whole ones, too."""
+    original = original_lite(side)
+    net = build('LoRAMedSAM', arch='lite', img_size=side, attention=attention)
     net.init_weights()
-    x = torch.rand(2, 3, 32, 32)
+    x = torch.rand(2, 3, side, side)
     with torch.no_grad():
         y = original.patch_embed(x)
         for layer in original.layers:
             y = layer(y)
-        want = original.neck(y.transpose(1, 2).view(2, 320, 8, 8))  # its own way is tied to 256 px
+        y = y.transpose(1, 2).view(2, 320, side // 4, side // 4)  # its own way is tied to 256 px
+        want = original.neck(y)
         got = net(x)[0]
-    assert got.shape == (2, 256, 8, 8)
+    assert got.shape == (2, 256, side // 4, side // 4)
     assert (got - want).abs().max() < 1e-5 * want.abs().max() + 1e-5
+
+
+@needs_lite
+def test_lite_multiplies_for_real_tokens_alone(lite):
+    """What fills up the last windows is one key more, with the gradients that it had."""
+    net, x = copy.deepcopy(lite), torch.rand(2, 3, 32, 32)
+    wake(net)
+    found, tokens = [], []
+    net.trunk.layers[2].blocks[0].attn.k.register_forward_hook(
+        lambda _, given, y: tokens.append(given[0].shape[:-1].numel())
+    )
+    for mode in ('plain', 'sdpa', 'plain'):
+        net.set_attention(mode)
+        y = net(x)[0]
+        net.zero_grad()
+        y.square().mean().backward()
+        grads = {n: p.grad.clone() for n, p in net.named_parameters() if p.requires_grad}
+        found.append((y, grads))
+    assert tokens[0] == tokens[-1] == 2 * 14 * 14 and sorted(tokens[1:-1]) == [1, 2 * 8 * 8]
+    (y, grads), (fast, others), (again, _) = found
+    assert torch.allclose(fast, y, rtol=1e-4, atol=1e-5)
+    for name, grad in grads.items():
+        assert torch.allclose(others[name], grad, rtol=1e-3, atol=1e-6), name
+    assert torch.equal(again, y)
 
 
 @needs_lite
