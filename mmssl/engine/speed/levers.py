@@ -34,8 +34,9 @@ class Speed:
     """The levers, all off: the numbers are then those of a config without `speed`.
 
     Args:
-        attention: `sdpa`: PyTorch's fused attention in the encoders of SAM, projections of real
-            tokens alone; the config's own where it is None. Rounding differs.
+        attention: `sdpa`: PyTorch's fused attention in the encoders of SAM, nothing multiplied for
+            what fills up LiteMedSAM's windows or projected for what fills up SAM's; the config's
+            own where it is None. Rounding differs.
         channels_last: convolutions keep their weights, and so their maps, with the channels
             innermost. Rounding and the draws of dropout differ.
         fused: optimisers as one kernel for all parameters, where PyTorch has one. Rounding
