@@ -126,6 +126,8 @@ class _Check:
             )
         if isinstance(kind, str) and any(find(registry, kind) for registry in registries):
             return
+        if kind == 'none' and where.endswith('.norm_cfg'):  # no layer
+            return
         module = self.plug_ins.get(kind) if isinstance(kind, str) else None
         if isinstance(module, str) and f'{kind}{module}'.isprintable():
             raise BundleError(

@@ -59,6 +59,11 @@ class Choice(NamedTuple):
                 )
             return [(name, False) for name in names] + [(name, True) for name in teachers]
         name = self.student or model.outputs[0]
+        if name not in model.students and name in model.outputs:
+            raise SettingError(
+                f'The prediction "{name}" needs several networks: publish it with --all, or one '
+                f'network with --student {" or ".join(model.image_students)}'
+            )
         if name not in model.students:
             raise SettingError(
                 f'The model has no student "{name}": give --student with one of '

@@ -178,6 +178,7 @@ def put(config, where, value):
         (('model', 'label_space'), dict(type='OtherModel', config='x'), 'label_space.config'),
         ((*STUDENT, 'decode_head', 'loss_decode'), dict(class_weight='w'), 'class_weight'),
         ((*STUDENT, 'backbone', 'norm_cfg'), dict(type='BN', name='a/b.pkl'), 'names no file'),
+        ((*STUDENT, 'decode_head', 'type'), 'none', 'decode_head.type is .none.'),
         ((*STUDENT, 'backbone', 'name'), 'weights.pkl', 'names no file'),
         (('test_cfg', 'fp16'), dict(type='os.system'), 'test_cfg.fp16.type'),
     ],

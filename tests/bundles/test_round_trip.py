@@ -81,6 +81,26 @@ def test_a_student_with_its_own_preprocessor(trained, image, tmp_path):
     assert init_model(tmp_path / 'x.mmssl').data_preprocessor.sizes['unet']['mean'] == [90.0]
 
 
+def test_a_network_without_norm_layers(trained, tmp_path):
+    model, none, widths = mean_teacher(), dict(type='none'), (4, 8)
+    model['students']['unet'].update(
+        backbone=dict(
+            type='VNetEncoder', axes=2, norm_cfg=none, widths=widths, convs=(1, 1), dropout=0
+        ),
+        decode_head=dict(
+            type='VNetDecoderHead', axes=2, norm_cfg=none, in_channels=widths, convs=(1,)
+        ),
+    )
+    cfg, path = trained(model)
+    publish(cfg, path, tmp_path / 'x.mmssl', with_data=False)
+    inputs = {'unet': torch.rand(1, 1, SIDE, SIDE)}
+    one, two = (
+        m.predict_logits(inputs, 'unet')
+        for m in (init_model(tmp_path / 'x.mmssl'), init_model(cfg, path))
+    )
+    assert torch.equal(one, two)
+
+
 def test_options_for_a_bundle(trained, tmp_path):
     cfg, path = trained(mean_teacher())
     publish(cfg, path, tmp_path / 'x.mmssl', with_data=False)
@@ -110,6 +130,27 @@ def test_a_method_with_a_prediction_of_its_own_is_kept_whole(trained, image, tmp
     assert type(model) is Negated
     (one,), (two,) = (inference_model(m, image, domain='siteA') for m in (model, whole))
     assert torch.equal(one.pred_unet.data, two.pred_unet.data)
+
+
+class Fused(SemiSegmentor):
+    """A method whose prediction is no student's."""
+
+    @property
+    def outputs(self) -> list[str]:
+        return ['fusion', *super().outputs]
+
+    def predict_logits(self, inputs: dict, name: str, teacher: bool = False) -> torch.Tensor:
+        return super().predict_logits(inputs, 'unet', teacher)
+
+
+def test_a_prediction_of_several_networks_is_published_whole(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS.module_dict, 'Fused', Fused)
+    cfg, path = trained({**mean_teacher(), 'type': 'Fused'})
+    out = tmp_path / 'x.mmssl'
+    with pytest.raises(SettingError, match='"fusion" needs several networks.*--all.*student unet'):
+        publish(cfg, path, out, with_data=False)
+    publish(cfg, path, out, Choice(everything=True), with_data=False)
+    assert init_model(out).outputs == ['fusion', 'unet']
 
 
 def test_what_opens_otherwise_is_not_left(trained, tmp_path, monkeypatch):

@@ -72,6 +72,7 @@ class SCSAM(SemiSegmentor):
         super().__init__(**options)
         self.network, self.foundation = network, foundation
         self._check_names('network and foundation', [network, foundation])
+        self.primary = network  # sees the images first, in whatever order the students stand
         if not isinstance(self.label_space, ExclusiveClasses):
             raise ValueError(
                 f'SCSAM points at the classes of a pixel, but label_space is '

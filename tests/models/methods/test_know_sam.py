@@ -30,8 +30,8 @@ def know_sam(classes: int = 3, **kwargs):
     model = build(
         dict(
             type='KnowSAM',
-            students={**students, 'sam': adapted_sam(classes)},
             **{
+                'students': {**students, 'sam': adapted_sam(classes)},
                 'parts': [[i] for i in range(1, classes)],
                 'exchange_start': 50,
                 'fusion': dict(norm_cfg=dict(type='GN', num_groups=1)),
@@ -197,6 +197,13 @@ def test_predictions_are_the_fused_one_first():
         alone = model.students['sam'](x['sam'], mode='tensor')
     assert not torch.allclose(torch.nn.functional.interpolate(alone, SIDE), asked, atol=1e-3)
     assert set(model.pseudo_labels(x)) == {'sam', 'fusion'}
+
+
+def test_the_order_of_the_students_in_the_config_changes_no_prediction():
+    """A written config has its keys sorted."""
+    students = {'sam': adapted_sam(), **{name: segmentor(3, GN) for name in ('vnet', 'unet')}}
+    model = know_sam(students=students)
+    assert model.outputs == ['fusion', 'unet', 'vnet', 'sam'] and model.primary == 'unet'
 
 
 @pytest.mark.parametrize('iteration', [10, 60])

@@ -12,8 +12,13 @@ def sc_sam(classes: int = 3, **kwargs):
     model = build(
         dict(
             type='SCSAM',
-            students=dict(unet=segmentor(classes, GN), sam=adapted_sam(classes, frozen=False)),
-            **{'parts': [[i] for i in range(1, classes)], **kwargs},
+            **{
+                'students': dict(
+                    sam=adapted_sam(classes, frozen=False), unet=segmentor(classes, GN)
+                ),
+                'parts': [[i] for i in range(1, classes)],
+                **kwargs,
+            },
         )
     )
     model.init_weights()
@@ -69,6 +74,7 @@ def test_points_at_test_are_the_same_twice_unless_asked_for():
 def test_sam_predicts_first_asked_with_the_points_of_the_unet():
     model, x = sc_sam().eval(), batch()['u_w']
     assert model.outputs == ['sam', 'unet'] and model.image_students == ['unet']
+    assert model.primary == 'unet', 'though a written config has its keys sorted'
     asked = []
     ask = model.ask_sam
     model.ask_sam = lambda *args: (asked.append(args[1]), ask(*args))[1]

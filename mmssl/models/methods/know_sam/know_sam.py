@@ -86,6 +86,8 @@ class KnowSAM(SemiSegmentor):
         super().__init__(**options)
         self.networks, self.foundation = tuple(networks), foundation
         self._check_names('networks and foundation', [*networks, foundation])
+        if self.primary == foundation:  # a written config has its keys in another order
+            self.primary = self.networks[0]
         if not isinstance(self.label_space, ExclusiveClasses):
             raise ValueError(
                 f'KnowSAM compares the classes of a pixel, but label_space is '
@@ -111,7 +113,7 @@ class KnowSAM(SemiSegmentor):
     @property
     def outputs(self) -> list[str]:
         """Names of the predictions: the fused one, those of both networks, and SAM's."""
-        return ['fusion', *super().outputs, self.foundation]
+        return ['fusion', *self.networks, self.foundation]
 
     def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Show the unlabelled images too."""
