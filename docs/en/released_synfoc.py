@@ -8,7 +8,9 @@ The networks, the Dice loss and the Dice of the confidences are those of the che
 `train.py` does with them between two batches (which starts a training when it is imported) is
 stated here anew: seven passes through the networks, the confidences on the CPU, the losses, one
 backward pass, two optimisers, the teachers' loop over the parameters. Left out is what the
-released code writes into its log. Images are random; the weights are, too.
+released code writes into its log. Images are random; the weights are, too. The precision is that of
+the config's step, or with the option `precision=float32` what the released code has on a CPU, where
+its autocast, which is CUDA's, does nothing.
 """
 
 import importlib
@@ -58,6 +60,8 @@ class Released:
     def __init__(self, setting):
         code = Path(setting.options['checkout'], 'code')
         self.device, self.dtype = setting.device, setting.dtype
+        if setting.options.get('precision') == 'float32':
+            self.dtype = None
         self.large = int(setting.options.get('sam', 512))
         self.small = int(setting.options.get('unet', 384))
         self.low = self.large // 4
@@ -89,7 +93,7 @@ class Released:
             torch.optim.SGD(self.unet.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4),
         ]
         self.scaler = torch.amp.GradScaler(
-            setting.device, enabled=setting.device == 'cuda' and setting.dtype == torch.float16
+            setting.device, enabled=setting.device == 'cuda' and self.dtype == torch.float16
         )
         self.dice_loss = dice_loss(2)
         self.data = self.images()

@@ -185,15 +185,19 @@ def test_fused_attention_of_sam_multiplies_for_real_tokens_alone():
     plain, fused = encoder(), encoder()
     fused.set_attention('sdpa')
     x = torch.rand(2, 3, 64, 64)
-    found, tokens = [], []
+    found, tokens, whole = [], [], []
     for net in (plain, fused):
         net.trunk.blocks[0].attn.k.register_forward_hook(
             lambda _, given, y: tokens.append(given[0].shape[:-1].numel())
+        )
+        net.trunk.blocks[0].attn.proj.register_forward_pre_hook(
+            lambda _, given: whole.append(given[0].is_contiguous())
         )
         y = net(x)[0]
         y.square().mean().backward()
         found.append((y, {n: p.grad for n, p in net.named_parameters() if p.requires_grad}))
     assert tokens == [2 * 14 * 14, 2 * 4 * 4]
+    assert all(whole), 'else PyTorch copies frozen weights for each row of tokens'
     assert torch.allclose(found[1][0], found[0][0], rtol=1e-4, atol=1e-5)
     for name, grad in found[0][1].items():
         assert torch.allclose(found[1][1][name], grad, rtol=1e-3, atol=1e-6), name

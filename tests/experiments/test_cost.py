@@ -226,6 +226,8 @@ def test_the_released_step_runs_from_a_checkout(tmp_path):
     assert step()['loss'].isfinite()
     assert not torch.equal(before, step.unet_teacher[0].weight)
     assert step.unet[0].weight.grad is not None
+    as_there = {**options, 'precision': 'float32'}
+    assert load_adapter(path, Setting('cpu', torch.bfloat16, {}, cfg, as_there)).dtype is None
     with pytest.raises(ValueError, match='checkout=FOLDER'):
         load_adapter(path, Setting('cpu', None, {}, cfg, {}))
     cfg.train_dataloader.batch_sampler.num_labelled = 1

@@ -103,7 +103,7 @@ class RelPosAttention(nn.Module):
         x = self._attend(q, k, v, side, side)
         x = x.reshape(b, down, across, self.num_heads, side, side, -1)
         x = x.permute(0, 1, 4, 2, 5, 3, 6).reshape(b, down * side, across * side, -1)
-        return self.proj(x[:, :h, :w])
+        return self.proj(x[:, :h, :w].contiguous())  # else a copy of its weights for each row
 
     def _windows(self, x: Tensor, fill: Tensor) -> Tensor:
         """Turn tokens (B, h, w, dim) into windows of heads, (B windows heads, side**2, d)."""
