@@ -8,6 +8,7 @@ import numpy as np
 
 from mmssl.evaluation.label_free import RANK, RANKED, mean_share_beaten, rule_values
 from mmssl.experiments.kept_run import KeptRun
+from mmssl.utils.errors import SettingError
 
 MEANS = {
     'swa': 'equal mean of the newer half of the checkpoints',
@@ -48,7 +49,7 @@ def _mean(run: KeptRun, iterations: Sequence[int], shares: Sequence[float], kind
     run.load(state)
     if kind == 'recompute' and len(iterations) > 1:
         recompute_statistics(run.model, run.images)
-    return {name: value.detach().clone() for name, value in run.model.state_dict().items()}
+    return {name: value.detach().cpu().clone() for name, value in run.model.state_dict().items()}
 
 
 def soup_order(run: KeptRun) -> list[int]:
@@ -76,14 +77,27 @@ def measure_means(run: KeptRun, statistics: str = 'recompute', say: Callable = p
     """Measure every mean of a run that is not measured yet."""
     for by in MEANS:
         name = by if statistics == 'recompute' else f'{by}_{statistics}'
-        known = run.entries.get(name, {})
-        stamp = [run.entries[f'iter_{i}']['stamp'] for i in run.iterations]
-        if known.get('stamp') == stamp:
+        if name in run.entries:
             continue
         _, iterations = build_mean(run, by, statistics)
         scores = {'metrics': run.look().scores, **run.score()}
-        run.keep(name, {**scores, 'of': iterations, 'stamp': stamp})
+        run.keep(name, {**scores, 'of': iterations, 'stamp': run.all_stamps})
         say(f'{run.folder}: {name} of {iterations} measured')
+
+
+def check_place(out: Path) -> None:
+    """Refuse a file for a mean in whose place a checkpoint of a training would go.
+
+    Raises:
+        SettingError: the name is that of such a checkpoint, or has another ending.
+    """
+    from mmssl.engine.checkpoints.folder import own_name
+
+    if own_name(out.name) or out.suffix != '.pth' or out.is_dir():
+        raise SettingError(
+            f'--out "{out}" must be a file NAME.pth that is not called as the checkpoints of a '
+            'training are, for example mean.pth'
+        )
 
 
 def write_mean(run: KeptRun, by: str, out: Path, statistics: str = 'recompute') -> list[int]:
@@ -97,5 +111,6 @@ def write_mean(run: KeptRun, by: str, out: Path, statistics: str = 'recompute') 
     last: Any = load_checkpoint_file(run.folder / f'iter_{run.iterations[-1]}.pth')
     about = {'by': by, 'iterations': iterations, 'statistics': statistics}
     content = {'meta': {**last['meta'], 'mean': about}, 'state_dict': state}
+    out.parent.mkdir(parents=True, exist_ok=True)
     atomic_save(content, out)
     return iterations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmssl.utils.errors import SettingError
-from mmssl.utils.io import write_atomic
+from mmssl.utils.io import read_json, write_atomic
 
 METRIC = 'DSC'
 
@@ -31,7 +31,7 @@ class KeptRun:
             `test` and, where the run has labelled images for validation, `val`.
 
     Raises:
-        SettingError: the folder has no config, or less than two checkpoints.
+        SettingError: the folder is not there, has no config, or less than two checkpoints.
     """
 
     def __init__(
@@ -41,26 +41,40 @@ class KeptRun:
         options: Mapping[str, Any] | None = None,
         num_images: int | None = None,
     ) -> None:
-        from mmssl.engine.checkpoints.folder import NUMBERED, kept_files
-
         self.folder, self.file, self.options = folder, file, dict(options or {})
         self.num_images = num_images
-        names = [(NUMBERED.fullmatch(name), name) for name in kept_files(folder)]
-        self.iterations = sorted(int(match[1]) for match, name in names if match)
-        if len(self.iterations) < 2:
-            raise SettingError(
-                f'{folder} has {len(self.iterations)} checkpoint(s) iter_*.pth: keep several by '
-                'default_hooks.checkpoint.max_keep_ckpts=-1'
-            )
+        self.iterations = kept_iterations(folder)
+        self.stamps = {i: self._stamp(i) for i in self.iterations}
+        self.about = {
+            'num_images': num_images,
+            'options': {k: str(v) for k, v in self.options.items()},
+        }
+        self.others: list[dict] = []
         self.entries: dict[str, dict] = {}
-        about = {'num_images': num_images, 'options': {k: str(v) for k, v in self.options.items()}}
-        self.about = about
-        try:
-            content = json.loads(file.read_text())
-            if content.get('about') == about:
-                self.entries = content['entries']
-        except (OSError, ValueError, KeyError, AttributeError):
-            pass
+        self._read()
+
+    def _stamp(self, iteration: int) -> list[float]:
+        found = (self.folder / f'iter_{iteration}.pth').stat()
+        return [found.st_size, found.st_mtime]
+
+    def _read(self) -> None:
+        """Take over what is measured of the checkpoints as they are, and keep what others asked."""
+        content = read_json(self.file, {})
+        wanted = {f'iter_{i}': stamp for i, stamp in self.stamps.items()}
+        for one in (content, *content.get('others', [])):
+            entries = one.get('entries', {})
+            if one.get('about') == self.about:
+                for name, entry in entries.items():
+                    stamp = wanted.get(name, None if name.startswith('iter_') else self.all_stamps)
+                    if entry.get('stamp') == stamp:
+                        self.entries[name] = entry
+            elif entries:
+                self.others.append({'about': one['about'], 'entries': entries})
+
+    @property
+    def all_stamps(self) -> list[list[float]]:
+        """Size and time of every checkpoint."""
+        return [self.stamps[iteration] for iteration in self.iterations]
 
     @cached_property
     def cfg(self) -> Any:
@@ -180,11 +194,9 @@ class KeptRun:
         masks: dict[str, Any] | None = None
         before = None
         for iteration in self.iterations:
-            name = f'iter_{iteration}'
-            path = self.folder / f'{name}.pth'
-            stamp = [path.stat().st_size, path.stat().st_mtime]
+            name, after = f'iter_{iteration}', None if before is None else self.stamps[before]
             known = self.entries.get(name, {})
-            if known.get('stamp') == stamp and ('test' in known or not scored):
+            if known and known.get('after', after) == after and ('test' in known or not scored):
                 masks, before = None, iteration
                 continue
             if masks is None and before is not None:
@@ -194,15 +206,20 @@ class KeptRun:
             found = self.look()
             metrics = {**found.scores, **(self.images.stability(found.masks, masks or {}))}
             scores = self.score() if scored else {}
-            students = list(self.model.outputs)
-            self.keep(name, {'metrics': metrics, **scores, 'students': students, 'stamp': stamp})
+            entry = {'metrics': metrics, **scores, 'students': list(self.model.outputs)}
+            self.keep(name, {**entry, 'stamp': self.stamps[iteration], 'after': after})
             masks, before = found.masks, iteration
             say(f'{self.folder}: {name} measured')
 
     def keep(self, name: str, entry: dict) -> None:
         """Add a measurement to the file."""
         self.entries[name] = entry
-        content = {'run': str(self.folder), 'about': self.about, 'entries': self.entries}
+        content = {
+            'run': str(self.folder),
+            'about': self.about,
+            'entries': self.entries,
+            'others': self.others,
+        }
         write_atomic(self.file, json.dumps(content, indent=1) + '\n')
 
     def history(self) -> list[dict]:
@@ -218,6 +235,27 @@ class KeptRun:
     def last_part(self) -> list[int]:
         """Return the iterations of the newer half of the checkpoints, at least two."""
         return self.iterations[-max(2, (len(self.iterations) + 1) // 2) :]
+
+
+def kept_iterations(folder: Path) -> list[int]:
+    """Return the iterations of a run's checkpoints, ascending.
+
+    Raises:
+        SettingError: the folder is not there, or has less than two.
+    """
+    from mmssl.engine.checkpoints.folder import NUMBERED, kept_files
+
+    if not folder.is_dir():
+        raise SettingError(f'There is no folder "{folder}": name the work folder of a training')
+    names = [name for name in kept_files(folder) if name.startswith('iter_')]
+    found = sorted(int(match[1]) for name in names if (match := NUMBERED.fullmatch(name)))
+    if len(found) < 2:
+        raise SettingError(
+            f'"{folder}" has {len(found) or "no"} checkpoint{"" if len(found) else "s"} '
+            'iter_*.pth, and a mean needs two: name the work folder of a training that kept '
+            'several, by default_hooks.checkpoint.max_keep_ckpts=-1'
+        )
+    return found
 
 
 def _of_students(metrics: Mapping[str, float]) -> dict[str, float]:

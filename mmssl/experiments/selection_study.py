@@ -10,6 +10,7 @@ from mmssl.evaluation.label_free import RULES, choose, rule_values, usable_rule
 from mmssl.evaluation.statistics import CaseScores, interval
 from mmssl.experiments.averaged import MEANS
 from mmssl.experiments.kept_run import KeptRun
+from mmssl.utils.errors import SettingError
 
 LAST, VAL, STUDENT = 'last', 'val', 'last, student by rank'
 WAYS = {
@@ -142,17 +143,27 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of runs below some folders that have several checkpoints.
 
     Trials of a tuning (folders called `tune`) are left out unless one of them is named itself.
+
+    Raises:
+        SettingError: one of the folders is not there, or there is no run.
     """
     from mmssl.engine.checkpoints.folder import NUMBERED
 
     found: dict[Path, None] = {}
     for folder in folders:
+        if not folder.is_dir():
+            raise SettingError(f'There is no folder "{folder}": name work folders of trainings')
         counts: dict[Path, int] = {}
         for path in sorted(folder.rglob('iter_*.pth')):
             inside = path.parent.relative_to(folder).parts
             if NUMBERED.fullmatch(path.name) and 'tune' not in inside:
                 counts[path.parent] = counts.get(path.parent, 0) + 1
         found.update(dict.fromkeys(place for place, count in counts.items() if count > 1))
+    if not found:
+        raise SettingError(
+            f'No training below {", ".join(map(str, folders))} kept several iter_*.pth: train with '
+            'default_hooks.checkpoint.max_keep_ckpts=-1'
+        )
     return list(found)
 
 
@@ -170,3 +181,21 @@ def place_of(run: Path, out: Path | None) -> Path:
     if out is None:
         return run / 'selection.json'
     return out / ('-'.join(run.absolute().parts[-3:]) + '.json')
+
+
+def places_of(runs: Sequence[Path], out: Path | None) -> dict[Path, Path]:
+    """Return the file of each run's measurements, see `place_of`.
+
+    Raises:
+        SettingError: two runs would have the same.
+    """
+    places: dict[Path, Path] = {}
+    for run in runs:
+        place = place_of(run, out)
+        if other := next((one for one, taken in places.items() if taken == place), None):
+            raise SettingError(
+                f'{other} and {run} would both be measured into {place}: leave --out away, or give '
+                'each a call and a folder of its own'
+            )
+        places[run] = place
+    return places

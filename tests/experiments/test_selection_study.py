@@ -11,7 +11,7 @@ import torch
 
 from mmssl.apis import init_model, publish
 from mmssl.experiments.kept_run import KeptRun
-from mmssl.experiments.selection_study import Regret, Study, find_runs, place_of, regret
+from mmssl.experiments.selection_study import Regret, Study, find_runs, place_of, places_of, regret
 from mmssl.registry import RUNNERS
 from mmssl.utils.errors import SettingError
 from mmssl.utils.setup import register_all_modules
@@ -102,9 +102,86 @@ def test_runs_are_found_and_trials_are_not(tmp_path):
             (tmp_path / place / f'iter_{number}.pth').touch()
     assert find_runs([tmp_path]) == [tmp_path / 'm/seed0', tmp_path / 'm/seed1']
     assert find_runs([tmp_path / 'm/tune/lr=1']) == [tmp_path / 'm/tune/lr=1']
-    with pytest.raises(SettingError, match='max_keep_ckpts'):
+    with pytest.raises(SettingError, match='has 1 checkpoint iter_.*max_keep_ckpts'):
         KeptRun(tmp_path / 'other', tmp_path / 'x.json')
+    with pytest.raises(SettingError, match='No training below .*other kept several'):
+        find_runs([tmp_path / 'other'])
+    for name in ('missing', 'other/iter_1.pth'):
+        with pytest.raises(SettingError, match=f'no folder ".*{name}"'):
+            find_runs([tmp_path / name])
+        with pytest.raises(SettingError, match=f'no folder ".*{name}"'):
+            KeptRun(tmp_path / name, tmp_path / 'x.json')
+    two = [tmp_path / 'x' / 'd/m/seed0', tmp_path / 'y' / 'd/m/seed0']
+    assert len(places_of(two, None)) == 2
+    with pytest.raises(SettingError, match='x/d/m/seed0 and .*y/d/m/seed0 would both'):
+        places_of(two, tmp_path)
     assert place_of(tmp_path / 'other', None) == tmp_path / 'other/selection.json'
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Return a function that opens a run whose two checkpoints and mean are measured."""
+    for number in (1, 2):
+        (tmp_path / f'iter_{number}.pth').write_bytes(b'x' * number)
+
+    def kept(**options):
+        return KeptRun(tmp_path, tmp_path / 'x.json', **options)
+
+    run = kept()
+    for i in (1, 2):
+        run.keep(f'iter_{i}', {'stamp': run.stamps[i], 'test': {'a': i}})
+    run.keep('swa', {'stamp': run.all_stamps, 'test': {'a': 3}})
+    return kept
+
+
+def test_what_was_asked_otherwise_is_kept_beside(measured):
+    other = measured(num_images=4)
+    assert not other.entries
+    other.keep('iter_1', {'stamp': other.stamps[1], 'test': {'a': 9}})
+    assert measured(num_images=4).entries['iter_1']['test'] == {'a': 9}
+    assert set(measured().entries) == {'iter_1', 'iter_2', 'swa'}
+
+
+@pytest.mark.parametrize('name, left', [('iter_2', {'iter_1'}), ('iter_3', {'iter_1', 'iter_2'})])
+def test_what_was_measured_of_other_checkpoints_does_not_count(measured, tmp_path, name, left):
+    (tmp_path / f'{name}.pth').write_bytes(b'another')
+    assert set(measured().entries) == left
+
+
+def test_the_one_behind_a_changed_checkpoint_is_measured_again(measured, tmp_path, monkeypatch):
+    """Its stability is the agreement with that."""
+    seen = []
+    look = SimpleNamespace(scores={}, masks={})
+    monkeypatch.setattr(KeptRun, 'state', lambda self, iteration: seen.append(iteration))
+    monkeypatch.setattr(KeptRun, 'load', lambda self, state: None)
+    monkeypatch.setattr(KeptRun, 'look', lambda self: look)
+    monkeypatch.setattr(KeptRun, 'images', SimpleNamespace(stability=lambda *masks: {}))
+    monkeypatch.setattr(KeptRun, 'model', SimpleNamespace(outputs=['a']))
+    monkeypatch.setattr(KeptRun, 'score', lambda self: {'test': {'a': 1}})
+    measured().measure()
+    assert seen == [], 'nothing is left to do'
+    (tmp_path / 'iter_1.pth').write_bytes(b'another')
+    measured().measure()
+    assert seen == [1], 'of what was measured without a note of the one before'
+    (tmp_path / 'iter_2.pth').write_bytes(b'another one')
+    measured().measure()
+    (tmp_path / 'iter_1.pth').write_bytes(b'changed again')
+    measured().measure()
+    assert seen == [1, 1, 2, 1, 2]
+
+
+@pytest.mark.parametrize('name', ['iter_1.pth', 'best_unet_DSC_iter_4.pth', 'mean', 'm.mmssl'])
+def test_a_mean_takes_no_place_of_a_checkpoint(measured, tmp_path, name):
+    with pytest.raises(SettingError, match='must be a file NAME.pth'):
+        tool('average_checkpoints', tmp_path, '--out', tmp_path / name)
+    assert (tmp_path / 'iter_1.pth').read_bytes() == b'x'
+
+
+def test_a_study_goes_on_past_a_folder_that_is_no_run(measured, tmp_path, capsys):
+    with pytest.raises(SettingError, match='No finished run is measured'):
+        tool('selection_study', tmp_path)
+    assert 'is left out: ' in capsys.readouterr().out
+    assert not (tmp_path / 'selection_study.json').exists()
 
 
 def test_validation_is_on_images_that_are_neither_trained_on_nor_the_test_set(monkeypatch):

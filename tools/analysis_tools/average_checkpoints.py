@@ -40,12 +40,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Average and write."""
     args = parse_args(argv)
-    from mmssl.experiments.averaged import write_mean
+    from mmssl.experiments.averaged import check_place, write_mean
     from mmssl.experiments.kept_run import KeptRun
     from mmssl.experiments.selection_study import place_of
 
-    kept = KeptRun(args.run, place_of(args.run, None), args.cfg_options, args.num_images)
     out = args.out or args.run / f'mean_{args.by}.pth'
+    check_place(out)
+    kept = KeptRun(args.run, place_of(args.run, None), args.cfg_options, args.num_images)
     if args.by == 'soup':
         kept.measure(scored=False)
     iterations = write_mean(kept, args.by, out, args.statistics)

@@ -38,24 +38,27 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure what is not measured yet, then print and write the table."""
+    """Measure what is not measured yet, then print and write the table.
+
+    Raises:
+        SettingError: there is no run, or none that is measured.
+    """
     args = parse_args(argv)
     from mmssl.experiments.averaged import measure_means
     from mmssl.experiments.kept_run import KeptRun
-    from mmssl.experiments.selection_study import Study, find_runs, place_of, regret
+    from mmssl.experiments.selection_study import Study, find_runs, places_of, regret
     from mmssl.utils import tables
     from mmssl.utils.errors import SettingError
 
-    folders = find_runs(args.runs)
-    if not folders:
-        raise SettingError(
-            f'No run with several iter_*.pth below {", ".join(map(str, args.runs))}: keep them by '
-            'default_hooks.checkpoint.max_keep_ckpts=-1'
-        )
     found = []
-    for folder in folders:
-        kept = KeptRun(folder, place_of(folder, args.out), args.cfg_options, args.num_images)
-        if not kept.complete:
+    for folder, file in places_of(find_runs(args.runs), args.out).items():
+        try:
+            kept = KeptRun(folder, file, args.cfg_options, args.num_images)
+            complete = kept.complete
+        except SettingError as error:
+            print(f'{folder} is left out: {error}')
+            continue
+        if not complete:
             print(f'{folder} is left out: it has not reached its last iteration')
             continue
         if not args.table_only:
@@ -65,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if all('test' in kept.entries.get(f'iter_{i}', {}) for i in kept.iterations):
             found.append(regret(kept))
     if not found:
-        print('No run is measured, so there is no table.')
-        return 0
+        hint = ': leave --table-only out' if args.table_only else ''
+        raise SettingError(f'No finished run is measured, so there is no table{hint}')
     study = Study(found)
     print(f'\n{tables.text(study.table(), left=1)}\n', *study.words(), sep='\n')
     out = args.out or args.runs[0]
