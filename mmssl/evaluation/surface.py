@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mmssl.evaluation.nearest import distances_both_ways
+from mmssl.evaluation.distances import PackedMasks, distances_both_ways
+from mmssl.evaluation.distances.bits import count
 
 EMPTY_CONVENTIONS = ('worst', 'zero', 'nan')
 BOTH_EMPTY_CONVENTIONS = ('as_empty', 'perfect', 'nan')
@@ -51,36 +52,21 @@ def binary_metrics(
     """
     pred, gt = _as_mask(pred, 'pred'), _as_mask(gt, 'gt')
     sampling = _check(pred, gt, spacing, empty, both_empty)
-    n_pred, n_gt = int(np.count_nonzero(pred)), int(np.count_nonzero(gt))
+    box = _common_box(pred, gt)
+    if box is None:
+        return _empty_result(True, empty, both_empty, worst)
+    masks = PackedMasks.of((pred, gt), box)
+    n_pred, n_gt = masks.counts()
     if not (n_pred and n_gt):
-        return _empty_result(n_pred + n_gt == 0, empty, both_empty, worst)
-    pred, gt = _crop(pred, gt)
-    common = int(np.count_nonzero(pred & gt))
-    pred, gt = _surface(pred), _surface(gt)
-    to_gt, to_pred = distances_both_ways(pred, gt, sampling)
+        return _empty_result(False, empty, both_empty, worst)
+    common = count(masks.words[0] & masks.words[1])
+    to_gt, to_pred = distances_both_ways(masks.surfaces(), sampling)
     return {
         'dsc': 2.0 * common / (n_pred + n_gt),
         'jaccard': common / (n_pred + n_gt - common),
-        'hd95': percentile(np.concatenate((to_gt, to_pred)), 0.95),
-        'asd': float(to_gt.mean()),
+        'hd95': (to_gt + to_pred).percentile(0.95),
+        'asd': to_gt.mean(),
     }
-
-
-def percentile(values: np.ndarray, share: float) -> float:
-    """Return what `numpy.percentile` does for 100 times the share, in a quarter of its time.
-
-    Example:
-        >>> percentile(np.array([3.0, 1.0, 2.0]), 0.75)
-        2.5
-    """
-    place = share * (len(values) - 1)
-    low = int(place)
-    high, part = min(low + 1, len(values) - 1), place - low
-    ordered = np.partition(values, (low, high))
-    step = ordered[high] - ordered[low]
-    # As numpy: exact at both ends.
-    near_low = ordered[low] + step * part
-    return float(near_low if part < 0.5 else ordered[high] - step * (1 - part))
 
 
 def smoothed_dice(pred: np.ndarray, gt: np.ndarray) -> float:
@@ -163,34 +149,15 @@ def _empty_result(neither: bool, empty: str, both_empty: str, worst: float) -> d
     return {'dsc': overlap, 'jaccard': overlap, 'hd95': distance, 'asd': distance}
 
 
-def _crop(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut both masks to their common bounding box and put one background pixel around."""
+def _common_box(pred: np.ndarray, gt: np.ndarray) -> tuple[slice, ...] | None:
+    """Return the bounding box of both masks together, None if there is no object in either."""
     either = pred | gt
+    plane = either if either.ndim == 2 else either.any(axis=0)
+    x, y, w, h = cv2.boundingRect(plane.view(np.uint8))
+    if not w:
+        return None
+    box = slice(y, y + h), slice(x, x + w)
     if either.ndim == 2:
-        x, y, w, h = cv2.boundingRect(either.view(np.uint8))
-        box: tuple[slice, ...] = (slice(y, y + h), slice(x, x + w))
-    else:
-        flat = either.any(axis=0), either.any(axis=(1, 2))
-        x, y, w, h = cv2.boundingRect(flat[0].view(np.uint8))
-        z = np.flatnonzero(flat[1])
-        box = (slice(z[0], z[-1] + 1), slice(y, y + h), slice(x, x + w))
-    shape = tuple(s.stop - s.start + 2 for s in box)
-    inner = (slice(1, -1),) * len(box)
-    cropped = np.zeros((2, *shape), bool)
-    cropped[0][inner], cropped[1][inner] = pred[box], gt[box]
-    return cropped[0], cropped[1]
-
-
-def _surface(mask: np.ndarray) -> np.ndarray:
-    """Return the object pixels that touch the background across a face.
-
-    The mask must have a background margin of one pixel, so that no neighbour is missing.
-    """
-    middle = (slice(1, -1),) * mask.ndim
-    inside = mask[middle].copy()
-    for axis in range(mask.ndim):
-        for shift in (slice(None, -2), slice(2, None)):
-            inside &= mask[middle[:axis] + (shift,) + middle[axis + 1 :]]
-    surface = mask.copy()
-    surface[middle] ^= inside
-    return surface
+        return box
+    z = np.flatnonzero(either.any(axis=(1, 2)))
+    return slice(z[0], z[-1] + 1), *box
