@@ -11,8 +11,10 @@ import pytest
 import torch
 from test_training import ROOT, SIDE, config, phantom, same
 
+from mmssl.engine.checkpoints.hook import CheckpointHook
 from mmssl.engine.hooks.agreement_hook import CHOICE, HISTORY, MASKS
-from mmssl.evaluation.label_free import choose
+from mmssl.engine.label_free import Measured, UnlabelledImages
+from mmssl.evaluation.label_free import RANKED, choose
 from mmssl.experiments.jobs import Job
 from mmssl.registry import RUNNERS
 from mmssl.utils.setup import register_all_modules
@@ -98,15 +100,63 @@ def test_neither_the_test_set_nor_an_unlabelled_mask_is_asked(reference, phantom
         assert same(info[key], reference[1][key]), key
 
 
-def test_a_resumed_run_chooses_the_same(reference, phantom, tmp_path):
-    run = tmp_path / 'run'
+def interrupted(reference, run, best: bool):
+    """Make a run's folder as it was after iteration 3; return what was chosen until then."""
     shutil.copytree(reference[0], run)
     for path in [run / 'iter_6.pth', run / 'iter_8.pth', *run.glob('best_*.pth')]:
         path.unlink()
     (run / 'last_checkpoint').write_text('iter_3.pth')
+    info = torch.load(run / 'iter_3.pth', weights_only=True)['message_hub']['info']
+    for key in [key for key in info if key.startswith('best_ckpt') and best]:
+        shutil.copy(run / 'iter_3.pth', run / info[key])
+    return info[CHOICE]
+
+
+def test_a_resumed_run_chooses_the_same(reference, phantom, tmp_path):
+    run = tmp_path / 'run'
+    interrupted(reference, run, best=True)
     info = train(phantom, run, resume=True)
     for key in (HISTORY, CHOICE, MASKS):
         assert same(info[key], reference[1][key]), key
+
+
+def test_what_was_chosen_and_is_not_there_is_beaten_by_anything(
+    reference, phantom, tmp_path, monkeypatch
+):
+    """The choice is of files that exist, also where the lost one was better than all later ones."""
+    run = tmp_path / 'run'
+    assert {one['iter'] for one in interrupted(reference, run, best=False).values()} == {2}
+
+    def worse(self, masks, before):
+        return {f'{name}/stability': -float(self.asked) for name in masks}
+
+    def measure(self, model):
+        self.asked = getattr(self, 'asked', 0) + 1
+        scores = {f'{s}/{n}': -self.asked for s in model.outputs for n in RANKED[:3]}
+        return Measured(scores, {name: [np.zeros((2, 2), np.uint8)] for name in model.outputs})
+
+    monkeypatch.setattr(UnlabelledImages, 'measure', measure)
+    monkeypatch.setattr(UnlabelledImages, 'stability', worse)
+    choice = train(phantom, run, resume=True)[CHOICE]
+    assert {one['iter'] for one in choice.values()} == {4}
+    for key, one in choice.items():
+        assert (run / f'best_{key.replace("/", "_")}_iter_{one["iter"]}.pth').is_file()
+
+
+def test_what_cannot_be_written_is_not_chosen(phantom, tmp_path, monkeypatch):
+    save = CheckpointHook._save
+
+    def full(self, runner, path, *args, **kwargs):
+        if path.name.startswith('best_') and 2 < runner.iter < 5:
+            raise OSError(28, 'No space left on device')
+        save(self, runner, path, *args, **kwargs)
+
+    monkeypatch.setattr(CheckpointHook, '_save', full)
+    choice = train(phantom, tmp_path, 6, **{'default_hooks.checkpoint.on_write_error': 'continue'})[
+        CHOICE
+    ]
+    for key, one in choice.items():
+        assert (tmp_path / f'best_{key.replace("/", "_")}_iter_{one["iter"]}.pth').is_file()
 
 
 def test_a_training_does_not_notice_that_it_is_measured(reference, phantom, tmp_path):

@@ -41,7 +41,8 @@ class CheckpointHook(MMCheckpointHook):
     `save_best=['unet/DSC', 'sam/DSC']` keeps one file for each metric, for example
     `best_unet_DSC_iter_500.pth`, without optimiser states.
 
-    Before any file is written, every hook's `before_checkpoint(runner)` is called on all ranks.
+    Before any file is written, every hook's `before_checkpoint(runner)` is called on all ranks, and
+    `best_is_not_kept(runner, key)` where the file of the newest best score is not there.
 
     Args:
         interval: iterations (or epochs) between two checkpoints.
@@ -115,8 +116,8 @@ class CheckpointHook(MMCheckpointHook):
         hub.update_info('last_ckpt', own_name(hub.get_info('last_ckpt')))
         if not self._is_there(hub.get_info(EXTRA)):
             hub.pop_info(EXTRA)
-        keys = self.save_keys() if self.save_best else []
-        for score_key, path_key in (self._best_infos(key) for key in keys):
+        for key in self.save_keys() if self.save_best else ():
+            score_key, path_key = self._best_infos(key)
             name, score = own_name(hub.get_info(path_key)), hub.get_info(score_key)
             if name is not None and isinstance(score, float):
                 found = [bring(name, runner.resumed_from, folder) if is_main_process() else None]
@@ -131,6 +132,7 @@ class CheckpointHook(MMCheckpointHook):
             for info in (score_key, path_key):
                 if hub.get_info(info) is not None:
                     hub.pop_info(info)
+            runner.call_hook('best_is_not_kept', key=key)
 
     def _is_there(self, number: object) -> bool:
         return type(number) is int and self._path(number).is_file()
@@ -268,6 +270,7 @@ class CheckpointHook(MMCheckpointHook):
         if not self._attempt(runner, path, write):
             for info, value in before.items():
                 hub.pop_info(info) if value is None else hub.update_info(info, value)
+            runner.call_hook('best_is_not_kept', key=key)
             return False
         runner.logger.info(f'Best {key} so far: {score:.4f} at {now}, kept as {name}')
         return True

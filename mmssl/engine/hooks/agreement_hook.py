@@ -72,6 +72,7 @@ class AgreementHook(Hook):
         self.max_history = max_history
         self.images: UnlabelledImages | None = None
         self._said = False
+        self._before: dict[str, dict] = {}
 
     def score_names(self, students: Sequence[str]) -> list[str]:
         """Return the names of what the hook adds to the scores of an evaluation."""
@@ -110,6 +111,7 @@ class AgreementHook(Hook):
             self._said = True
             runner.logger.info(what_chooses(history, self.rule, students))
         choice: dict[str, dict] = dict(hub.get_info(CHOICE) or {})
+        self._before = dict(choice)
         to_beat = {}
         contests = {AGREEMENT: students, **{f'{s}/{AGREEMENT}': [s] for s in students}}
         for key, those in contests.items():
@@ -127,6 +129,14 @@ class AgreementHook(Hook):
         excess = max(len(history) - self.max_history, 0)
         drop = {e['iter'] for e in [e for e in history if e['iter'] not in chosen][:excess]}
         return [e for e in history if e['iter'] not in drop]
+
+    def best_is_not_kept(self, runner, key: str) -> None:
+        """Go back to what was chosen before the newest evaluation: that file is there, or none."""
+        choice = dict(runner.message_hub.get_info(CHOICE) or {})
+        if key in choice:
+            del choice[key]
+            choice.update({key: self._before[key]} if key in self._before else {})
+            runner.message_hub.update_info(CHOICE, choice)
 
     def after_stage(self, runner) -> None:
         """Forget the evaluations of the stage that is over: none of them can be chosen."""
