@@ -125,7 +125,9 @@ def _fill_in(model: dict, facts: DataFacts) -> None:
         )
         backbone = student.get('backbone', student)
         if isinstance(backbone, MutableMapping):
-            channels = own.get('channels') or facts.channels
+            channels = own.get('channels', facts.channels)
+            if type(channels) is not int or channels < 1:  # the preprocessor says what is wrong
+                channels = None
             any_channels = getattr(_component(backbone), 'any_channels', False)
             _give(backbone, in_channels=None if any_channels else channels, **options)
         for head in _heads(student):
@@ -143,9 +145,9 @@ def _fill_in_sizes(model: dict, students: Mapping[str, Mapping], facts: DataFact
     preprocessor = model.get('data_preprocessor') or {}
     sizes = preprocessor.get('sizes') or {}
     for size in sizes.values():
-        for key, value in size.items():
-            if image and isinstance(value, float):
-                size[key] = round(image * value)
+        for key in ('image', 'label'):
+            if image and isinstance(size.get(key), float):
+                size[key] = round(image * size[key])
     left = [
         name
         for name, student in students.items()

@@ -139,15 +139,22 @@ class Grid:
     def rows(self) -> list[Row]:
         """Read the scores of all runs that are done, a row for each setting.
 
+        What earlier calls have run and cannot be shown as this one asks is left out.
+
         Raises:
             ValueError: a file of scores has no such student.
         """
         shown = {**self.kept, **self.jobs}
+        wanted = {labels for labels, _ in self.jobs}
         runs: dict[tuple[str, ...], dict[str, dict]] = {labels: {} for labels, _ in shown}
         for (labels, seed), job in sorted(shown.items(), key=lambda item: item[0][1]):
             if job.state() == 'done':
-                runs[labels][f'seed {seed}'] = self.scores(job)
-        wanted = {labels for labels, _ in self.jobs}
+                try:
+                    runs[labels][f'seed {seed}'] = self.scores(job)
+                except ValueError as error:
+                    if labels in wanted:
+                        raise
+                    print(f'{job.name} is left out: {error}')
         rows = [self.row(labels, done) for labels, done in runs.items() if done or labels in wanted]
         self.chance = self._find_chance(rows)
         return rows

@@ -49,6 +49,23 @@ def test_what_the_model_states_stays():
     assert model.to_dict() == cfg.model.to_dict()
 
 
+def test_fractions_are_of_sizes_and_of_nothing_else():
+    cfg = load_config(CONFIGS / 'sup_only/lite_phantom.py')
+    own = dict(image=0.5, label=0.25, mean=127.5, std=63.5, channels=3)
+    cfg.model.data_preprocessor = dict(sizes=dict(unet=own))
+    model = with_facts(cfg).model
+    assert model.data_preprocessor.sizes.unet == {**own, 'image': 32, 'label': 16}
+    assert model.students.unet.backbone.in_channels == 3
+
+
+@pytest.mark.parametrize('value', [2.5, True, 0, -1, 'a', [3]])
+def test_a_number_of_channels_that_is_none_is_named(value):
+    cfg = load_config(CONFIGS / 'sup_only/lite_phantom.py')
+    cfg.model.data_preprocessor = dict(sizes=dict(unet=dict(channels=value)))
+    with pytest.raises(ValueError, match='sizes.unet.channels is .*; it must be a whole number of'):
+        build_model(cfg)
+
+
 def test_networks_of_one_size_and_overlapping_parts():
     sam = with_facts(load_config(CONFIGS / 'synfoc/fundus.py', {'image_size': 256})).model
     assert sam.students.sam.backbone.img_size == sam.students.sam.decode_head.img_size == 256

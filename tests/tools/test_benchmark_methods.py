@@ -108,6 +108,24 @@ def test_methods_and_seeds_of_earlier_calls_stay_in_the_table(benchmark, tmp_pat
     benchmark('data,good', '--iters', '40', '--overwrite')
 
 
+def test_methods_without_the_student_that_is_shown_are_left_out(benchmark, capsys):
+    out = benchmark('good,slow', '--iters', '30')
+    files = (out / 'slow/seed0').glob('*.json')
+    (scores,) = (path for path in files if '"students": {"unet"' in path.read_text())
+    content = json.loads(scores.read_text())
+    del content['students']['sam']
+    scores.write_text(json.dumps(content))
+    benchmark('good', '--iters', '30', '--student', 'sam')
+    said = capsys.readouterr().out
+    assert re.search('slow, seed 0 is left out: student "sam" is not in .*; it has unet', said)
+    table = table_of(out)
+    assert '| good | 1 |' in table and '| slow |' not in table
+    benchmark('good', '--iters', '30')
+    assert '| slow | 1 |' in table_of(out), 'it is not forgotten'
+    with pytest.raises(ValueError, match='student "sam" is not in'):
+        benchmark('slow', '--iters', '30', '--student', 'sam')
+
+
 def test_another_budget_is_refused(benchmark):
     benchmark('good', '--iters', '30')
     with pytest.raises(ValueError, match='train_cfg.max_iters is 30 there and 40 here'):

@@ -147,7 +147,7 @@ def _check_size(option: str, value: Any, key: str) -> None:
     """Raise ValueError where a side, a number for each axis or a count is none."""
     several = isinstance(value, Sequence) and not isinstance(value, str) and key != 'channels'
     numbers = value if several and len(value) else [value]
-    if value is None or all(isinstance(number, int) and number >= 1 for number in numbers):
+    if value is None or all(type(number) is int and number >= 1 for number in numbers):
         return
     raise ValueError(
         f'{option} is {value!r}; it must be a whole number of at least 1'
