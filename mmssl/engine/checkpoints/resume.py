@@ -25,7 +25,7 @@ from mmssl.engine.checkpoints.run_settings import (
     refuse_used,
     run_settings,
 )
-from mmssl.engine.checkpoints.weights import PREFIX, load_weights
+from mmssl.engine.checkpoints.weights import PREFIX, check_precision, load_weights
 
 # Newest values of each logged scalar that a checkpoint carries.
 HISTORY = 100
@@ -155,6 +155,7 @@ class CheckpointRunner(Runner):
     def _resume_from(self, checkpoint, name, optimizer=True, schedulers=True) -> None:
         meta = check_meta(checkpoint, name, optimizer, self.seed, self.max_iters)
         changed = self._compare(meta, name)
+        check_precision(self.bare_model, checkpoint, name)
         self._take(checkpoint, name, strict=True)
         self.train_loop._epoch = meta['epoch']
         self.train_loop._iter = meta['iter']

@@ -113,6 +113,24 @@ def parameters_by_name(
     return found
 
 
+def check_precision(model: nn.Module, checkpoint: Any, name: str) -> None:
+    """Refuse to go on from weights that somebody has shortened since the training wrote them.
+
+    Raises:
+        ValueError: a parameter is of another precision than the model's.
+    """
+    own = model.state_dict()
+    for key, value in parameters_by_name(checkpoint, name).items():
+        there, here = value.dtype, own[key].dtype if key in own else value.dtype
+        if value.is_floating_point() and here.is_floating_point and there != here:
+            short, full = (str(kind).removeprefix('torch.') for kind in (there, here))
+            raise ValueError(
+                f'Checkpoint "{name}" has {key} in {short}, and the training goes on in {full}: '
+                'resume from the file that the training wrote, or begin anew from these weights '
+                'with load_from and without resume'
+            )
+
+
 def _check_values(state: Mapping[str, Tensor], own: Mapping[str, Tensor], name: str) -> None:
     for key, value in state.items():
         kinds = [(t.is_complex(), t.is_floating_point()) for t in (value, own[key])]

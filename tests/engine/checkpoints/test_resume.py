@@ -164,6 +164,22 @@ def test_resume_refuses_weights_without_optimiser(whole, tmp_path):
         train(tmp_path, resume=True, load_from=str(tmp_path / 'weights.pth'))
 
 
+def test_resume_refuses_shortened_weights(whole, tmp_path):
+    """Of which a new training may begin."""
+    checkpoint = load_checkpoint_file(whole / 'iter_4.pth')
+    state = checkpoint['state_dict']
+    for key, value in state.items():
+        state[key] = value.bfloat16() if value.is_floating_point() else value
+    torch.save(checkpoint, tmp_path / 'short.pth')
+    with pytest.raises(
+        ValueError, match='in bfloat16, and the training goes on in float32: .*with'
+    ):
+        train(tmp_path / 'a', resume=True, load_from=str(tmp_path / 'short.pth'))
+    assert not list((tmp_path / 'a').glob('iter_*.pth'))
+    train(tmp_path / 'b', load_from=str(tmp_path / 'short.pth'))
+    assert list((tmp_path / 'b').glob('iter_*.pth'))
+
+
 def test_resume_refuses_other_optimisers(whole, tmp_path):
     checkpoint = load_checkpoint_file(whole / 'iter_4.pth')
     checkpoint['optimizer']['medsam'] = checkpoint['optimizer'].pop('sam')
