@@ -129,4 +129,33 @@ def frozen():
     assert torch.equal(other.running_mean, torch.ones(4))
 
 
+def agreement():
+    """What the first rank measures without labels counts on both."""
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+    from test_training import config as synfoc
+    from test_training_without_labels import CHOSEN
+
+    from mmssl.engine.hooks.agreement_hook import CHOICE, HISTORY
+    from mmssl.engine.label_free import UnlabelledImages
+    from mmssl.utils.setup import register_all_modules
+
+    measure = UnlabelledImages.measure
+
+    def otherwise(self, model):
+        found = measure(self, model)
+        return found._replace(scores={name: -value for name, value in found.scores.items()})
+
+    if RANK == 1:
+        UnlabelledImages.measure = otherwise
+    register_all_modules()
+    cfg = synfoc(FOLDER / 'data', FOLDER / 'run', 6, **CHOSEN)
+    cfg.launcher, cfg.experiment_name = 'pytorch', 'ranks'
+    cfg.train_dataloader.batch_sampler.update(num_labelled=2, num_unlabelled=2)
+    cfg.find_unused_parameters = True
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    found = {key: runner.message_hub.get_info(key) for key in (CHOICE, HISTORY)}
+    torch.save(found, FOLDER / f'chosen_{RANK}.pth')
+
+
 globals()[CASE]()

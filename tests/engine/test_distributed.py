@@ -10,6 +10,9 @@ import pytest
 import torch
 from engine_toy import config
 
+from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
+from mmssl.engine.hooks.agreement_hook import CHOICE, HISTORY
+from mmssl.evaluation.label_free import choose
 from mmssl.registry import RUNNERS
 
 PORT = 29600 + os.getpid() % 300
@@ -83,3 +86,27 @@ def test_all_ranks_stop_at_the_nan_of_one(tmp_path):
 def test_equal_buffers_do_not_move(tmp_path):
     done = ranks('frozen', tmp_path, count=3)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_ranks_choose_the_same_without_labels(tmp_path):
+    """Though the second one's measurements would have it another way."""
+    write_phantom(
+        tmp_path / 'data',
+        PhantomSettings(
+            domains=('ScannerA', 'ScannerB'),
+            size=32,
+            train_cases=2,
+            train_slices=4,
+            test_cases=1,
+            test_slices=2,
+        ),
+    )
+    done = ranks('agreement', tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (torch.load(tmp_path / f'chosen_{rank}.pth', weights_only=True) for rank in (0, 1))
+    assert one == two and [e['iter'] for e in one[HISTORY]] == [2, 4, 6]
+    for key, students in {'agreement': ['sam', 'unet'], 'unet/agreement': ['unet']}.items():
+        best = choose(one[HISTORY], 'rank', students)
+        assert one[CHOICE][key] == best._asdict()
+        assert (tmp_path / f'run/best_{key.replace("/", "_")}_iter_{best.iter}.pth').is_file()
