@@ -143,6 +143,22 @@ def test_what_was_chosen_and_is_not_there_is_beaten_by_anything(
         assert (run / f'best_{key.replace("/", "_")}_iter_{one["iter"]}.pth').is_file()
 
 
+def test_a_finished_run_whose_chosen_files_are_gone_says_of_none_that_it_is_chosen(
+    reference, phantom, tmp_path
+):
+    run = tmp_path / 'run'
+    shutil.copytree(reference[0], run)
+    for path in run.glob('best_*.pth'):
+        path.unlink()
+    RUNNERS.build(config(phantom, run, 8, **CHOSEN, resume=True)).train()
+    summary = json.loads((run / 'summary.json').read_text())
+    names = [own['chosen']['checkpoint'] for own in summary['students'].values()]
+    if 'without_labels' in summary:  # the evaluation of iteration 8 was still to be done
+        names.append(summary['without_labels']['checkpoint'])
+        assert all(names)
+    assert all((run / name).is_file() for name in names if name)
+
+
 def test_what_cannot_be_written_is_not_chosen(phantom, tmp_path, monkeypatch):
     save = CheckpointHook._save
 

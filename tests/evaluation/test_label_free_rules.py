@@ -40,6 +40,8 @@ def test_what_is_missing_beats_nothing_and_what_only_one_has_does_not_count():
     )
     assert choose(history, RANK, ['a', 'b']) == Candidate(20, 'b'), 'by stability alone'
     assert choose(history, 'stability', ['a']) == Candidate(20, 'a')
+    worst = evaluations(a__stability=[np.nan, 0.0])
+    assert choose(worst, 'stability', ['a']) == Candidate(20, 'a'), 'the worst there is beats none'
 
 
 def test_a_score_that_a_method_lacks_is_replaced_by_the_mean_rank():

@@ -133,10 +133,11 @@ class AgreementHook(Hook):
     def best_is_not_kept(self, runner, key: str) -> None:
         """Go back to what was chosen before the newest evaluation: that file is there, or none."""
         choice = dict(runner.message_hub.get_info(CHOICE) or {})
-        if key in choice:
-            del choice[key]
-            choice.update({key: self._before[key]} if key in self._before else {})
-            runner.message_hub.update_info(CHOICE, choice)
+        alone = len(choice) == 2  # one student, whose file is that of the best of all, too
+        for one in (key, AGREEMENT) if alone else (key,):
+            choice.pop(one, None)
+            choice.update({one: self._before[one]} if one in self._before else {})
+        runner.message_hub.update_info(CHOICE, choice)
 
     def after_stage(self, runner) -> None:
         """Forget the evaluations of the stage that is over: none of them can be chosen."""

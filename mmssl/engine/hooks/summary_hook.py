@@ -195,9 +195,9 @@ class SummaryHook(Hook):
                 'published': published.get(student),
             }
         summary = {'selection': self.selection, 'metric': self.metric, 'students': result}
-        if self.selection == 'agreement':
+        if self.selection == 'agreement' and AGREEMENT in choice:
             file = hub.get_info(f'best_ckpt_{AGREEMENT}') or hub.get_info('best_ckpt')
-            own = dict(choice.get(AGREEMENT) or {}, checkpoint=file and Path(file).name)
+            own = dict(choice[AGREEMENT], checkpoint=file and Path(file).name)
             summary['without_labels'] = own
         return summary
 
