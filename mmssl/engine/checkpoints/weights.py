@@ -45,6 +45,8 @@ def load_weights(
     """
     state = parameters_by_name(checkpoint, name, revise_keys)
     own = model.state_dict()
+    if not strict:
+        _drop_run_state(model, state)
     shared = [key for key in state if key in own]
     _check_values({key: state[key] for key in shared}, own, name)
     if strict:
@@ -111,6 +113,13 @@ def parameters_by_name(
         raise ValueError(f'Checkpoint "{name}" holds no parameters by name; it has {_some(state)}')
     found._metadata = getattr(state, '_metadata', {})
     return found
+
+
+def _drop_run_state(model: nn.Module, state: State) -> None:
+    """Leave out what modules with `of_run` hold: images of a training that another has not seen."""
+    modules = [name for name, module in model.named_modules() if getattr(module, 'of_run', False)]
+    for key in [key for key in state if key.startswith(tuple(f'{name}.' for name in modules))]:
+        del state[key]
 
 
 def check_precision(model: nn.Module, checkpoint: Any, name: str) -> None:

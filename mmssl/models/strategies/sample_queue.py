@@ -29,6 +29,8 @@ class SampleQueue(nn.Module):
         ([5, 1, 3], [True, True, True])
     """
 
+    of_run = True
+    """What it holds is for the run that goes on, and for none that begins with its weights."""
     filled: Tensor
     """Which places hold a sample, the newest one first, (length,)."""
 

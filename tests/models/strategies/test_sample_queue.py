@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mmssl.engine.checkpoints.weights import load_weights
 from mmssl.models.strategies import SampleQueue
 
 
@@ -70,6 +71,20 @@ def test_a_new_queue_takes_the_shapes_and_values_of_a_checkpoint():
     for each in (queue, other):
         each['unet'].push(of(3, 4), accept(0, 1))
     assert numbers(other['unet']) == numbers(queue['unet']) == [4, 1, 2]
+
+
+def test_a_training_that_begins_with_the_weights_of_another_has_an_empty_queue():
+    """Its images may be of another size, or nobody's to see."""
+    old, new = (
+        torch.nn.ModuleDict({'net': torch.nn.Linear(2, 2), 'queue': SampleQueue(3)})
+        for _ in range(2)
+    )
+    old['queue'].push(of(1, 2), accept(1, 1))
+    load_weights(new, old.state_dict(), 'x.pth', strict=False)
+    assert torch.equal(new['net'].weight, old['net'].weight)
+    assert not new['queue'].tensors and not new['queue'].filled.any()
+    load_weights(new, old.state_dict(), 'x.pth', strict=True)
+    assert numbers(new['queue']) == [1, 2]
 
 
 def test_a_pass_keeps_no_graph():
