@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmssl.engine.label_free import certainty, evenly, expected_dice, fit_temperature, mask_dice
+from mmssl.engine.label_free import (
+    UnlabelledImages,
+    certainty,
+    evenly,
+    expected_dice,
+    fit_temperature,
+    mask_dice,
+)
 from mmssl.models.base.label_space import part_table
 
 CUP_AND_DISC = part_table([[1], [1, 2]], 3)
@@ -45,7 +52,7 @@ def test_masks_of_two_sizes_meet_at_the_larger():
 def test_expected_dice_is_that_of_draws():
     """Of a large image, whose pixels are drawn by their probabilities."""
     generator = torch.Generator().manual_seed(0)
-    p = torch.rand(200, 200, generator=generator)
+    p = 0.7 * torch.rand(200, 200, generator=generator)  # their sum is not the mask's
     truth = torch.rand(200, 200, generator=generator) < p
     mask = p > 0.5
     dice = 2 * (truth & mask).sum() / (truth.sum() + mask.sum())
@@ -61,6 +68,20 @@ def test_temperature_is_found_again(heat):
     assert fit_temperature(scores * heat, truth) == pytest.approx(heat, rel=0.05)
     certain = torch.nn.functional.one_hot(truth, 3).T.float()
     assert fit_temperature(certain, truth) == pytest.approx(1 / 20, rel=0.01), 'bounded'
+
+
+def test_confidence_is_that_at_the_temperature_of_the_student():
+    images = UnlabelledImages.__new__(UnlabelledImages)
+    images.parts = [[1]]
+    one, other = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    row = images._row({('a', False): one, ('b', False): other}, {'a': 4.0, 'b': 0.5})
+    table = part_table([[1]], 2)
+    assert row['a/confidence'] == expected_dice((one / 4).softmax(0), table)
+    assert row['b/confidence'] == expected_dice((other * 2).softmax(0), table)
+    assert row['a/confidence'] != expected_dice(one.softmax(0), table)
+    assert (
+        row['a/students'] == row['b/students'] == mask_dice(one.argmax(0), other.argmax(0), table)
+    )
 
 
 def test_images_come_evenly_from_each_domain():
