@@ -7,39 +7,41 @@ import numpy as np
 PIECE = 2**22
 
 
-def classes_in(class_map: np.ndarray) -> tuple[int, ...]:
-    """Return the class ids that a class map has.
+def class_counts(class_map: np.ndarray) -> np.ndarray:
+    """Return how many pixels or voxels each class id has in a class map.
 
     Example:
-        >>> classes_in(np.array([[0, 2], [2, 0]]))
-        (0, 2)
+        >>> class_counts(np.array([[0, 2], [2, 0]])).tolist()
+        [2, 0, 2]
     """
     flat = class_map.ravel()
+    total = np.zeros(1, np.int64)
     # Piece by piece, since bincount makes a number of eight bytes of each voxel.
-    pieces = [flat[start : start + PIECE] for start in range(0, flat.size, PIECE)]
-    return tuple(sorted({c for p in pieces for c in np.flatnonzero(np.bincount(p)).tolist()}))
+    for start in range(0, flat.size, PIECE):
+        counts = np.bincount(flat[start : start + PIECE], minlength=len(total))
+        total = counts + np.pad(total, (0, len(counts) - len(total)))
+    return total
 
 
 def part_sizes(
-    maps: Mapping[str, np.ndarray], parts: Mapping[str, Sequence[int]]
+    counts: Mapping[str, np.ndarray], parts: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[str, int]]:
     """Return how many pixels or voxels each part has in the truth and in each prediction.
 
     Args:
-        maps: class maps; `gt` is the truth, which is called `truth` in the result.
+        counts: pixels of each class; those of `gt` are the truth's, called `truth` in the result.
         parts: part to its class ids.
 
     Example:
-        >>> part_sizes({'gt': np.array([0, 1, 2, 2])}, {'cup': [1], 'disc': [1, 2]})
+        >>> part_sizes({'gt': np.array([1, 1, 2])}, {'cup': [1], 'disc': [1, 2]})
         {'truth': {'cup': 1, 'disc': 3}}
     """
-    found = {}
-    for name, classes in maps.items():
-        counts = np.bincount(classes.ravel())
-        found['truth' if name == 'gt' else name] = {
-            part: int(sum(counts[i] for i in ids if i < len(counts))) for part, ids in parts.items()
+    return {
+        'truth' if name == 'gt' else name: {
+            part: int(sum(own[i] for i in ids if i < len(own))) for part, ids in parts.items()
         }
-    return found
+        for name, own in counts.items()
+    }
 
 
 def nothing_predicted(items: Sequence[Mapping], parts: Mapping[str, Sequence[int]]) -> list[str]:

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MessageHub, print_log
 
 from mmssl.evaluation.cases import natural_key, pack_map, pixel_spacing, stack_slices
-from mmssl.evaluation.coverage import classes_in, nothing_predicted, part_sizes
+from mmssl.evaluation.coverage import class_counts, nothing_predicted, part_sizes
 from mmssl.evaluation.domain_table import (
     SELECTIONS,
     average,
@@ -135,8 +135,24 @@ class DomainMetric(BaseMetric):
             # Bounds the masks in memory, of which a volume's are large.
             most = self.num_workers * (8 if self.per == 'slice' else 1)
             if len(self._waiting) >= most:
-                self.results.append(self._waiting.pop(0).result())
+                self._take_first()
             self._waiting.append(self._pool.submit(self._finish_item, item))
+
+    def _take_first(self) -> None:
+        """Wait for the result that was asked for first; if there is none, give up the others."""
+        try:
+            self.results.append(self._waiting.pop(0).result())
+        except BaseException:
+            self.results = []
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        """End the threads, of which each finishes at most the image that it has begun."""
+        self._waiting = []
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
     def _read(self, sample: dict) -> dict:
         """Take the class maps and what is known of the image out of a sample.
@@ -176,11 +192,24 @@ class DomainMetric(BaseMetric):
         return {'key': _key(sample), **info, **about, 'maps': maps}
 
     def _finish_item(self, item: dict) -> dict:
-        """Score what is whole, or compress a slice until its case or volume is complete."""
+        """Score what is whole, or compress a slice until its case or volume is complete.
+
+        Raises:
+            ValueError: if that fails; it names the image, which a thread's error does not show.
+        """
+        try:
+            return self._finish(item)
+        except Exception as error:
+            raise ValueError(
+                f'Image {item["key"]} could not be scored: {type(error).__name__}: {error}'
+            ) from error
+
+    def _finish(self, item: dict) -> dict:
         maps = item.pop('maps')
         item['shape'] = maps['gt'].shape
-        item['seen'] = {name: classes_in(one) for name, one in maps.items()}
-        item['sizes'] = part_sizes(maps, self._parts())
+        counts = {name: class_counts(one) for name, one in maps.items()}
+        item['seen'] = {name: tuple(np.flatnonzero(own).tolist()) for name, own in counts.items()}
+        item['sizes'] = part_sizes(counts, self._parts())
         if item['whole']:
             spacing = item['spacing'] and item['spacing'][-maps['gt'].ndim :]
             item['scores'] = self._score(maps, spacing)
@@ -216,11 +245,10 @@ class DomainMetric(BaseMetric):
         Args:
             size: number of images of the data set.
         """
-        own = [*self.results, *(future.result() for future in self._waiting)]
-        self.results, self._waiting = [], []
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        while self._waiting:
+            self._take_first()
+        self._close()
+        own, self.results = self.results, []
         gathered = all_gather_object(own)
         metrics: list[dict[str, float]] = [{}]
         if is_main_process():
@@ -286,7 +314,9 @@ class DomainMetric(BaseMetric):
         return [
             {
                 **{k: stack[k] for k in kept},
-                'sizes': part_sizes(stack['maps'], self._parts()),
+                'sizes': part_sizes(
+                    {name: class_counts(one) for name, one in stack['maps'].items()}, self._parts()
+                ),
                 'scores': score,
             }
             for stack, score in zip(stacks, scores, strict=True)
@@ -330,7 +360,10 @@ def _key(sample: Mapping) -> str:
 
 def _union(class_map: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     """Return the mask of the pixels of any of the classes; `numpy.isin` takes 300 times as long."""
-    return np.logical_or.reduce([class_map == index for index in classes])
+    mask = class_map == classes[0]
+    for index in classes[1:]:
+        mask |= class_map == index
+    return mask
 
 
 def _class_map(field: Any) -> np.ndarray:

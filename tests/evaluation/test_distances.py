@@ -133,8 +133,8 @@ def test_shifts_stop_where_they_settle_little():
     """Two lines ten pixels apart: nothing is settled by the first step, so there is no second."""
     a, b = np.zeros((2, 40, 40), bool)
     a[5], b[15] = True, True
-    settled, left, steps = shifts.settle_near(PackedMasks.of((a, b)), (1.0, 1.0))
-    assert steps == 1 and not any(counts.sum() for _, counts in settled)
+    settled, left, reach = shifts.settle_near(PackedMasks.of((a, b)), (1.0, 1.0))
+    assert not reach and not any(counts.sum() for _, counts in settled)
     assert np.array_equal(left.mask(0), a) and np.array_equal(left.mask(1), b)
 
 

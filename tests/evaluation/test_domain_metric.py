@@ -106,9 +106,40 @@ def test_hand_computed_dice_and_overlapping_parts():
     assert run([sample(gt, {'unet': pred}, 'A', '0')], empty='nan')['unet/HD95'] == 0
 
 
-def test_threads_change_nothing():
+def test_threads_change_nothing(tmp_path):
+    """Neither scores nor their order, whatever is ready first."""
     data = samples(10, 30)
-    assert run(data, num_workers=0) == run(data, num_workers=3)
+    alone, beside = tmp_path / 'a.json', tmp_path / 'b.json'
+    assert run(data, num_workers=0, out_file=str(alone)) == run(
+        data, num_workers=3, out_file=str(beside)
+    )
+    assert alone.read_text() == beside.read_text()
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_an_error_in_a_thread_names_the_image_and_leaves_nothing_behind(workers, monkeypatch):
+    """The images that wait are given up, and the next evaluation starts afresh."""
+    data, scored = samples(10, 30), []
+    expected = run(samples(2, 2))
+
+    def score(maps, *args, **kwargs):
+        scored.append(maps)
+        if len(scored) == 5:
+            raise MemoryError('no room')
+        return binary_metrics(maps, *args, **kwargs)
+
+    monkeypatch.setattr(module, 'binary_metrics', score)
+    metric = DomainMetric(num_workers=workers)
+    metric.dataset_meta = META
+    with pytest.raises(ValueError, match=r'Image /x/A/0\d\.png could not .* MemoryError: no room'):
+        metric.process(None, data)
+    assert metric._pool is None and not metric._waiting
+    if workers:
+        assert len(scored) < 4 * 30 and not metric.results
+    monkeypatch.undo()
+    metric.results.clear()
+    metric.process(None, samples(2, 2))
+    assert metric.evaluate(4) == expected
 
 
 def test_ranks_order_and_padding_change_nothing(monkeypatch, tmp_path):

@@ -18,7 +18,7 @@ from mmssl.evaluation.distances.shifts import settle_near
 
 FEW = 2000  # points that are looked up without shifts, pairs or not
 PAIRED = 4000  # points that pairs are planned for
-MARGIN = 8  # times as many pairs as may be looked at, of which a plan may leave out the most
+MARGIN = 3  # times as many pairs as may be looked at, of which a plan may leave out the most
 # Seconds for a pair, for a point in a tree of points and for one that is looked up there, for a
 # pixel of a plane's distance transform and for a point that is read from one. Only their ratios
 # count.
@@ -120,12 +120,12 @@ def _near_ones(
 ) -> tuple[list[Distances], list[np.ndarray]]:
     """Return the distances of points near the other surface, and the places of the others."""
     sides = tuple(sampling.tolist())
-    histograms, left, steps = settle_near(surfaces, sides)
+    histograms, left, reach = settle_near(surfaces, sides)
     found, rest = [Distances(*histogram) for histogram in histograms], []
     for way, number in enumerate(left.counts()):
         places = left.places(way) if number else np.empty((len(sides), 0), np.int64)
-        if number and len(sides) == 2:
-            values, outside = windows.settle_around(places, surfaces, way, 2 * steps, sides)
+        if number and reach:
+            values, outside = windows.settle_around(places, surfaces, way, reach, sides)
             found[way] += Distances.of(values)
             places = places[:, outside]
         rest.append(places)
@@ -147,7 +147,7 @@ def _looked_up(
             return _from_squares(pairs.squared_both_ways(plan)[0], sampling)
     if planted < transformed:
         return Distances.of(_by_tree(points.T, surfaces.places(1 - way).T, sampling))
-    return Distances.of(_by_transform(points, surfaces.mask(1 - way), sampling))
+    return _by_transform(points, surfaces.mask(1 - way), sampling)
 
 
 def _by_tree(own: np.ndarray, others: np.ndarray, sampling: np.ndarray) -> np.ndarray:
@@ -160,10 +160,10 @@ def _by_tree(own: np.ndarray, others: np.ndarray, sampling: np.ndarray) -> np.nd
     return np.sqrt(np.square((own - others[index]) * sampling).sum(axis=1))
 
 
-def _by_transform(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> np.ndarray:
+def _by_transform(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray) -> Distances:
     if len(points) == 2 and _even(sampling):
         flat = np.ravel_multi_index(tuple(points), surface.shape)
-        return np.sqrt(_plane_distances(flat, surface)) * sampling[0]
+        return _from_squares(_plane_distances(flat, surface), sampling)
     if len(points) == 3:
         for axis in range(3):
             plane = np.delete(sampling, axis)
@@ -171,8 +171,9 @@ def _by_transform(points: np.ndarray, surface: np.ndarray, sampling: np.ndarray)
                 order = [axis, *np.delete(range(3), axis)]
                 levels = np.ascontiguousarray(surface.transpose(order))
                 step = sampling[axis] / plane[0]
-                return np.sqrt(_stack_distances(points[order], levels, step)) * plane[0]
-    return distance_transform_edt(~surface, sampling=sampling)[tuple(points)]
+                squares = _stack_distances(points[order], levels, step)
+                return Distances.of(np.sqrt(squares) * plane[0])
+    return Distances.of(distance_transform_edt(~surface, sampling=sampling)[tuple(points)])
 
 
 def _plane_distances(points: np.ndarray, surface: np.ndarray) -> np.ndarray:

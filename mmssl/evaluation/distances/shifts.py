@@ -28,8 +28,8 @@ def settle_near(
         sampling: size of a pixel along each axis.
 
     Returns:
-        The distances of the settled points of each, the points that are left of each, and how many
-        whole distances were tried.
+        The distances of the settled points of each, the points that are left of each, and the
+        reach in pixels within which to look around these; 0 if that is not worth while.
     """
     left = surfaces.words.copy()
     target = np.ascontiguousarray(surfaces.words[::-1])
@@ -37,7 +37,7 @@ def settle_near(
     moved = {0: target}
     counts = np.array(surfaces.counts())
     distances, found = [], []
-    steps = _steps(sampling)
+    steps, reach = _steps(sampling), 0
     for number, step in enumerate(steps, 1):
         before, so_far = counts, 0 * counts
         for distance, offsets in step:
@@ -59,12 +59,12 @@ def settle_near(
             break
         if len(sampling) == 2:
             rows = windows.rows_of(2 * number, sampling) * rest
-            if windows.START + windows.COST * rows < _operations(steps[number]) * (
-                CALL + WORDS * left.size
-            ):
+            shifts = _operations(steps[number]) * (CALL + WORDS * left.size)
+            if windows.START + windows.COST * rows < shifts:
+                reach = 2 * number
                 break
     histograms = [(np.array(distances), np.array(found)[:, way]) for way in range(2)]
-    return histograms, PackedMasks(left, surfaces.shape, surfaces.row), number
+    return histograms, PackedMasks(left, surfaces.shape, surfaces.row), reach
 
 
 @lru_cache(maxsize=64)
