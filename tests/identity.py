@@ -31,7 +31,7 @@ def config(size: int | None = None, interpolation: str = 'nearest', **layout) ->
     return Config(dict(default_scope='mmssl', test_dataloader=dict(dataset=dataset)))
 
 
-class IdentityModel:
+class IdentityModel(torch.nn.Module):
     """Two students and a teacher; `b` is sure of nothing where the image is not background.
 
     `asked` lists who was asked, with the number of images.
@@ -43,6 +43,7 @@ class IdentityModel:
     bundle = None
 
     def __init__(self, cfg: Config | None = None) -> None:
+        super().__init__()
         self.cfg = cfg or config()
         self.data_preprocessor = SemiDataPreprocessor(students=['a', 'b'])
         self.label_space = ExclusiveClasses([[1, 2], [2]], 3)

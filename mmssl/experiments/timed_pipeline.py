@@ -60,7 +60,7 @@ def training_dataset(cfg: Config) -> ConfigDict:
     Raises:
         ValueError: the config trains on nothing.
     """
-    if 'train_dataloader' not in cfg:
+    if not cfg.get('train_dataloader'):
         raise ValueError(f'{cfg.filename} has no train_dataloader, so no pipeline to measure.')
     dataset = cfg.train_dataloader.dataset
     while 'prepare' not in dataset and 'dataset' in dataset:
@@ -79,6 +79,7 @@ def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[b
     sizes = {of: dataset_cfg.get(f'{of}_size') for of in ('image', 'box', 'score')}
     sizes['box'] = sizes['box'] or sizes['image']
     whole = dataset_cfg.get('sample', layout.get('sample')) == 'volume'
+    parts = DATASETS.build({**dataset_cfg, 'lazy_init': True}).metainfo['parts']
     side = side // 2 if whole else side
     rng = np.random.default_rng(0)
     samples: dict[bool, list[dict]] = {True: [], False: []}
@@ -95,6 +96,7 @@ def synthetic_samples(dataset_cfg: ConfigDict, side: int, number: int) -> dict[b
             ori_shape=(side, side),
             labelled=labelled,
             sizes=sizes,
+            parts=list(parts.values()),
             domain='generated',
         )
         if whole:

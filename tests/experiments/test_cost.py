@@ -35,6 +35,14 @@ def config(path='configs/fixmatch/lite_fundus.py', **options):
     return load_config(ROOT / path, {**SMALL, **options})
 
 
+def test_generated_batches_have_the_parts_of_the_data():
+    """DTC's maps are one for each part that ACDC scores."""
+    cfg = config('configs/dtc/acdc.py')
+    assert generated_batch(cfg, 48)['inputs']['x_maps'][0].shape[0] == 3
+    with pytest.raises(ValueError, match='no train_dataloader'):
+        generated_batch(config('configs/medsam/acdc.py'), 48)
+
+
 @pytest.mark.parametrize('device', ['cpu', 'meta'])
 def test_arithmetic_is_that_of_pytorch(device):
     net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 1, 1)).to(device)

@@ -75,6 +75,8 @@ def test_the_cores_that_feed_an_iteration(benchmark):
         '4 + 4 samples take 20.0 ms of a core, 84.0 ms with their preparation: '
         '1 to 2 cores for an iteration every 45 ms'
     )
+    said = benchmark.feeding(report, dict(num_labelled=0, num_unlabelled=1), 45.0)
+    assert said.endswith('preparation: 1 core for an iteration every 45 ms')
 
 
 def test_files_are_used_where_they_are(benchmark, config, tree, capsys):

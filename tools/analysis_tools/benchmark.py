@@ -114,10 +114,10 @@ def feeding(report: dict[str, dict], sampler: Mapping, step_ms: float) -> str:
     warm = sum(count * report[name]['mean'] for name, count in counts.items())
     cold = warm + sum(count * report[name]['prepare'] for name, count in counts.items())
     batch = ' + '.join(str(count) for count in counts.values())
+    cores = [*dict.fromkeys(str(math.ceil(time / step_ms)) for time in (warm, cold))]
     return (
         f'{batch} samples take {warm:.1f} ms of a core, {cold:.1f} ms with their preparation: '
-        f'{math.ceil(warm / step_ms)} to {math.ceil(cold / step_ms)} cores for an iteration every '
-        f'{step_ms:g} ms'
+        f'{" to ".join(cores)} core{"s" * (cores != ["1"])} for an iteration every {step_ms:g} ms'
     )
 
 

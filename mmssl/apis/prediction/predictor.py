@@ -88,6 +88,7 @@ class Predictor:
     def __init__(self, model: Any, wishes: Wishes) -> None:
         from mmengine.registry import init_default_scope
 
+        from mmssl.engine.speed import Speed
         from mmssl.writing import Labels
 
         self.model = model
@@ -98,6 +99,8 @@ class Predictor:
         )
         # A volume fills the memory by itself.
         self.batch_size = 1 if self.pipeline.whole else wishes.batch_size
+        if not self.pipeline.whole:  # convolutions of volumes gain nothing
+            Speed(attention='sdpa', channels_last=True).apply(self.model)
         self.networks = choose_networks(self.model, wishes.student, wishes.teacher, wishes.ensemble)
         self.others = all_networks(self.model) if wishes.uncertainty else []
         classes = self.model.label_space.table.shape[1]

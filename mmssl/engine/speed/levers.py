@@ -110,7 +110,7 @@ class Speed:
             return
         model = unwrapped(model)
         students = getattr(model, 'students', nn.ModuleDict())
-        device = next(model.parameters()).device.type
+        device = next((p.device.type for p in model.parameters()), 'cpu')
         if self.attention:
             for module in model.modules():
                 choose: Any = getattr(module, 'set_attention', None)

@@ -32,7 +32,7 @@ def generated_batch(cfg, side: int) -> dict:
     """Return a collated batch as the config's loader would give it, of generated images."""
     from mmssl.registry import FUNCTIONS
 
-    loader, dataset = cfg.train_dataloader, training_dataset(cfg)
+    dataset, loader = training_dataset(cfg), cfg.train_dataloader
     counts = {True: loader.batch_sampler.num_labelled, False: loader.batch_sampler.num_unlabelled}
     samples = synthetic_samples(dataset, side, max(counts.values()))
     prepare, batch = build_steps(dataset.prepare, skip_loading=True), []
