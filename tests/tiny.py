@@ -2,6 +2,7 @@
 
 import torch
 
+from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.testing.small import BN, GN, build, segmentor, set_iter, set_phase
 
 __all__ = ['BN', 'GN', 'build', 'raw_batch', 'segmentor', 'set_iter', 'set_phase', 'synfoc']
@@ -22,6 +23,19 @@ def synfoc(classes: int = 2, parts=((1,),), **kwargs) -> dict:
     )
     cfg.update(kwargs)
     return cfg
+
+
+def write_slices(folder) -> None:
+    """Write the phantom of two scanners that is as small as a training takes it."""
+    settings = PhantomSettings(
+        domains=('ScannerA', 'ScannerB'),
+        size=32,
+        train_cases=2,
+        train_slices=4,
+        test_cases=1,
+        test_slices=2,
+    )
+    write_phantom(folder, settings)
 
 
 def raw_batch(n_l: int = 2, n_u: int = 2, classes: int = 2, side: int = 32, seed: int = 0) -> dict:

@@ -24,14 +24,13 @@ torch.set_num_threads(1)
 from mmengine import Config  # noqa: E402
 from same_runs import assert_same  # noqa: E402
 
-from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom  # noqa: E402
 from mmssl.datasets.phantom.whole import WholeSettings, write_phantom_whole  # noqa: E402
 from mmssl.engine import load_checkpoint_file  # noqa: E402
 from mmssl.registry import RUNNERS  # noqa: E402
 from mmssl.utils.cli import run  # noqa: E402
 from mmssl.utils.processes.signals import signals  # noqa: E402
 from mmssl.utils.setup import register_all_modules  # noqa: E402
-from tests.tiny import BN, segmentor  # noqa: E402
+from tests.tiny import BN, segmentor, write_slices  # noqa: E402
 
 FOLDER, WORKERS, KILLS, SIGNAL = Path(sys.argv[1]), *map(int, sys.argv[2:5])
 SAMPLE = sys.argv[5] if len(sys.argv) > 5 else 'slice'
@@ -43,15 +42,7 @@ TIMES = ('time', 'data_time', 'memory')
 
 def on_slices() -> Config:
     """Return a config of Mean Teacher; the phantom of slices is written for it."""
-    settings = PhantomSettings(
-        domains=('ScannerA', 'ScannerB'),
-        size=32,
-        train_cases=2,
-        train_slices=4,
-        test_cases=1,
-        test_slices=2,
-    )
-    write_phantom(FOLDER / 'data', settings)
+    write_slices(FOLDER / 'data')
     cfg = Config.fromfile(ROOT / 'configs/synfoc/lite_phantom.py')
     cfg.model = dict(
         type='MeanTeacher',

@@ -10,10 +10,10 @@ import pytest
 import torch
 from engine_toy import config
 
-from mmssl.datasets.phantom.slices import PhantomSettings, write_phantom
 from mmssl.engine.hooks.agreement_hook import CHOICE, HISTORY
 from mmssl.evaluation.label_free import choose
 from mmssl.registry import RUNNERS
+from tests import tiny
 
 PORT = 29600 + os.getpid() % 300
 
@@ -91,17 +91,7 @@ def test_equal_buffers_do_not_move(tmp_path):
 @pytest.mark.slow
 def test_ranks_choose_the_same_without_labels(tmp_path):
     """Though the second one's measurements would have it another way."""
-    write_phantom(
-        tmp_path / 'data',
-        PhantomSettings(
-            domains=('ScannerA', 'ScannerB'),
-            size=32,
-            train_cases=2,
-            train_slices=4,
-            test_cases=1,
-            test_slices=2,
-        ),
-    )
+    tiny.write_slices(tmp_path / 'data')
     done = ranks('agreement', tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = (torch.load(tmp_path / f'chosen_{rank}.pth', weights_only=True) for rank in (0, 1))

@@ -77,6 +77,8 @@ class _Under:
 class Predictor:
     """Predict a stream of images: slices of all of them share the batches.
 
+    A model of slices computes with `speed.attention='sdpa'` and `speed.channels_last` from then on.
+
     Args:
         model: of `init_model`.
         wishes: how.
