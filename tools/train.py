@@ -72,7 +72,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cuda-graph',
         action='store_true',
-        help='compile, and record what is compiled as CUDA graphs (speed.cuda_graph=True)',
+        help='on CUDA: record the forward and backward pass, and repeat them as one graph '
+        '(speed.cuda_graph=True)',
     )
     add_launcher(parser, 'set by tools/dist_train.sh and tools/slurm_train.sh')
     add_cfg_options(parser)
@@ -95,9 +96,7 @@ def build_config(args: argparse.Namespace):
         cfg.work_dir = str(default_folder(args.config))
     if args.amp and cfg.get('optim_wrapper'):
         cfg.optim_wrapper = use_amp(cfg.optim_wrapper)
-    levers = dict(
-        fast=args.fast, compile=args.compile or args.cuda_graph, cuda_graph=args.cuda_graph
-    )
+    levers = dict(fast=args.fast, compile=args.compile, cuda_graph=args.cuda_graph)
     if any(levers.values()):
         asked = {name: True for name, on in levers.items() if on}
         cfg.speed = {**(cfg.get('speed') or {}), **asked}

@@ -11,6 +11,7 @@
 pytest finds the fixtures that they need by itself, wherever the package is installed.
 """
 
+from mmssl.testing.emulated_graphs import EmulatedGraphs
 from mmssl.testing.method_tester import MethodTester
 from mmssl.testing.no_host_sync import assert_no_host_sync
 from mmssl.testing.phantoms import phantom_batch
@@ -25,6 +26,7 @@ from mmssl.testing.small import (
 from mmssl.testing.two_processes import run_two
 
 __all__ = [
+    'EmulatedGraphs',
     'MethodTester',
     'assert_no_host_sync',
     'build',

@@ -17,6 +17,7 @@ from mmssl.models.sam import LoRAMedSAM
 from mmssl.registry import HOOKS, RUNNERS
 from mmssl.testing.no_host_sync import assert_no_host_sync
 from mmssl.testing.phantoms import SIDES, forget_masks, phantom_batch
+from mmssl.testing.recorded_steps import compare_recorded_steps
 from mmssl.testing.short_run import short_run
 from mmssl.testing.small import BN, GN, build, segmentor, set_iter, volume_segmentor
 from mmssl.utils.packaged import own_or_given
@@ -243,6 +244,11 @@ class MethodTester:
     def test_the_loss_needs_no_host_sync(self):
         model = self.model(norm=GN)
         assert_no_host_sync(model, model.data_preprocessor(self.batch(), True)['inputs'])
+
+    @pytest.mark.slow
+    def test_a_recorded_step_is_the_step(self):
+        """What `speed.cuda_graph` repeats gives losses and weights of the step as written."""
+        compare_recorded_steps(type(self))
 
     @pytest.mark.slow
     def test_resume_is_exact_and_unlabelled_masks_do_not_leak(self, request, tmp_path):

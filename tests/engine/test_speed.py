@@ -313,28 +313,12 @@ def test_without_a_compiler_nothing_changes(monkeypatch, caplog):
     assert regions.no_compiler('cpu') == 'there is no C++ compiler (g++, clang++, c++)'
 
 
-def test_graphs_are_recorded_on_cuda_alone(traced, monkeypatch):
-    begun = []
-    monkeypatch.setattr(torch.compiler, 'cudagraph_mark_step_begin', lambda: begun.append(1))
-    model, x = method('unet')
-    model.forward = lambda x: model.students.net(x)
-    regions.compile_regions(model, 'cuda', cuda_graph=True)
-    assert traced[0]['mode'] == 'reduce-overhead'
-    with torch.no_grad():
-        model(x), model(x)
-    assert len(begun) == 2, 'what the graphs gave is let go of, once for each loss'
-    traced.clear()
-    model, _ = method('unet', compile=True, cuda_graph=True)
-    assert 'mode' not in traced[0], 'on a CPU one line says that there are none'
-
-
 @pytest.mark.parametrize(
     'given, text',
     [
         (dict(attn='sdpa'), 'speed has no lever "attn"; did you mean "attention"'),
         (dict(attention='fast'), "speed.attention is 'fast'; it must be one of None, 'plain'"),
         (dict(fused='yes'), "speed.fused is 'yes'; it must be one of True, False"),
-        (dict(cuda_graph=True), 'set speed.compile=True, too'),
         (dict(compile=True, recompute='all'), 'leave speed.recompute out'),
     ],
 )
@@ -377,7 +361,8 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, speed):
     [
         ([], None),
         (['--fast'], dict(fast=True)),
-        (['--cuda-graph'], dict(compile=True, cuda_graph=True)),
+        (['--cuda-graph', '--compile'], dict(compile=True, cuda_graph=True)),
+        (['--cuda-graph'], dict(cuda_graph=True)),
         (['--fast', '--compile'], dict(fast=True, compile=True)),
     ],
 )

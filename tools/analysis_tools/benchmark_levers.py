@@ -9,6 +9,7 @@ from mmssl.utils.cli import Parser, run
 EXAMPLES = """examples:
   python tools/analysis_tools/benchmark_levers.py --out levers.json
   python tools/analysis_tools/benchmark_levers.py --released SynFoC --minutes 9
+  python tools/analysis_tools/benchmark_levers.py --levers fast cuda_graph --no-waiting
   python tools/analysis_tools/benchmark_levers.py --configs configs/ua_mt/lite_acdc.py \\
       --device cpu --iters 2 --warm-up 0
 

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
@@ -10,12 +9,14 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from mmssl.engine.precision import Precision, choose
 from mmssl.engine.speed.recompute import recompute_norms
 from mmssl.engine.speed.regions import compile_regions
+from mmssl.engine.speed.step_graph import record_steps
 from mmssl.registry import OPTIMIZERS
 from mmssl.utils.dist import unwrapped
 from mmssl.utils.errors import SettingError, did_you_mean
@@ -48,7 +49,9 @@ class Speed:
             of `mmssl.engine.precision.choose`. Changes what is learnt, as mixed precision does.
         compile: compile encoder blocks and U-Nets (`mmssl.engine.speed.regions`). Rounding and
             the draws of dropout differ.
-        cuda_graph: with `compile`, on CUDA: record what is compiled as graphs.
+        cuda_graph: on CUDA: record the forward and backward pass of the method, with what is
+            compiled in it, and repeat them (`mmssl.engine.speed.step_graph`). Rounding differs
+            where a number of the schedule meets a tensor.
     """
 
     attention: str | None = None
@@ -78,10 +81,6 @@ class Speed:
             ):
                 words = ', '.join(map(repr, known))
                 raise SettingError(f'speed.{name} is {value!r}; it must be one of {words}')
-        if given.get('cuda_graph') and not given.get('compile'):
-            raise SettingError(
-                'speed.cuda_graph records what is compiled: set speed.compile=True, too'
-            )
         if given.get('compile') and given.get('recompute') in ('norms', 'all'):
             raise SettingError(
                 'speed.compile decides by itself what is computed again: leave speed.recompute '
@@ -108,7 +107,7 @@ class Speed:
         """
         if self == Speed():
             return
-        model = unwrapped(model)
+        alone, model = not is_model_wrapper(model), unwrapped(model)
         students = getattr(model, 'students', nn.ModuleDict())
         device = next((p.device.type for p in model.parameters()), 'cpu')
         if self.attention:
@@ -128,7 +127,9 @@ class Speed:
         if self.teachers:
             self._teachers(model, device)
         if self.compile:
-            self._compile(model, device)
+            compile_regions(model, device)
+        if self.cuda_graph:
+            record_steps(model, device, alone, self.compile)
 
     def _teachers(self, model: nn.Module, device: str) -> None:
         precision = choose(self.teachers, 'the teachers', 'speed.teachers', device)
@@ -137,14 +138,6 @@ class Speed:
         for network in getattr(model, 'teachers', nn.ModuleDict()).values():
             for part in network.children():
                 part.forward = partial(_in_half, precision, part.forward)
-
-    def _compile(self, model: nn.Module, device: str) -> None:
-        if self.cuda_graph and device != 'cuda':
-            print_log(
-                'speed.cuda_graph has no effect: the model is not on a CUDA device', 'current',
-                logging.WARNING,
-            )  # fmt: skip
-        compile_regions(model, device, self.cuda_graph and device == 'cuda')
 
 
 def _in_half(precision: Precision, forward: Any, *args: Any, **kwargs: Any) -> Any:

@@ -46,7 +46,7 @@ def regions(model: nn.Module) -> Iterator[nn.Module]:
                 yield from offered()
 
 
-def compile_regions(model: nn.Module, device: str, cuda_graph: bool = False) -> int:
+def compile_regions(model: nn.Module, device: str) -> int:
     """Compile the regions of a model that is being trained; at evaluation they run as written.
 
     Shapes are fixed, there is no graph break (else the region runs as written, which is said).
@@ -55,8 +55,6 @@ def compile_regions(model: nn.Module, device: str, cuda_graph: bool = False) -> 
     Args:
         model: with students and teachers.
         device: `cuda` or `cpu`.
-        cuda_graph: record the compiled kernels as CUDA graphs (PyTorch's trees of graphs: several
-            passes before a backward pass, gradients and fixed shapes are what they are made for).
 
     Returns:
         The number of regions.
@@ -66,14 +64,9 @@ def compile_regions(model: nn.Module, device: str, cuda_graph: bool = False) -> 
         print_log(f'Nothing is compiled: {why}', 'current', logging.WARNING)
         return 0
     keep_cache()
-    options: dict[str, Any] = dict(fullgraph=True, dynamic=False)
-    if cuda_graph:
-        options['mode'] = 'reduce-overhead'
-        # What a graph gave lives until its next run: here ends the life of the last iteration's.
-        model.register_forward_pre_hook(lambda *_: torch.compiler.cudagraph_mark_step_begin())
     found = list(dict.fromkeys(regions(model)))
     for module in found:
-        compiled = torch.compile(module.forward, **options)
+        compiled = torch.compile(module.forward, fullgraph=True, dynamic=False)
         module.forward = _Region(model, module, module.forward, compiled)
     print_log(f'{len(found)} regions will be compiled, each when it first runs', 'current')
     return len(found)

@@ -91,6 +91,18 @@ class Iteration:
         return losses
 
     @property
+    def recorded(self) -> int | None:
+        """How many passes are repeated as CUDA graphs; None without `speed.cuda_graph`."""
+        return getattr(vars(self.model).get('train_step'), 'recorded', None)
+
+    @property
+    def warm_up(self) -> int:
+        """How many calls it takes at least until all passes are what they will be."""
+        from mmssl.engine.speed.step_graph import WARM_UP
+
+        return 0 if self.recorded is None else WARM_UP + 2
+
+    @property
     def dtype(self) -> torch.dtype | None:
         """The 16 bit type of the forward pass; None in float32."""
         found = getattr(self.optim_wrapper, 'precision', None)

@@ -161,6 +161,7 @@ def table(found: dict[str, Any]) -> list[str]:
             lines.append(
                 f'{path:<34} {side["name"]:<10}{side["median_ms"]:10.1f} ms'
                 f'{side["bytes_at_most"] / 2**20:10,.0f} MiB{side["flop"] / 1e9:11,.1f} GFLOP{then}'
+                + (f', {side["recorded"]} graphs' if side.get('recorded') is not None else '')
             )
     bad = {path: v['error'] for path, v in found['waits'].items() if 'error' in v}
     lines += ['', f'{len(found["waits"]) - len(bad)} losses without waiting']

@@ -41,6 +41,9 @@ def lines_of(side: Side, device: str, dtype: torch.dtype | None) -> list[str]:
         f'{total.flop / 1e9:,.1f} GFLOP, {total.operations:,} operations{launched}, '
         f'{total.bytes / GIB:,.2f} GiB read and written by them'
     )
+    recorded = getattr(side.step, 'recorded', None)
+    if recorded is not None:
+        found.append(f'{recorded} passes are repeated as CUDA graphs')
     best = yardstick(device, dtype)
     if best and side.times:
         speed = total.flop / side.median
@@ -114,6 +117,7 @@ def as_values(side: Side) -> dict[str, Any]:
         median_ms=1e3 * side.median if side.times else None,
         bytes_at_most=side.memory,
         kernels=side.kernels,
+        recorded=getattr(side.step, 'recorded', None),
         **vars(work.total),
         parts=parts,
     )

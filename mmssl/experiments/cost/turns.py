@@ -61,7 +61,7 @@ def prepare(make: Callable[[], Side], warm_up: int, device: str) -> Side:
     side = make()
     side.count()
     if device != 'meta':
-        for _ in range(warm_up):
+        for _ in range(max(warm_up, getattr(side.step, 'warm_up', 0))):
             check(side.step())
     if device == 'cuda':
         torch.cuda.synchronize()

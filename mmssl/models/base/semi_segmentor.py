@@ -208,7 +208,7 @@ class SemiSegmentor(BaseModel):
         if unsup:
             total = total + weight * sum(unsup.values())
         logged = {name: value.detach() for name, value in {**sup, **unsup, **curves}.items()}
-        return {'loss': total, **logged, 'weight': total.detach().new_full((), weight)}
+        return {'loss': total, **logged, 'weight': weight * torch.ones_like(total.detach())}
 
     def prepare(self, batch: Batch, step: Step) -> tuple[Views, Any]:
         """Return what the students see next to `x_w`, and what they are taught.

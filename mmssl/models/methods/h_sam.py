@@ -96,5 +96,5 @@ class HSAM(SemiSegmentor):
                 y = resize_nearest(batch['y'][name], tuple(z[stage].shape[-2:]))
                 loss = self.criterion(z[stage], self.label_space.encode(y))
                 terms[f'sup_{name}_{stage}'] = factor * loss
-            curves['fine_weight'] = z['fine'].new_full((), weight)
+            curves['fine_weight'] = weight * z['fine'].new_ones(())
         return terms, curves

@@ -39,7 +39,7 @@ def largest_components(label: Tensor, num_classes: int | None = None, axes: int 
         >>> largest_components(y)[0].tolist()
         [[1, 0, 2, 2], [0, 1, 0, 0], [0, 0, 0, 0]]
     """
-    if label.device.type != 'cpu':
+    if not _on_host(label):
         return components_on_device(label, num_classes, axes)
     maps = label.detach().numpy()
     out = np.zeros_like(maps)
@@ -49,6 +49,10 @@ def largest_components(label: Tensor, num_classes: int | None = None, axes: int 
             if value != 0:
                 target[largest_component(source == value)] = value
     return torch.from_numpy(out)
+
+
+def _on_host(x: Tensor) -> bool:
+    return x.device.type == 'cpu'
 
 
 def components_on_device(label: Tensor, num_classes: int | None = None, axes: int = 2) -> Tensor:

@@ -83,7 +83,7 @@ class LinearRatio(EnsembleRule):
 
     def ratio(self, self_conf: Tensor, mutual_conf: Tensor, progress: float) -> Tensor:
         """Return the progress of the training."""
-        return torch.full_like(self_conf, progress)
+        return progress * torch.ones_like(self_conf)
 
 
 @ENSEMBLES.register_module()

@@ -107,6 +107,12 @@ class TestMCSD(MethodTester):
     options = dict(LOOSE, neck=dict(_delete_=True, type='StandInNeck'))
 
     @classmethod
+    def model(cls, *args, **kwargs):
+        model = super().model(*args, **kwargs)
+        model.neck.calls = test_mcsd.Forgets()  # a list that grows is a change at every step
+        return model
+
+    @classmethod
     def student(cls, name, channels, norm):
         return segmentor(channels, norm, channels=3 if name == 'feature_unet' else 1)
 
