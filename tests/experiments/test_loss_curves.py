@@ -1,6 +1,7 @@
 """Curves with and without a lever are compared by the spread of the seeds."""
 
 import argparse
+import shutil
 
 import pytest
 
@@ -41,3 +42,10 @@ def test_trainings_are_run_with_and_without(capsys):
     apart = float(said[-1].split('same seed: ')[1].split()[0])
     between = float(said[-1].split('two seeds: ')[1].split(';')[0])
     assert apart < 0.01 < between, 'rounding against other images'
+
+
+def test_a_training_that_fails_ends_the_command_with_its_status(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves.sys, 'executable', shutil.which('false'))
+    with pytest.raises(SystemExit) as found:
+        curves.curve('sup_only/lite_phantom.py', tmp_path / 'run', {})
+    assert found.value.code == 1

@@ -68,10 +68,16 @@ def run_curves(args: argparse.Namespace) -> None:
 def curve(
     config: str, work_dir: Path, options: Mapping[str, object], words: Sequence[str] = ()
 ) -> list[float]:
-    """Train, and return the mean loss of each of ten parts of the training."""
+    """Train, and return the mean loss of each of ten parts of the training.
+
+    Raises:
+        SystemExit: the training failed, and has said why.
+    """
     given = [f'{key}={value}' for key, value in options.items()]
     command = [sys.executable, '-m', 'mmssl', 'train', config, *words, '--cfg-options', *given]
-    subprocess.run([*command, f"work_dir='{work_dir}'"], check=True, stdout=subprocess.DEVNULL)
+    ended = subprocess.run([*command, f"work_dir='{work_dir}'"], stdout=subprocess.DEVNULL)
+    if ended.returncode:
+        raise SystemExit(ended.returncode if ended.returncode > 0 else 128 - ended.returncode)
     (file,) = work_dir.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     losses = [line['loss'] for line in lines if 'loss' in line]
