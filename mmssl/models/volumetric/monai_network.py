@@ -205,9 +205,10 @@ class MonaiNetwork(BaseModule):
         """Return the logits of all resolutions of images that the network divides."""
         if self.deep_supervision and hasattr(self.network, 'skip_layers'):  # DynUNet
             net: Any = self.network
+            before = list(net.heads)
             main = net.output_block(net.skip_layers(x))
             coarse = list(net.heads) if self.training else []  # before it enlarges them
-            net.heads[:] = [main.new_zeros(1) for _ in net.heads]  # which would keep the graph
+            net.heads[:] = before  # which would keep the graph
             return [main, *coarse]
         found = self.network(x)
         if isinstance(found, list | tuple):
