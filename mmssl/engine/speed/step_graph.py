@@ -65,6 +65,7 @@ class StepGraph:
         self.recorder = recorder
         self.plain: Callable[[Any, Any], Losses] = self.model.train_step
         self.forms: dict[Any, Form] = {}
+        self.parameters = list(model.parameters())
         self.table: Tensor | None = None
         self.told: set[str] = set()
 
@@ -96,7 +97,7 @@ class StepGraph:
     def _unfit(self, optim_wrapper: Any) -> str | None:
         if getattr(optim_wrapper, '_accumulative_counts', 1) != 1:
             return 'gradients are accumulated over iterations'
-        if any(p.grad is not None for p in self.model.parameters()):
+        if any(p.grad is not None for p in self.parameters):
             return 'there are gradients before a step'
         return None
 
@@ -154,6 +155,7 @@ class StepGraph:
     def _rehearse(self, form: Form, now: Situation, run: Any, optim_wrapper: Any) -> Losses:
         """Run a traced pass, and keep what it asked if it can be recorded."""
         trace, seen = self._trace(now, runs=True)
+        self.parameters = list(self.model.parameters())
         try:
             watch = self._watch(optim_wrapper)
         except NotRecordable as error:
@@ -202,7 +204,7 @@ class StepGraph:
             optim_wrapper._inner_count = count
             return self._close(form, _words(error), run)
         optim_wrapper._inner_count = count
-        grads = [(p, p.grad) for p in self.model.parameters() if p.grad is not None]
+        grads = [(p, p.grad) for p in self.parameters if p.grad is not None]
         recording = Recording(replay, trace, watch, grads, found['names'], found['values'])
         form.recordings.append(recording)
         return self._repeat(form, recording, now, optim_wrapper)
@@ -249,7 +251,7 @@ class StepGraph:
             with torch.no_grad():
                 for tensor, value in zip(tensors, values, strict=True):
                     tensor.copy_(value)
-            for parameter in self.model.parameters():
+            for parameter in self.parameters:
                 parameter.grad = None
             set_draws(draws)
 

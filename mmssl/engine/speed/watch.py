@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from operator import is_
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -91,6 +92,9 @@ class Watch:
     def changed(self) -> str | None:
         """Name what is no longer as it was; None if all is."""
         for name, container, _, keys, values, size in self._kept:
+            there = map(container.get, keys) if isinstance(container, dict) else container
+            if len(container) == size and all(map(is_, there, values)):
+                continue  # nearly always, so fast
             now = _look(container, keys)
             if len(container) == size and all(map(_same, now, values)):
                 continue

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine import Config
+from mmengine.optim import OptimWrapper
 from mmengine.runner.amp import autocast
 
+from mmssl.engine.speed.step_graph import StepGraph
 from mmssl.models.diffusion.unet import (
     block_shapes,
     build_unet,
@@ -23,6 +25,7 @@ from mmssl.models.diffusion.unet import (
     read_extra,
 )
 from mmssl.registry import RUNNERS
+from mmssl.testing import EmulatedGraphs
 from mmssl.utils.setup import register_all_modules
 from mmssl.visualization.curves import group_curves, read_scalars
 from tests.tiny import build
@@ -47,6 +50,22 @@ def images(values) -> dict:
     """Return a batch as the loader gives it, each image of one grey value."""
     grey = torch.tensor(values, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 16, 16)
     return dict(inputs=dict(u_w=grey.contiguous()), data_samples=[])
+
+
+def test_a_recorded_step_is_the_step():
+    """What `speed.cuda_graph` repeats, with its draws of noise and of time steps."""
+    losses, graphs = [], []
+    for recorder in (None, EmulatedGraphs()):
+        model = ddpm()
+        wrapper = OptimWrapper(torch.optim.SGD(model.students.parameters(), lr=0.1))
+        if recorder:
+            model.train_step = StepGraph(model, recorder)
+        for t in range(6):
+            torch.manual_seed(t)
+            losses.append(model.train_step(images([0, 20 * t]), wrapper)['loss'].item())
+        graphs.append(model.train_step)
+    assert losses[:6] == losses[6:] and len(set(losses)) == 6
+    assert graphs[1].recorded == 1 and not graphs[1].told
 
 
 @pytest.mark.parametrize(
