@@ -1,6 +1,7 @@
 """An imitation of CUDA graphs on a CPU, to test what is recorded of a step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -38,16 +39,22 @@ class EmulatedGraphs:
 
     def record(self, run: Callable[[], Any], touched: list[Tensor]) -> Callable[[], None]:
         """Record a pass and return what repeats it; `touched` is what it may change."""
+        with self.recording(touched) as recording:
+            run()
+        return recording.replay
+
+    @contextmanager
+    def recording(self, touched: list[Tensor]) -> Iterator['_Recording']:
+        """Record what is computed meanwhile, and leave `touched` as it was."""
         values = [x.detach().clone() for x in touched]
         draws = torch.get_rng_state()
         with _AsOnCuda(), _Recording(touched) as recording:
-            run()
+            yield recording
         with torch.no_grad():
             for tensor, value in zip(touched, values, strict=True):
                 tensor.data.copy_(value)
         torch.set_rng_state(draws)
         recording.forget()
-        return recording.replay
 
     def draws(self) -> Any:
         """Return nothing: the CPU's generator is the device's."""

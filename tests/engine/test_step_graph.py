@@ -2,7 +2,8 @@
 
 import math
 import random
-from contextlib import nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -281,6 +282,100 @@ def test_a_tensor_of_the_host_is_seen_where_it_meets_the_device():
     with HostTensors('meta') as seen:
         there * here
     assert 'a tensor of the host at test_step_graph.py:' in seen.why
+
+
+class Cuda:
+    """The calls of `torch.cuda` that record and repeat, on a CPU; `said` is their order."""
+
+    def __init__(self, monkeypatch):
+        self.said, self.touched, self.mode = [], [], 0
+        for name in (
+            'Stream', 'current_stream', 'stream', 'graph_pool_handle', 'CUDAGraph', 'graph',
+            'get_sync_debug_mode', 'set_sync_debug_mode', 'get_rng_state',
+        ):  # fmt: skip
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+
+    class Stream:
+        def __init__(self, name='aside'):
+            self.name = name
+
+        def wait_stream(self, other):
+            assert {self.name, other.name} == {'aside', 'current'}
+
+    def current_stream(self):
+        return self.Stream('current')
+
+    @contextmanager
+    def stream(self, stream):
+        self.said.append(stream.name)
+        yield
+
+    def graph_pool_handle(self):
+        return 'pool'
+
+    class CUDAGraph:
+        def replay(self):
+            self.made.replay()
+
+    @contextmanager
+    def graph(self, graph, pool, stream, capture_error_mode):
+        assert (pool, stream.name, capture_error_mode) == ('pool', 'aside', 'thread_local')
+        self.said.append('record')
+        with EmulatedGraphs().recording(self.touched) as graph.made:
+            yield
+
+    def get_sync_debug_mode(self):
+        return self.mode
+
+    def set_sync_debug_mode(self, mode):
+        self.mode = mode
+
+    def get_rng_state(self):
+        return torch.get_rng_state()
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    return Cuda(monkeypatch)
+
+
+def record_as_on_cuda(cuda, extra, monkeypatch):
+    """Run as written and with the recorder of CUDA, compare, and return the latter."""
+    plain, recorded = Run(extra, recorded=False), Run(extra, recorded=True)
+    recorder = CudaRecorder()
+    monkeypatch.setattr(recorder, 'draws', lambda: None)  # here the host's is the device's
+    recorded.graph.recorder = recorder
+    model = recorded.model
+    for run in (plain, recorded):
+        for t in range(FIRST + 4):
+            cuda.touched = [*model.parameters(), *model.buffers()]
+            run.step(t)
+    assert recorded.losses == plain.losses
+    return recorded.graph
+
+
+def test_the_recorder_of_cuda_asks_in_the_order_of_pytorch(cuda, monkeypatch):
+    graph = record_as_on_cuda(cuda, lambda m, b, s: s.progress + torch.rand(()), monkeypatch)
+    assert cuda.said == [*['aside'] * FIRST, 'current', 'record']
+    assert graph.recorded == 1 and not graph.told and cuda.mode == 0
+
+
+def waits(model, batch, step):
+    if torch.cuda.get_sync_debug_mode() == 'warn':
+        warnings.warn('called a synchronizing CUDA operation', stacklevel=1)
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    'extra, text',
+    [
+        (waits, 'it waits for the device at test_step_graph.py:'),
+        (lambda m, b, s: 0.0 * len(torch.cuda.get_rng_state()), 'it takes the state of the random'),
+    ],
+)
+def test_what_cuda_cannot_record_is_said_before(cuda, monkeypatch, extra, text):
+    graph = record_as_on_cuda(cuda, extra, monkeypatch)
+    assert 'record' not in cuda.said and text in next(iter(graph.told))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
