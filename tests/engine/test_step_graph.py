@@ -83,10 +83,12 @@ class Run:
             self.model.train_step = StepGraph(self.model, recorder)
         self.losses = []
 
-    def step(self, t, iters=20, **batch):
+    def step(self, t, iters=20, more=None, **batch):
         self.model.step = Step(t, iters)
         torch.manual_seed(t), random.seed(t), np.random.seed(t)  # noqa: NPY002
         raw = raw_batch(**{'seed': t % 2, 'side': 16, **batch})
+        if more is not None:
+            raw['inputs']['more'] = more
         n = len(raw['inputs']['x_w'])
         raw['data_samples']['labelled'] = [
             BaseDataElement(metainfo=dict(domain='AB'[t % 2], ids=t)) for _ in range(n)
@@ -186,6 +188,24 @@ def test_a_batch_of_another_size_is_no_repetition():
             run.step(t, n_l=1 if t == 6 else 2)
     assert runs[0].losses == runs[1].losses
     assert runs[1].graph.recorded == 1 and len(runs[1].graph.forms) == 2
+
+
+def test_what_a_batch_holds_beside_tensors_is_not_frozen(monkeypatch):
+    """An array may change unseen; a text that always does makes every batch one of its own kind."""
+    monkeypatch.setattr(step_graph, 'FORMS', 6)
+    for name, value, text in (
+        ('array', lambda t: np.eye(1, 2000, 1000)[0] * t, 'the batch holds a ndarray'),
+        ('text', lambda t: str(t), 'unlike the first 6 kinds'),
+        ('fixed', lambda t: '3', None),
+    ):
+        runs = [Run(lambda m, b, s: float(max(b['more'])) / 9, on) for on in (False, True)]
+        for run in runs:
+            for t in range(9):
+                run.step(t, more=value(t))
+        assert runs[0].losses == runs[1].losses, name
+        told = runs[1].graph.told
+        assert not told if text is None else len(told) == 1 and text in next(iter(told)), told
+        assert len(runs[1].graph.forms) <= 6
 
 
 def test_what_is_outside_of_the_recording():

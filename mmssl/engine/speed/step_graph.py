@@ -1,7 +1,6 @@
-"""The whole step of a method as a CUDA graph: its forward and backward pass, repeated as recorded.
+"""The step of a method as a CUDA graph: its forward and backward pass, repeated as recorded.
 
-What is recorded are the losses of a batch, their scaling and the backward pass. Preprocessing, the
-optimisers, the scaler's update and the teachers stay outside: they are few kernels.
+Preprocessing, optimisers, the scaler's update and the teachers stay outside: they are few kernels.
 """
 
 import logging
@@ -18,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from mmssl.engine.speed.cuda_recorder import CudaRecorder
 from mmssl.engine.speed.recording import Form, Recording, copies_of, kinds
 from mmssl.engine.speed.traced import SLOTS, NotRecordable, Situation, Trace, TracedSample, tracing
-from mmssl.engine.speed.watch import Watch, all_draws, host_draws, set_draws
+from mmssl.engine.speed.watch import PLAIN, Watch, all_draws, host_draws, set_draws
 from mmssl.structures import Step
 
 WARM_UP = 2
@@ -26,6 +25,12 @@ WARM_UP = 2
 
 MOST = 8
 """Recordings of a step with a batch of one shape; what is unlike all of them runs as written."""
+
+FORMS = 32
+"""Phases and shapes of batches that are told apart."""
+
+KNOWN = (Tensor, BaseDataElement, *PLAIN)
+"""What a batch may hold: all else may change unseen."""
 
 Losses = dict[str, Tensor]
 
@@ -85,8 +90,12 @@ class StepGraph:
             data = self.model.data_preprocessor(data, True)
         leaves, spec = tree_flatten(data)
         step = getattr(self.model, 'step', Step())
-        key = (step.phase, step.max_iters, id(optim_wrapper), repr(spec), kinds(leaves))
-        form = self.forms.setdefault(key, Form())
+        key: Any = (step.phase, step.max_iters, id(optim_wrapper), repr(spec), kinds(leaves))
+        if key not in self.forms and len(self.forms) >= FORMS:
+            self._say(f'speed.cuda_graph: batches unlike the first {FORMS} kinds run as written')
+            form = Form(closed=True)
+        else:
+            form = self.forms.setdefault(key, Form())
         now = Situation(step.iter, leaves)
         losses = self._losses(form, now, spec, optim_wrapper)
         if optim_wrapper.should_update():
@@ -154,6 +163,8 @@ class StepGraph:
 
     def _rehearse(self, form: Form, now: Situation, run: Any, optim_wrapper: Any) -> Losses:
         """Run a traced pass, and keep what it asked if it can be recorded."""
+        if odd := [type(x).__name__ for x in now.leaves if not isinstance(x, KNOWN)]:
+            return self._close(form, f'the batch holds a {odd[0]}', run)
         trace, seen = self._trace(now, runs=True)
         self.parameters = list(self.model.parameters())
         try:
