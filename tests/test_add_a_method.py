@@ -40,7 +40,7 @@ def test_the_page_works_as_printed(tmp_path):
     scalars = next(tmp_path.glob('work_dirs/my_mean_teacher_phantom/*/vis_data/scalars.json'))
     assert scalars.exists() and (tmp_path / 'work_dirs/my_mean_teacher_phantom/iter_4.pth').exists()
     test = call(sys.executable, '-m', 'pytest', '-q', 'test_my_mean_teacher.py', cwd=tmp_path)
-    assert '12 passed' in test
+    assert '13 passed' in test
     config = 'my_mean_teacher_phantom.py'
     weights = 'work_dirs/my_mean_teacher_phantom/iter_4.pth'
     call('mmssl', 'test', config, weights, cwd=tmp_path)
