@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mmssl.experiments.axes import folder_names, parse_options
 from mmssl.experiments.compose import SMALL, compose, find_config, written_for
@@ -16,6 +17,7 @@ from mmssl.experiments.report import Grid, best_key
 from mmssl.experiments.table import Row
 from mmssl.experiments.tuning import Tuning, read_plan
 from mmssl.utils.config.options import parse_value
+from mmssl.utils.config.variables import read_with_options
 from mmssl.utils.io import write_atomic
 from mmssl.utils.setup import default_folder, load_config, register_all_modules
 
@@ -125,6 +127,8 @@ class Benchmark(Grid):
             whole.merge_from_dict({key: parse_value(value) for key, value in self.base.items()})
             checkpoint = best_key(whole, self.args.student)
         file, text = folder / f'{path.stem}.py', cfg.pretty_text
+        if label in self.asked:
+            self._check_options(label, text)
         before = file.read_text() if file.exists() else None
         if before != text and label not in self.configs:
             return {}
@@ -156,6 +160,20 @@ class Benchmark(Grid):
                 if not self.args.dry_run:
                     changed[0].check()
         return jobs
+
+    def _check_options(self, label: str, text: str) -> None:
+        """Read a composed config with the options as its trainings will, before the first begins.
+
+        Raises:
+            ValueError: an option does not fit.
+        """
+        with TemporaryDirectory() as folder:
+            path = Path(folder, 'config.py')
+            path.write_text(text, encoding='utf-8')
+            try:
+                read_with_options(path, {k: parse_value(v) for k, v in self.base.items()})
+            except ValueError as error:
+                raise ValueError(f'--cfg-options, {label}: {error}') from error
 
     def _tuned(self, label: str, file: Path, checkpoint: str) -> dict[str, str] | None:
         """Return the options that the trials of a method chose; None while some are left."""

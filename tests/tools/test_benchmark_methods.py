@@ -136,6 +136,16 @@ def test_another_budget_is_refused(benchmark):
         benchmark('good', '--iters', '0')
 
 
+def test_options_that_do_not_fit_are_refused_before_the_first_training(benchmark, tmp_path):
+    for option, words in (
+        ('max_iterations=5', 'good: The config has no entry "max_iterations"'),
+        ('train_cfg.max_iters.more=3', 'good: .*has no entry "more"'),
+    ):
+        with pytest.raises(ValueError, match=f'--cfg-options, {words}'):
+            benchmark('good,slow', '--iters', '30', '--cfg-options', option)
+    assert not list(tmp_path.glob('out/*/seed*'))
+
+
 def test_a_refused_command_leaves_the_config_of_the_runs_that_are_there(benchmark, capsys):
     out = benchmark('good', '--iters', '30')
 
