@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from mmssl.evaluation.statistics import Difference
+    from mmssl.evaluation.statistics import CaseScores, Difference
 
 MARK = '≈'
 
@@ -84,11 +84,21 @@ def find_chance(methods: Mapping[str, Sequence[Tested]], metric: str) -> Chance 
     Returns:
         None where there are no scores of single images, or no common ones.
     """
-    from mmssl.evaluation.statistics import case_scores, interval  # heavy
+    from mmssl.evaluation.statistics import case_scores  # heavy
 
     scores = case_scores({k: runs for k, runs in methods.items() if runs}, metric)
-    if scores is None:
-        return None
+    return None if scores is None else chance_of(scores, metric)
+
+
+def chance_of(scores: 'CaseScores', metric: str) -> Chance | None:
+    """Compare the rows of a table; None where there is no number.
+
+    Args:
+        scores: of the rows on the same images.
+        metric: which score it is.
+    """
+    from mmssl.evaluation.statistics import interval  # heavy
+
     draws, means = scores.draws(), scores.means()
     order = sorted(range(len(means)), key=lambda i: -means[i] if scores.greater else means[i])
     order = [i for i in order if means[i] == means[i]]

@@ -40,6 +40,7 @@ COMMANDS = {
     'rank': 'analysis_tools/rank_cases.py',
     'sweep': 'analysis_tools/sweep.py',
     'compare': 'analysis_tools/benchmark_methods.py',
+    'across': 'analysis_tools/compare_across.py',
     'report': 'analysis_tools/report.py',
     'average': 'analysis_tools/average_checkpoints.py',
     'selection-study': 'analysis_tools/selection_study.py',

@@ -115,9 +115,9 @@ def test_a_gain_is_told_from_chance():
 
 
 def test_trainings_that_differ_more_than_methods_make_it_chance():
-    apart = case_scores(gain=3.0, runs={'new': [83.0, 83.2, 82.9], 'old': [80.0, 80.1, 79.9]})
-    mixed = case_scores(gain=3.0, runs={'new': [90.0, 76.0, 83.0], 'old': [85.0, 75.0, 80.0]})
-    single = case_scores(gain=3.0, runs={'new': [83.0], 'old': [80.0, 80.1]})
+    apart = case_scores(gain=3.0, runs={'new': [[83.0, 83.2, 82.9]], 'old': [[80.0, 80.1, 79.9]]})
+    mixed = case_scores(gain=3.0, runs={'new': [[90.0, 76.0, 83.0]], 'old': [[85.0, 75.0, 80.0]]})
+    single = case_scores(gain=3.0, runs={'new': [[83.0]], 'old': [[80.0, 80.1]]})
     assert not apart.differences('new')[0].by_chance
     assert apart.differences('new')[0].p_runs < 0.001
     assert mixed.differences('new')[0].by_chance and mixed.differences('new')[0].p_runs > 0.3

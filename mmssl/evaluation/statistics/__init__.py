@@ -13,7 +13,9 @@ from mmssl.evaluation.statistics.comparing import (
     Difference,
     Ranks,
     holm,
+    merge,
     rank_stability,
+    welch,
     wilcoxon,
 )
 from mmssl.evaluation.statistics.from_results import case_scores, identity, patient
@@ -37,11 +39,13 @@ __all__ = [
     'holm',
     'identity',
     'interval',
+    'merge',
     'patient',
     'rank_stability',
     'reliability_of',
     'reliability_sums',
     'score_intervals',
     'share_ahead',
+    'welch',
     'wilcoxon',
 ]

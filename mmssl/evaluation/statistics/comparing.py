@@ -1,5 +1,6 @@
 """Paired comparisons of methods on the same cases: tests, corrections, ranks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -72,7 +73,8 @@ class Difference(NamedTuple):
         ahead: share of the resamples in which the first is ahead.
         p: of Wilcoxon's test over patients, corrected by Holm for all comparisons.
         patients: how many there are.
-        p_runs: of Welch's t test over trainings; None where one of the two has a single one.
+        p_runs: of Welch's t test over trainings, within each data set where there are several; None
+            where one of the two has a single one.
     """
 
     name: str
@@ -129,7 +131,7 @@ class CaseScores(NamedTuple):
         values: scores (N, M, P), means over the trainings of a method; P parts.
         domains: domain of each image.
         clusters: patient of each image.
-        runs: mean score of each training, by method.
+        runs: mean score of each training, by method and data set.
         greater: whether more is better.
     """
 
@@ -137,7 +139,7 @@ class CaseScores(NamedTuple):
     values: np.ndarray
     domains: Sequence[str]
     clusters: Sequence[str]
-    runs: Mapping[str, Sequence[float]]
+    runs: Mapping[str, Sequence[Sequence[float]]]
     greater: bool = True
 
     def draws(self, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -183,23 +185,81 @@ class CaseScores(NamedTuple):
                     ahead=share_ahead(draws[:, at], draws[:, i], self.greater),
                     p=p,
                     patients=len({*patients}),
-                    p_runs=_over_runs(self.runs.get(first, ()), self.runs.get(self.names[i], ())),
+                    p_runs=welch(self.runs.get(first, ()), self.runs.get(self.names[i], ())),
                 )
             )
         return found
 
 
-def _over_runs(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Return p of Welch's t test of the trainings of two methods, None where one has a single."""
-    if min(len(one), len(other)) < 2:
+def merge(sets: Sequence[CaseScores]) -> CaseScores:
+    """Put the scores of the same methods on several data sets together.
+
+    Each data set counts the same, however many parts it has. A patient that several have (the same
+    name in the same domain) is one, and is drawn for all of them.
+
+    Args:
+        sets: of each data set, the methods in the same order.
+
+    Raises:
+        ValueError: the methods or their order differ.
+
+    Example:
+        >>> one = CaseScores(['a'], np.full((2, 1, 1), 3.0), 'AA', '12', {'a': [[3.0, 3.0]]})
+        >>> two = CaseScores(['a'], np.full((1, 1, 2), 6.0), 'B', '1', {'a': [[6.0]]})
+        >>> merge([one, two]).means().tolist(), merge([one, two]).runs
+        ([4.5], {'a': [[3.0, 3.0], [6.0]]})
+    """
+    names = list(sets[0].names)
+    if any(list(one.names) != names for one in sets):
+        raise ValueError(f'The data sets have other methods: {[list(one.names) for one in sets]}.')
+    width = math.lcm(*(one.values.shape[2] for one in sets))
+    blocks = []
+    for at, one in enumerate(sets):
+        count, methods, parts = one.values.shape
+        block = np.full((count, methods, len(sets), width), np.nan)
+        block[:, :, at] = np.repeat(one.values, width // parts, axis=2)
+        blocks.append(block.reshape(count, methods, -1))
+    return CaseScores(
+        names,
+        np.concatenate(blocks),
+        [domain for one in sets for domain in one.domains],
+        [cluster for one in sets for cluster in one.clusters],
+        {name: [run for one in sets for run in one.runs.get(name, ())] for name in names},
+        sets[0].greater,
+    )
+
+
+def welch(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float | None:
+    """Return the two-sided p of Welch's t test of the trainings of two methods.
+
+    Over several data sets, trainings are compared within each: with the difference d of the means
+    and the variances v, w of n and m trainings on each,
+    `t = sum d / sqrt(sum (v / n + w / m))`, with degrees of freedom by Welch and Satterthwaite.
+
+    Args:
+        one: scores of a method's trainings on each data set.
+        other: those of the other method on the same.
+
+    Returns:
+        p, None where either has a single training on a data set.
+
+    Example:
+        >>> round(welch([[1.0, 2.0, 3.0]], [[2.0, 4.0, 6.0]]), 4)
+        0.2209
+    """
+    pairs = list(zip(one, other, strict=True))
+    samples = [np.asarray(sample, float) for pair in pairs for sample in pair]
+    if not samples or min(map(len, samples)) < 2:
         return None
     from scipy import stats
 
-    if np.ptp([*one, *other]) == 0:
-        return 1.0
-    if np.ptp(one) == 0 and np.ptp(other) == 0:
-        return 0.0
-    return float(stats.ttest_ind(one, other, equal_var=False).pvalue)
+    difference = sum(float(np.mean(a) - np.mean(b)) for a, b in pairs)
+    errors = np.array([0.0 if np.ptp(x) == 0 else x.var(ddof=1) / len(x) for x in samples])
+    if not errors.any():
+        return 1.0 if abs(difference) < 1e-9 else 0.0
+    free = np.array([len(x) - 1 for x in samples])
+    freedom = errors.sum() ** 2 / (errors**2 / free).sum()
+    return float(2 * stats.t.sf(abs(difference) / np.sqrt(errors.sum()), freedom))
 
 
 class Ranks(NamedTuple):

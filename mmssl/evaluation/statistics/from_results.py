@@ -80,7 +80,7 @@ def case_scores(
     for name, found_in in tables.items():
         of_runs = np.stack([numbers(table) for table in found_in], axis=1)  # (N, runs, P)
         alone = CaseScores([str(i) for i in range(len(found_in))], of_runs, domains, clusters, {})
-        runs_of[name] = alone.means().tolist()
+        runs_of[name] = [alone.means().tolist()]
         columns.append(nan_mean(of_runs, 1))
     values = np.stack(columns, axis=1)
     return CaseScores(list(tables), values, domains, clusters, runs_of, greater)
