@@ -47,7 +47,7 @@ class Tested(NamedTuple):
 class Across:
     """Methods compared over data sets, each with the same weight.
 
-    A data set is the folder of a comparison, or any other with the folders of methods in it. Those
+    A data set is the folder of a comparison, or any with METHOD/RUN, trainings with tests. Those
     methods are compared that all data sets have, on the images that all their trainings have; the
     others are shown.
 
@@ -102,8 +102,8 @@ class Across:
         if not found:
             whom = f' of student "{self.student}"' if self.student else ''
             raise SettingError(
-                f'{folder} has no finished test{whom} with scores of single images; name a folder '
-                'of `mmssl compare`, or one of files of `mmssl test --out`'
+                f'{folder} has no finished test{whom} with scores of single images; name the '
+                'folder of `mmssl compare`, once its runs are done'
             )
         return found
 

@@ -12,9 +12,9 @@ EXAMPLES = """examples:
   mmssl across work_dirs/fair/montgomery_10 work_dirs/fair/shenzhen_10
   mmssl across work_dirs/fair/* --domains unlabelled --out work_dirs/across
 
-Each FOLDER is a data set: that of `mmssl compare`, or any with folders of methods in it. Methods
-are called as there, and those that all data sets have are compared: every data set counts the
-same, patients are drawn anew, and trainings are compared within each data set.
+Each FOLDER is a data set: that of `mmssl compare`, or any with METHOD/RUN, trainings with their
+tests. Methods are called as there, and those that all data sets have are compared: every data
+set counts the same, patients are drawn anew, and trainings are compared within each data set.
 exit codes: 1 something to set right."""
 
 
