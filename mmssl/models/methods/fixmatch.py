@@ -11,6 +11,7 @@ from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.terms import Logits, Losses, Views
 from mmssl.models.strategies.mixers import View
+from mmssl.models.strategies.pseudo_label import counted
 from mmssl.registry import MIXERS, MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
 
@@ -84,7 +85,7 @@ class FixMatch(SemiSegmentor):
     def target(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Return pseudo-label and mask of probabilities q."""
         confidence, label = self.label_space.decide(q)
-        return label, self.threshold(confidence).float()
+        return label, counted(self.threshold, confidence, label)
 
     def mix(
         self, name: str, batch: Batch, target: tuple[Tensor, Tensor], views: Views

@@ -10,6 +10,7 @@ from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.terms import Curves, Logits, Losses, Views
 from mmssl.models.strategies.frequency import in_8_bits, mix_amplitude
 from mmssl.models.strategies.mixing import paste, repeat_to
+from mmssl.models.strategies.pseudo_label import counted
 from mmssl.registry import MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
 
@@ -107,7 +108,7 @@ class SymGD(SemiSegmentor):
     def pseudo_label(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the teacher's label of images and which pixels count, 0 or 1 in float."""
         confidence, label = self.label_space.decide(self.teacher_prob(name, x))
-        return label, self.threshold(confidence).float()
+        return label, counted(self.threshold, confidence, label)
 
     def guidance(
         self,

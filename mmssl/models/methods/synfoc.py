@@ -10,7 +10,7 @@ from mmssl.models.base.options import Options
 from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.base.terms import Curves, Logits, Losses, Views
 from mmssl.models.strategies.mixing import boxes_at, paste
-from mmssl.models.strategies.pseudo_label import agreement
+from mmssl.models.strategies.pseudo_label import agreement, counted
 from mmssl.registry import ENSEMBLES, MODELS, THRESHOLDS
 from mmssl.structures import Batch, Step
 from mmssl.utils.resize import resize_linear, resize_mask
@@ -102,7 +102,7 @@ class SynFoC(SemiSegmentor):
         for name, alpha in alphas.items():
             e = resize_linear(mix(q_f, q_c, alpha), sizes[name])
             confidence, label = self.label_space.decide(e)
-            lessons[name] = label, self.threshold(confidence).float()
+            lessons[name] = label, counted(self.threshold, confidence, label)
         curves = {
             'alpha': alphas[self.conventional],
             'mask': lessons[self.conventional][1],

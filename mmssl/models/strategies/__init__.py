@@ -10,7 +10,11 @@ from mmssl.models.strategies.ensembles import (
     SelfMutualConfidence,
 )
 from mmssl.models.strategies.mixers import FDA, ClassMix, CowMix, CutMix, FMix
-from mmssl.models.strategies.pseudo_label import FixedThreshold, RisingThreshold
+from mmssl.models.strategies.pseudo_label import (
+    ClassBalancedThreshold,
+    FixedThreshold,
+    RisingThreshold,
+)
 from mmssl.models.strategies.ramps import (
     ConstantRamp,
     ExponentialRamp,
@@ -22,6 +26,7 @@ from mmssl.models.strategies.uncertainty import UncertaintyThreshold
 
 __all__ = [
     'FDA',
+    'ClassBalancedThreshold',
     'ClassMix',
     'ConstantRamp',
     'ConstantRatio',

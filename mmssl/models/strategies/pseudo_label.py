@@ -82,6 +82,86 @@ class RisingThreshold:
         return probability >= self.value(iteration, max_iters)
 
 
+@THRESHOLDS.register_module()
+class ClassBalancedThreshold:
+    """Let the most confident share of the pixels of each class count, in every image by itself.
+
+    One value for all classes lets the easy ones teach and keeps the hard ones silent: where a
+    class never reaches it, its neighbours grow into it. Here a pixel of class c counts where it
+    is among the `share` most confident of the pixels with label c (class-balanced self-training,
+    Zou et al., ECCV 2018, https://arxiv.org/abs/1810.07911, which takes the share over all
+    images). Of overlapping parts, inside and outside of each are the classes.
+
+    Args:
+        share: of the pixels of a class that count, in (0, 1]; rounded up to whole pixels.
+
+    Raises:
+        ValueError: the share is out of its range.
+
+    Example:
+        >>> p = torch.tensor([[0.9, 0.8, 0.99, 0.6, 0.5]])
+        >>> ClassBalancedThreshold(0.5)(p, label=torch.tensor([[0, 0, 0, 1, 1]])).tolist()
+        [[True, False, True, True, False]]
+    """
+
+    by_class = True
+
+    def __init__(self, share: float = 0.5) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f'share of ClassBalancedThreshold must lie in (0, 1], found {share}')
+        self.share = share
+
+    def __call__(
+        self,
+        probability: Tensor,
+        iteration: int = 0,
+        max_iters: int = 1,
+        label: Tensor | None = None,
+    ) -> Tensor:
+        """Return the boolean mask of the pixels that count, of the shape of `probability`.
+
+        Args:
+            probability: of the label, (N, H, W); of overlapping parts (N, K, H, W).
+            iteration: not asked for.
+            max_iters: not asked for.
+            label: classes (N, H, W), or 0 and 1 in float (N, K, H, W).
+
+        Raises:
+            ValueError: there is no label.
+        """
+        if label is None:
+            raise ValueError(
+                'ClassBalancedThreshold goes by the label of a pixel, which this method does not '
+                "give it; take threshold=dict(type='FixedThreshold') here"
+            )
+        alone = 2 if label.is_floating_point() else 1  # axes of what is ordered by itself
+        p, classes = probability.flatten(alone).detach(), label.flatten(alone).contiguous()
+        # by class, and within it by confidence: a pixel's place says whether it counts
+        order = p.argsort(dim=-1, descending=True, stable=True)
+        by_class = classes.gather(-1, order).argsort(dim=-1, stable=True)
+        order = order.gather(-1, by_class)
+        ordered = classes.gather(-1, order)
+        first = torch.searchsorted(ordered, ordered)
+        size = torch.searchsorted(ordered, ordered, right=True) - first
+        place = torch.arange(ordered.shape[-1], device=p.device) - first
+        counts = torch.zeros_like(ordered, dtype=torch.bool)
+        counts.scatter_(-1, order, place < self.share * size)
+        return counts.view_as(probability)
+
+
+def counted(threshold: Callable[..., Tensor], confidence: Tensor, label: Tensor) -> Tensor:
+    """Return 1 where a pixel counts, else 0, in float; thresholds `by_class` are told the label.
+
+    Args:
+        threshold: the rule, one of `THRESHOLDS`.
+        confidence: of the label, (N, H, W) or (N, K, H, W).
+        label: of the same shape.
+    """
+    if getattr(threshold, 'by_class', False):
+        return threshold(confidence, label=label).float()
+    return threshold(confidence).float()
+
+
 def agreement(a: Tensor, b: Tensor, smooth: float = 1.0, both_empty: float = 1.0) -> Tensor:
     """Return the smoothed Dice of two segmentations, a value for each image, mean over the parts.
 

@@ -76,6 +76,11 @@ class TestSynFoC(MethodTester):
     options = LOOSE
 
 
+class TestSynFoCBalanced(MethodTester):
+    config = 'synfoc/prostate.py'
+    options = dict(threshold=dict(_delete_=True, type='ClassBalancedThreshold', share=0.5))
+
+
 class TestUniMatch(MethodTester):
     config = 'unimatch/acdc.py'
     options = LOOSE
