@@ -20,11 +20,11 @@ from mmssl.experiments.table import (
     overview,
     to_csv,
 )
+from mmssl.reports.gather import gather
 from mmssl.utils import tables
 from mmssl.utils.errors import SettingError
 from mmssl.utils.io import write_atomic
 
-DOMAINS = ('all', 'labelled', 'unlabelled')
 LABELLED = 'train_dataloader.dataset.labelled.domain'
 
 Means = Mapping[str, float | None]
@@ -88,8 +88,6 @@ class Across:
 
     def _read(self, folder: Path) -> dict[str, list[Tested]]:
         """Return the tests of each method of a data set."""
-        from mmssl.reports.gather import gather
-
         found: dict[str, list[Tested]] = {}
         for method in gather([folder]):
             for run in method.runs:

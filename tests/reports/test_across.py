@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mmssl.evaluation.statistics import CaseScores, merge, welch
-from mmssl.experiments.across import Across
+from mmssl.reports.across import Across
 from mmssl.utils.errors import SettingError
 from mmssl.utils.packaged import TOOLS
 
