@@ -19,13 +19,13 @@ from mmssl.datasets.files.choice import (
     seeded_layout,
     with_seed,
 )
+from mmssl.datasets.files.class_check import missing_classes
 from mmssl.datasets.files.counts import compare_counts, summary, warn_once
 from mmssl.datasets.files.index import DomainIndex, index_domain
 from mmssl.datasets.files.labelled import choose_in_all
 from mmssl.datasets.files.layout import DomainLayout, Sample
 from mmssl.datasets.files.naming import as_name, as_names
 from mmssl.datasets.metainfo import build_metainfo
-from mmssl.datasets.reading.class_check import missing_classes
 from mmssl.datasets.reading.errors import DataError
 from mmssl.datasets.transforms.loading import read_truth
 from mmssl.registry import DATASETS, TRANSFORMS
@@ -203,10 +203,13 @@ class MixedDomainDataset(Dataset):
         self.labelled_indices = np.flatnonzero(flags)
         self.unlabelled_indices = np.flatnonzero(~flags)
         if self.sample == self.LAYOUT.get('sample', 'slice'):
-            warn_once(compare_counts(self._metainfo, self.mode, found))
+            totals = {index.domain: index.total for index in found}
+            warn_once(compare_counts(self._metainfo, self.mode, totals))
         print_log(summary(self._metainfo, self.mode, self.samples), logger='current')
         self.cache.fill(len(self.samples), self._run_prepare)
-        for warning in missing_classes(self):
+        maps = {domain: layout.labels for domain, layout in self.layouts.items()}
+        classes = self._metainfo['classes']
+        for warning in missing_classes(self.samples, classes, maps, self.read_mask):
             warn_once(warning)
         self._ready = True
 

@@ -13,6 +13,7 @@ from mmssl.evaluation.cases import natural_key
 from mmssl.evaluation.statistics import identity, reliability_sums
 from mmssl.reports.pictures import Pictures
 from mmssl.reports.runs import Entry, Run
+from mmssl.reports.scores import mean_dice
 from mmssl.utils.io import read_json
 
 BINS = 15
@@ -136,13 +137,6 @@ def _group(about: Mapping[str, Any]) -> Group:
     """Return which case an image belongs to: its volume, else its patient, else itself."""
     called = next((about[k] for k in ('volume', 'case', 'name') if about.get(k) is not None), '')
     return str(about['domain']), str(called)
-
-
-def mean_dice(scores: Mapping[str, Mapping[str, float | None]] | None) -> float | None:
-    """Return the mean Dice over the parts of an image; None where it has none."""
-    values = [one.get('DSC') for one in (scores or {}).values()]
-    kept = [value for value in values if value is not None]
-    return sum(kept) / len(kept) if kept else None
 
 
 def _badness(key: Group, sources: Sequence[_Source]) -> tuple:

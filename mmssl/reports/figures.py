@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from mmssl.evaluation.statistics import bland_altman, reliability_of
-from mmssl.reports.cases import BINS, Cases, mean_dice
+from mmssl.reports.cases import BINS, Cases
 from mmssl.reports.plots import Figure, axes, colour_of, curve_figures
 from mmssl.reports.runs import Entry, Method
-from mmssl.reports.scores import Scores, tested
+from mmssl.reports.scores import Scores, mean_dice, tested
 
 
 def interval_figure(scores: Scores) -> Figure | None:

@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmssl.reports.scores import mean_dice
+
 SIDES = ((60, 320), (150, 256), (400, 192))
 """Up to so many cases, the longer side of their pictures in pixels."""
 SMALLEST = 160
@@ -108,7 +110,6 @@ class Pictures:
 
 def _order(slices: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the order in which slices are drawn: the worst, then halves, quarters and so on."""
-    from mmssl.reports.cases import mean_dice
 
     def badness(at: int) -> float:
         found = [mean_dice(row['scores']) for row in slices[at]['rows'].values()]

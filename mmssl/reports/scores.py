@@ -86,6 +86,13 @@ class Scores:
         return [(ALL, ALL), *domains, *parts]
 
 
+def mean_dice(scores: Mapping[str, Mapping[str, float | None]] | None) -> float | None:
+    """Return the mean Dice over the parts of an image; None where it has none."""
+    values = [one.get('DSC') for one in (scores or {}).values()]
+    kept = [value for value in values if value is not None]
+    return sum(kept) / len(kept) if kept else None
+
+
 def find_scores(rows: Sequence[Entry]) -> Scores:
     """Read the means out of the files of results, and take intervals from the single images."""
     found = [run.result['students'][row.student] for row in rows for run in row.runs]

@@ -1,27 +1,26 @@
 """How many images there are, in words and against the published numbers."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from mmengine.logging import print_log
 
 from mmssl.datasets.files.layout import Sample
 
-if TYPE_CHECKING:
-    from mmssl.datasets.files.index import DomainIndex
-
 _REPORTED: set[str] = set()
 
 
-def compare_counts(metainfo: dict, mode: str, found: 'Sequence[DomainIndex]') -> str | None:
+def compare_counts(metainfo: dict, mode: str, found: Mapping[str, int]) -> str | None:
     """Return how the number of images differs from the published one, None if it does not.
 
-    `metainfo['published_counts']` holds for 'train' and 'test' the images of each domain, or one
-    total, which is compared if all of its domains are in use.
+    Args:
+        metainfo: of the data set; `published_counts` holds for 'train' and 'test' the images of
+            each domain, or one total, which is compared if all of its domains are in use.
+        mode: 'train', 'val' or 'test'.
+        found: images of each domain in use.
     """
     published = metainfo['published_counts'].get(mode)
-    counts = {index.domain: index.total for index in found}
+    counts = dict(found)
     if published is None:
         return None
     if isinstance(published, int):

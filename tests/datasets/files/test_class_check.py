@@ -3,8 +3,7 @@
 import pytest
 from fake_files import disk_mask, prostate, write_png, write_prostate
 
-from mmssl.datasets.files import counts
-from mmssl.datasets.reading import class_check
+from mmssl.datasets.files import class_check, counts
 from mmssl.registry import DATASETS
 
 LABEL_MAP = {0: 0, 128: 1, 200: 2, '201-255': 2}

@@ -1,29 +1,36 @@
 """A net under what can go wrong with masks: is there a class that no mask has?"""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from mmssl.datasets.files.layout import Sample
 from mmssl.datasets.reading.errors import DataError
 from mmssl.datasets.reading.label_map import LabelMap
-
-if TYPE_CHECKING:
-    from mmssl.datasets.mixed_domain import MixedDomainDataset
 
 MOST_MASKS = 200
 """Masks of a domain that are read at most; usually the first few have all classes."""
 
 
-def missing_classes(dataset: 'MixedDomainDataset') -> list[str]:
+def missing_classes(
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    label_maps: Mapping[str, LabelMap],
+    read_mask: Callable[[int], np.ndarray],
+) -> list[str]:
     """Return a warning for each class of a domain's label map that none of its masks has.
 
     Masks of labelled samples are read, evenly spread over the domain, until all classes are found.
     One that cannot be read is left to the error that its use raises.
+
+    Args:
+        samples: of all domains.
+        classes: their names, by class index.
+        label_maps: of each domain.
+        read_mask: returns the mask of a sample, by its number, as class indices.
     """
-    samples, classes = dataset.samples, dataset.metainfo['classes']
     warnings = []
-    for domain, layout in dataset.layouts.items():
-        label_map = layout.labels
+    for domain, label_map in label_maps.items():
         numbers = [n for n, s in enumerate(samples) if s.labelled and s.domain == domain]
         step = max(1, -(-len(numbers) // MOST_MASKS))
         order = [n for start in range(step) for n in numbers[start::step]][:MOST_MASKS]
@@ -32,7 +39,7 @@ def missing_classes(dataset: 'MixedDomainDataset') -> list[str]:
             if not wanted:
                 break
             try:
-                wanted -= {*np.flatnonzero(np.bincount(dataset.read_mask(number).ravel())).tolist()}
+                wanted -= {*np.flatnonzero(np.bincount(read_mask(number).ravel())).tolist()}
                 looked += 1
             except DataError:
                 continue
