@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from mmssl.experiments.axes import folder_names, parse_options
 from mmssl.experiments.compose import SMALL, compose, find_config, written_for
@@ -73,6 +74,7 @@ class Benchmark(Grid):
         }
         folders = folder_names([*earlier, *self.configs])
         shown: dict[str, dict[int, Job]] = {}
+        self.composed: dict[str, Path] = {}
         for label, path in {**earlier, **self.configs}.items():
             try:
                 shown[label] = self._jobs(label, path, self.folder / folders[label])
@@ -134,6 +136,7 @@ class Benchmark(Grid):
             return {}
         if before != text:
             write_atomic(file, text)
+        self.composed[label] = file
 
         # All seeds have one config: that of runs with other settings stays, also those of a
         # command that is at work now.
@@ -193,8 +196,9 @@ class Benchmark(Grid):
         Raises:
             KeyboardInterrupt: interrupted.
             SystemExit: a run failed.
-            ValueError: every trial of a method failed.
+            ValueError: a method has no `--student`, or every trial of a method failed.
         """
+        self._check_student()
         if self.tuning is not None and not self.args.dry_run and not self.args.plot_only:
             executor, overwrite = make_executor(self.args, self.folder), self.args.overwrite
             print(
@@ -203,6 +207,29 @@ class Benchmark(Grid):
             self.tuning.run(lambda jobs: run_jobs(jobs, executor, overwrite, print))
             self._plan()
         super().run(run_jobs)
+
+    def _check_student(self) -> None:
+        """Build each method that is to train, without its weights, and look for the student asked for.
+
+        Raises:
+            ValueError: a method has none of that name.
+        """
+        if self.args.student is None or self.args.plot_only:
+            return
+        from mmssl.engine.data_facts import build_model  # heavy
+
+        options = {key: parse_value(text) for key, text in self.base.items()}
+        for label in self.asked:
+            jobs = [job for (labels, _), job in self.jobs.items() if labels == (label,)]
+            if jobs and all(job.state() == 'done' for job in jobs):
+                continue
+            model: Any = build_model(load_config(self.composed[label], options))
+            if self.args.student not in model.outputs:
+                raise ValueError(
+                    f'--student {self.args.student}: {label} has none of that name, but '
+                    f'{", ".join(model.outputs)}; compare it without --student, in another '
+                    'call or another --work-dir'
+                )
 
     def dry_run(self) -> None:
         """Print the trials that come next, then every run with what is still to be done."""

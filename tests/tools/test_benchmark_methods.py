@@ -126,6 +126,14 @@ def test_methods_without_the_student_that_is_shown_are_left_out(benchmark, capsy
         benchmark('slow', '--iters', '30', '--student', 'sam')
 
 
+def test_a_student_that_a_method_has_not_is_named_before_anything_trains(benchmark, tmp_path):
+    with pytest.raises(ValueError, match='--student sam: good has none of that name, but unet;'):
+        benchmark('good', '--iters', '30', '--student', 'sam')
+    assert not list(tmp_path.glob('out/good/seed*'))
+    out = benchmark('good', '--iters', '30', '--student', 'unet')
+    assert '| good | 1 |' in table_of(out)
+
+
 def test_another_budget_is_refused(benchmark):
     benchmark('good', '--iters', '30')
     with pytest.raises(ValueError, match='train_cfg.max_iters is 30 there and 40 here'):
