@@ -209,7 +209,7 @@ class Benchmark(Grid):
         super().run(run_jobs)
 
     def _check_student(self) -> None:
-        """Build each method that is to train, without its weights, and look for the student asked for.
+        """Build each method that is to train and look for the student asked for.
 
         Raises:
             ValueError: a method has none of that name.

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmssl.models.base.normalisation import Normalisation
 from mmssl.registry import MODELS
@@ -36,6 +36,8 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
             `mean` and `std` are its own, e.g. those of ImageNet.
         mean: subtracted from the grey values 0 to 255; one number, or one for each channel.
         std: divides the difference; (0, 255) gives [0, 1] and (127.5, 127.5) gives [-1, 1].
+        batch_augments: what happens to a training batch first, before it is scaled and sized, e.g.
+            `dict(type='UnlabelledStyle')`; each takes and returns the views of the loader.
 
     Raises:
         ValueError: if `sizes` names a student that does not exist or says something unknown of
@@ -48,12 +50,14 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
         sizes: Mapping[str, Mapping[str, Any]] | None = None,
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 255.0,
+        batch_augments: Sequence[Mapping[str, Any]] = (),
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.students = tuple(students)
         self.sizes = {name: dict(size) for name, size in (sizes or {}).items()}
         self.mean, self.std = mean, std
+        self.batch_augments = nn.ModuleList(MODELS.build(dict(one)) for one in batch_augments)
         if unknown := set(self.sizes) - set(self.students):
             raise ValueError(
                 f'data_preprocessor.sizes names {sorted(unknown)}, but the students are '
@@ -89,6 +93,8 @@ class SemiDataPreprocessor(BaseDataPreprocessor):
             inputs = self.cast_data(inputs)
             return {**data, 'inputs': self.image_views(inputs['image'])}
         inputs = self.cast_data(dict(inputs))
+        for augment in self.batch_augments if training else ():
+            inputs = augment(inputs)
         batch: dict[str, Any] = {}
         for key, value in inputs.items():
             if is_image(key):

@@ -22,6 +22,7 @@ from mmssl.models.strategies.ramps import (
     GaussianRamp,
 )
 from mmssl.models.strategies.sample_queue import SampleQueue
+from mmssl.models.strategies.styles import UnlabelledStyle
 from mmssl.models.strategies.uncertainty import UncertaintyThreshold
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     'SelfConfidence',
     'SelfMutualConfidence',
     'UncertaintyThreshold',
+    'UnlabelledStyle',
 ]
