@@ -129,6 +129,26 @@ def test_strong_view_of_labelled_images_with_a_mask_of_its_own(config, browse, t
     assert (coloured & changed).any(), 'a hole in its mask'
 
 
+def test_what_happens_to_the_batch_is_shown(config, browse, tmp_path):
+    def draw(folder):
+        assert browse('--out-dir', str(tmp_path / folder), '--number', '3').returncode == 0
+        return [cv2.imread(str(p))[BAR:].astype(int) for p in sorted((tmp_path / folder).iterdir())]
+
+    plain = draw('plain')
+    cfg = Config.fromfile(config)
+    cfg.model.data_preprocessor.batch_augments = [
+        dict(type='UnlabelledStyle', size=0.0, degree=(1, 1))
+    ]
+    cfg.dump(config)
+    styled, again = draw('styled'), draw('again')
+    weak = np.s_[:, :32]
+    means = [picture[weak].mean() for picture in styled]
+    assert min(abs(means[0] - mean) for mean in means[1:]) < 1, means
+    assert (styled[0][weak] != plain[0][weak]).mean() > 0.5
+    assert (styled[1][weak] == plain[1][weak]).all()
+    assert all((one == two).all() for one, two in zip(styled, again, strict=True))
+
+
 def test_wrong_mask_value_is_named(browse, tmp_path):
     write_png(tmp_path / 'data/A/train/mask/00_01.png', disk_mask(inside=9))
     done = browse()

@@ -5,7 +5,7 @@ Usage: python tools/analysis_tools/browse_dataset.py CONFIG [--split test] [--nu
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from mmssl.datasets.mixed_domain import MixedDomainDataset
 from mmssl.datasets.reading import DataError
+from mmssl.engine.loops import seed_everything
 from mmssl.models.strategies.mixing import box_mask, paste
-from mmssl.registry import DATA_SAMPLERS, DATASETS
+from mmssl.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.config.options import add_cfg_options, at_least
 from mmssl.utils.file_names import file_names
@@ -93,6 +94,24 @@ def own_sizes(view: torch.Tensor, label: torch.Tensor | None, sizes: dict, palet
                 target = resize_nearest(label, as_size(size['label'], label.dim()))
             panels.append(sized(f'{name} target', target.shape, masked(image, target, palette)))
     return panels
+
+
+def augment(steps: Sequence[Mapping], labelled: list[dict], unlabelled: list[dict]) -> None:
+    """Change the images of a batch as `data_preprocessor.batch_augments` says."""
+    groups = [group for group in (labelled, unlabelled) if group]
+    batch = {
+        key: torch.stack([sample['inputs'][key] for sample in group])
+        for group in groups
+        for key in filter(is_image, group[0]['inputs'])
+    }
+    for step in steps:
+        batch = MODELS.build(dict(step))(batch)
+    for group in groups:
+        for number, sample in enumerate(group):
+            inputs = sample['inputs']
+            for key in filter(is_image, inputs):
+                view = batch[key][number]
+                inputs[key] = view.round().to(inputs[key].dtype) if view.dim() == 3 else view
 
 
 def draw_labelled(sample: dict, sizes: dict, palette: list) -> list:
@@ -189,7 +208,8 @@ def pictures(
     """Yield (what, metainfo, panels) of the samples, in training those of each batch."""
     palette = dataset.metainfo['palette']
     model = cfg.get('model') or {}
-    sizes = (model.get('data_preprocessor') or {}).get('sizes') or {}
+    preprocessor = model.get('data_preprocessor') or {}
+    sizes = preprocessor.get('sizes') or {}
     if args.split != 'train':
         step = max(1, len(dataset) // args.number)
         for index in range(0, len(dataset), step):
@@ -206,6 +226,8 @@ def pictures(
         labelled, unlabelled = (
             [dataset[draw] for draw in draws if draw.labelled == kind] for kind in (True, False)
         )
+        seed_everything(seed, draws[0].iteration, 0, 1)  # as `SemiTrainLoop` does
+        augment(preprocessor.get('batch_augments') or (), labelled, unlabelled)
         for number, sample in enumerate(labelled):
             panels = draw_labelled(sample, sizes, palette)
             yield f'{iteration}_labelled{number}', sample['data_samples'].metainfo, panels

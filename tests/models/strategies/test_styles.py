@@ -5,6 +5,7 @@ import torch
 
 from mmssl.models.strategies.frequency import mix_amplitude
 from mmssl.registry import MODELS
+from mmssl.testing.no_host_sync import NoCopies
 from tests.tiny import BN, build, segmentor
 
 
@@ -92,3 +93,9 @@ def test_a_method_learns_from_the_styled_images_and_predicts_without_style():
     assert torch.allclose(seen['x_w']['a'], torch.tensor(50 / 255), atol=1e-4)
     tested = model.data_preprocessor(dict(inputs=given['x_w']), training=False)['inputs']
     assert torch.allclose(tested['a'], torch.tensor(200 / 255))
+
+
+def test_it_never_waits_for_the_device():
+    given = {key: x.to('meta') for key, x in views().items()}
+    with NoCopies():
+        assert style()(given)['x_w'].is_meta
