@@ -164,7 +164,7 @@ def meta_batch(cfg: Config) -> dict:
     size = patch_size(dataset) if volume else 2 * (dataset.image_size,)
     dtype = torch.float32 if volume else torch.uint8
     channels = min(
-        student.get('backbone', student).in_channels
+        student.get('backbone', student).get('in_channels', 3)
         for student in cfg.model.students.values()
         if student is not None
     )
