@@ -126,7 +126,10 @@ def test_the_best_of_the_run_is_chosen_in_the_second_stage(tmp_path):
     assert not any(name.startswith('best') for name in Spy.seen['files'])
     assert [p.name for p in tmp_path.glob('best*.pth')] == ['best_sam_DSC_iter_8.pth']
     assert runner.message_hub.get_info('best_score') == -8
-    assert read(tmp_path, 'pretrained.pth')['meta']['iter'] == 2, 'untouched by the second stage'
+    kept = read(tmp_path, 'pretrained.pth')
+    assert kept['meta']['iter'] == 2, 'untouched by the second stage'
+    beside = {'last_ckpt', 'keep_ckpt_ids', 'extra_ckpt_id'}
+    assert not beside & kept['message_hub']['info'].keys(), 'no run goes on from it'
 
 
 def test_students_without_pretraining_take_the_primary_one_s_place(tmp_path):

@@ -66,6 +66,7 @@ class CheckpointHook(MMCheckpointHook):
             raise TypeError(f"CheckpointHook got an unexpected keyword argument '{name}'")
         self.on_write_error = on_write_error
         self.root = self.out_dir
+        self._of_step = False  # while one is written from which a run goes on
         if own_name(self.filename_tmpl.format(1)) is None:
             raise ValueError(
                 f'filename_tmpl is {self.filename_tmpl!r}: checkpoints are found again under '
@@ -138,8 +139,8 @@ class CheckpointHook(MMCheckpointHook):
         return type(number) is int and self._path(number).is_file()
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Leave out of a best file, from which no run goes on, which others were there then."""
-        if 'optimizer' not in checkpoint:
+        """Leave out of a file from which no run goes on which others were there then."""
+        if not self._of_step:
             for key in ('last_ckpt', 'keep_ckpt_ids', EXTRA):
                 checkpoint['message_hub']['info'].pop(key, None)
 
@@ -162,7 +163,11 @@ class CheckpointHook(MMCheckpointHook):
 
         def write() -> None:
             with SaveJournal(self.out_dir).about(path, old):
-                self._save(runner, path, meta, self.save_optimizer, self.save_param_scheduler)
+                self._of_step = True
+                try:
+                    self._save(runner, path, meta, self.save_optimizer, self.save_param_scheduler)
+                finally:
+                    self._of_step = False
                 write_atomic(Path(runner.work_dir) / POINTER, path.name)
                 for other in old:
                     self._remove(runner, other.name)
