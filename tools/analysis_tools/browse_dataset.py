@@ -226,8 +226,9 @@ def pictures(
         labelled, unlabelled = (
             [dataset[draw] for draw in draws if draw.labelled == kind] for kind in (True, False)
         )
-        seed_everything(seed, draws[0].iteration, 0, 1)  # as `SemiTrainLoop` does
-        augment(preprocessor.get('batch_augments') or (), labelled, unlabelled)
+        if steps := preprocessor.get('batch_augments'):
+            seed_everything(seed, draws[0].iteration, 0, 1)  # as `SemiTrainLoop` does
+            augment(steps, labelled, unlabelled)
         for number, sample in enumerate(labelled):
             panels = draw_labelled(sample, sizes, palette)
             yield f'{iteration}_labelled{number}', sample['data_samples'].metainfo, panels
