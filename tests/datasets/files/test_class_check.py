@@ -3,21 +3,11 @@
 import pytest
 from fake_files import disk_mask, prostate, write_png, write_prostate
 
-from mmssl.datasets.files import class_check, counts
+from mmssl.datasets.files import class_check
 from mmssl.registry import DATASETS
 
 LABEL_MAP = {0: 0, 128: 1, 200: 2, '201-255': 2}
 CLASSES = dict(classes=('background', 'cup', 'rim'))
-
-
-@pytest.fixture
-def said(monkeypatch):
-    messages = []
-    monkeypatch.setattr(counts, '_REPORTED', set())
-    monkeypatch.setattr(
-        counts, 'print_log', lambda text, level=20, **_: level > 20 and messages.append(text)
-    )
-    return messages
 
 
 @pytest.fixture

@@ -6,23 +6,12 @@ from pathlib import Path
 import pytest
 from fake_files import prostate, slices, write_pairs
 
-from mmssl.datasets.files import counts
 from mmssl.datasets.files.domain_names import DomainNames
 from mmssl.datasets.files.labelled import choose_in_all, choose_labelled
 from mmssl.datasets.files.ordering import looks_sorted
 from mmssl.datasets.files.splits import PARTS, hold_out, split_names
 from mmssl.datasets.sets import ACDC, BUSI, Fundus, MNMs, Prostate
 from mmssl.registry import DATASETS
-
-
-@pytest.fixture
-def said(monkeypatch):
-    messages = []
-    monkeypatch.setattr(counts, '_REPORTED', set())
-    monkeypatch.setattr(
-        counts, 'print_log', lambda text, level=20, **_: level > 20 and messages.append(text)
-    )
-    return messages
 
 
 def pool(names, case=str, domain='A'):
