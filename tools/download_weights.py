@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from mmssl.models.sam.weights import WEIGHTS, WeightFile, file_sha256, packaged_file
+from mmssl.models.weights import WEIGHTS, WeightFile, file_sha256, packaged_file
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.io import whole_file
 

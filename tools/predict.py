@@ -136,7 +136,7 @@ def open_model(args: argparse.Namespace) -> tuple[Any, dict[str, str]]:
     import torch
 
     from mmssl.apis import init_model
-    from mmssl.models.sam.weights import file_sha256
+    from mmssl.models.weights import file_sha256
 
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     options = {**({'test_cfg.fp16': 'half'} if args.amp else {}), **(args.cfg_options or {})}

@@ -13,7 +13,7 @@ import mmssl
 from mmssl.bundles.networks import Choice, trunks
 from mmssl.bundles.plain import modules_from_outside, plain
 from mmssl.models.base.semi_segmentor import SemiSegmentor
-from mmssl.models.sam.weights import describe_fingerprint
+from mmssl.models.weights import describe_fingerprint
 
 
 class About(NamedTuple):

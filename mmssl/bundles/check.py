@@ -170,7 +170,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _weights() -> tuple[str, ...]:
-    from mmssl.models.sam.weights import WEIGHTS
+    from mmssl.models.weights import WEIGHTS
 
     return tuple(WEIGHTS)
 

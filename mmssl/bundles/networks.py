@@ -14,7 +14,7 @@ from mmssl.models.base.semi_segmentor import SemiSegmentor
 from mmssl.models.sam.adapters import merge_adapters
 from mmssl.models.sam.frozen_trunk import fill
 from mmssl.models.sam.lora_medsam import LoRAMedSAM
-from mmssl.models.sam.weights import FILE, SEED, WEIGHTS, describe_fingerprint, fingerprint
+from mmssl.models.weights import FILE, SEED, WEIGHTS, describe_fingerprint, fingerprint
 from mmssl.utils.config.components import option_names
 from mmssl.utils.errors import SettingError
 

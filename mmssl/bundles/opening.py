@@ -13,7 +13,7 @@ from mmssl.bundles.archive import BundleError, Contents, read_archive
 from mmssl.bundles.check import check_config
 from mmssl.bundles.networks import fill_trunks
 from mmssl.engine.checkpoints.weights import load_weights
-from mmssl.models.sam.weights import WEIGHTS
+from mmssl.models.weights import WEIGHTS
 
 SPARE = 64 * 2**20
 """Bytes of tensors that a model may make besides those that it is given."""

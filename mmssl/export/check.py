@@ -10,6 +10,7 @@ from mmssl.datasets.phantom.anatomy import SCANNERS
 from mmssl.datasets.phantom.slices import draw_case
 from mmssl.export.files import Runner
 from mmssl.export.network import ExportedNetwork
+from mmssl.utils.errors import SettingError
 
 TOLERANCE = 1e-4
 """By how much a logit of the file may differ from that of the network."""
@@ -96,6 +97,9 @@ def compare(
         shape: channels, height and width of the images, or channels and sides of a window.
         dynamic: which axes of the file are dynamic; the others keep their length.
         tolerance: for the ties.
+
+    Raises:
+        SettingError: the file does not run at another size, although it should.
     """
     channels, *sides = shape
     cases = [(1 if dynamic == 'none' else 3, tuple(sides))]
@@ -106,7 +110,17 @@ def compare(
             image = make(count, channels, size)
             with torch.no_grad():
                 wanted = network(torch.from_numpy(image)).numpy()
-            yield difference(kind, wanted, run(image), tolerance)
+            try:
+                found = run(image)
+            except Exception as error:  # each runtime has kinds of its own
+                if size == tuple(sides):
+                    raise
+                here, there = (' x '.join(map(str, pixels)) for pixels in (sides, size))
+                raise SettingError(
+                    f'The file runs at {here} px alone, not at {there} (a size was written into '
+                    'it as a number): take --dynamic batch'
+                ) from error
+            yield difference(kind, wanted, found, tolerance)
 
 
 def other_sizes(height: int, width: int) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ import_mmseg()
 from mmssl.models import (  # noqa: E402
     base,
     diffusion,
+    dinov2,
     losses,
     methods,
     sam,
@@ -20,6 +21,7 @@ __all__ = [
     'SemiSegmentor',
     'base',
     'diffusion',
+    'dinov2',
     'losses',
     'methods',
     'sam',

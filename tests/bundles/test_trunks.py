@@ -10,7 +10,7 @@ from sam_parts import ARCH, save_sam
 from mmssl.apis import init_model, publish
 from mmssl.bundles import read_card
 from mmssl.bundles.networks import Choice
-from mmssl.models.sam.weights import WEIGHTS, WeightFile, file_sha256
+from mmssl.models.weights import WEIGHTS, WeightFile, file_sha256
 from mmssl.utils.errors import SettingError
 
 

@@ -58,6 +58,22 @@ def unet(head: str = 'UNetDecoderHead', **options) -> dict:
     )
 
 
+def dinov2() -> dict:
+    """Return a small DINOv2 with its head, with random weights."""
+    arch = dict(embed_dims=16, depth=4, num_heads=2, out_indices=(0, 1, 2, 3), grid=3)
+    return dict(
+        type='EncoderDecoder',
+        backbone=dict(type='DINOv2', arch=arch, checkpoint=None),
+        decode_head=dict(
+            type='DPTDecoderHead',
+            in_channels=[16] * 4,
+            num_classes=2,
+            widths=(4, 4, 8, 8),
+            channels=8,
+        ),
+    )
+
+
 def swin() -> dict:
     """Return a transformer of mmsegmentation."""
     return dict(

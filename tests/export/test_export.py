@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from denoiser_parts import OPTIONS, write_model
-from export_parts import SIDE, kinds, one, sam, trained, unet
+from export_parts import SIDE, dinov2, kinds, one, sam, trained, unet
 from onnx import numpy_helper
 
 from mmssl.datasets.phantom import PhantomSettings, write_phantom
@@ -202,6 +202,17 @@ def test_network_of_one_size_says_so(tmp_path):
     with pytest.raises(SettingError, match='"net" works at 32 x 32 px alone.*--dynamic batch'):
         export_model(model, tmp_path / 'x.onnx', dynamic='size', say=quiet)
     assert not list(tmp_path.iterdir())
+
+
+def test_network_whose_size_is_a_number_in_the_file_says_so(tmp_path):
+    """DINOv2's positions are interpolated by a scale that the file holds as a constant."""
+    model, out = trained(one(dinov2()), side=28), tmp_path / 'x.onnx'
+    with pytest.raises(SettingError, match='runs at 28 x 28 px alone, not at 56 x 28 .*dynamic ba'):
+        export_model(model, out, dynamic='size', say=quiet)
+    assert not out.exists()
+    export_model(model, out, say=quiet)
+    image = phantom_images(5, 1, (28, 28))
+    np.testing.assert_allclose(run(out, image), scores(model, image), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / 'tools'))
 import download_weights
 
-from mmssl.models.sam.weights import WEIGHTS, WeightFile
+from mmssl.models.weights import WEIGHTS, WeightFile
 
 CONTENT = b'weights' * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

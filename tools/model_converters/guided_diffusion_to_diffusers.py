@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mmssl.models.diffusion.unet import build_unet, guided_diffusion_config, save_unet
-from mmssl.models.sam.weights import load_tensors
+from mmssl.models.weights import load_tensors
 from mmssl.utils.cli import Parser, run
 
 RESNET = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmssl.models.sam.released_names import sam_from_released, unet_from_released
-from mmssl.models.sam.weights import FILE, file_sha256, find_weights, fingerprint, load_tensors
+from mmssl.models.weights import FILE, file_sha256, find_weights, fingerprint, load_tensors
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.io import write_atomic
 

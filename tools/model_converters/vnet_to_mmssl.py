@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from mmssl.models.sam.weights import load_tensors
 from mmssl.models.volumetric.released_names import vnet_from_released
+from mmssl.models.weights import load_tensors
 from mmssl.utils.cli import Parser, run
 from mmssl.utils.io import write_atomic
 

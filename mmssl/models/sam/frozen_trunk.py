@@ -5,7 +5,7 @@ import zlib
 import torch
 from torch import Tensor, nn
 
-from mmssl.models.sam.weights import UNKNOWN, describe_fingerprint
+from mmssl.models.weights import UNKNOWN, copy_tensors, describe_fingerprint
 
 
 class TrunkIdentity(nn.Module):
@@ -56,7 +56,6 @@ def frozen_tensors(trunk: nn.Module) -> dict[str, Tensor]:
     }
 
 
-@torch.no_grad()
 def fill(trunk: nn.Module, source: dict[str, Tensor], where: str) -> None:
     """Copy weights into a frozen trunk.
 
@@ -68,16 +67,7 @@ def fill(trunk: nn.Module, source: dict[str, Tensor], where: str) -> None:
     Raises:
         ValueError: a tensor is missing or has another shape.
     """
-    target = frozen_tensors(trunk)
-    for name, value in target.items():
-        found = source.get(name)
-        if found is None or found.shape != value.shape:
-            shape = 'is missing' if found is None else f'has shape {tuple(found.shape)}'
-            raise ValueError(
-                f'{where} does not fit the configured arch: {name} {shape}, '
-                f'{tuple(value.shape)} is needed'
-            )
-        value.copy_(found)
+    copy_tensors(frozen_tensors(trunk), source, where)
 
 
 def random_tensors(trunk: nn.Module, seed: int) -> dict[str, Tensor]:

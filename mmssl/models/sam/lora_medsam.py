@@ -35,7 +35,7 @@ from mmssl.models.sam.tiny_vit import (
     tiny_vit_forward,
     tiny_vit_tensors,
 )
-from mmssl.models.sam.weights import (
+from mmssl.models.weights import (
     FILE,
     SEED,
     describe_fingerprint,
@@ -92,7 +92,7 @@ class LoRAMedSAM(BaseModule):
         targets: which of `q`, `k`, `v`, `proj` of each attention get one.
         lora_blocks: `all`, a number k (the last k attention blocks), or a list of indices.
         in_channels: channels of the images, 1 or 3; one channel is repeated three times.
-        checkpoint: file of the trunk: a path, a name known to `mmssl.models.sam.weights`, `auto`
+        checkpoint: file of the trunk: a path, a name known to `mmssl.models.weights`, `auto`
             for the published weights of `arch`, or None for a random trunk (seed 0).
         random_trunk_seed: seed of a random trunk, used instead of `checkpoint`.
         attention: `plain`, or `sdpa` for PyTorch's fused attention (the same to rounding).

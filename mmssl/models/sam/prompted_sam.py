@@ -30,7 +30,7 @@ class PromptedSAM(LoRAMedSAM):
         arch: as in `LoRAMedSAM`.
         img_size: side of the square image in pixels, divisible by 16; MedSAM was trained at 1024,
             LiteMedSAM at 256.
-        checkpoint: file of the whole SAM: a path, a name known to `mmssl.models.sam.weights`,
+        checkpoint: file of the whole SAM: a path, a name known to `mmssl.models.weights`,
             `auto` for the published weights of `arch`, or None for random weights (seed 0).
         random_trunk_seed: seed of random weights, used instead of `checkpoint`.
         attention: as in `LoRAMedSAM`.

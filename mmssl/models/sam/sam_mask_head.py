@@ -12,7 +12,7 @@ from torch import Tensor
 from mmssl.models.sam.adapters import add_adapters
 from mmssl.models.sam.frozen_trunk import is_adapter
 from mmssl.models.sam.lora_medsam import default_weights
-from mmssl.models.sam.weights import find_weights, load_tensors
+from mmssl.models.weights import find_weights, load_tensors
 from mmssl.registry import MODELS
 
 REINITIALISED = ('mask_tokens', 'output_hypernetworks_mlps', 'iou_prediction_head')
@@ -43,7 +43,7 @@ class SAMMaskHead(BaseDecodeHead):
         num_classes: classes with background.
         arch: of the image encoder; decides the embedding's stride and the default weights.
         img_size: side of the image in pixels.
-        checkpoint: file of the weights: a path, a name known to `mmssl.models.sam.weights`, `auto`
+        checkpoint: file of the weights: a path, a name known to `mmssl.models.weights`, `auto`
             for the published weights of `arch`, or None to keep the random initialisation.
         init: `partial_load`: every tensor of the file whose shape fits, which is what the
             released SynFoC code does (mask tokens are random unless there are four classes);

@@ -9,7 +9,7 @@ from sam_parts import ARCH, adapters, build, encoder, original_sam, save_sam, wa
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmssl.models.sam.weights import WEIGHTS, packaged_file
+from mmssl.models.weights import WEIGHTS, packaged_file
 
 
 def count(tensors) -> int:

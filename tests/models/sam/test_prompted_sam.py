@@ -7,7 +7,7 @@ import torch
 from sam_parts import ARCH, build, original_sam, save_sam
 
 from mmssl.models.sam.prompted_sam import PromptedSAM, fit_image
-from mmssl.models.sam.weights import WEIGHTS, packaged_file
+from mmssl.models.weights import WEIGHTS, packaged_file
 
 LITE = packaged_file(WEIGHTS['lite_medsam'])
 

