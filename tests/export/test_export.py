@@ -19,7 +19,7 @@ from mmssl.export.network import ExportedNetwork
 from mmssl.utils.errors import SettingError
 from tests import tiny
 
-SLOW = ('unet_two_decoders', 'unet_pyramid', 'fused', 'swin', 'sam', 'h_sam', 'cross_prompt')
+SLOW = ('unet_two_decoders', 'unet_pyramid', 'fused', 'swin', 'h_sam', 'cross_prompt')
 KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in kinds()]
 
 

@@ -91,7 +91,7 @@ class RelPosAttention(nn.Module):
         return self.proj(x)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, h: int, w: int) -> Tensor:
-        rows, columns = self.rel_pos(q.reshape(len(q), h, w, -1))
+        rows, columns = self.rel_pos(q.reshape(q.shape[0], h, w, -1))
         attend = self._fused if self.mode == 'sdpa' else self._plain
         return attend(q, k, v, rows, columns)
 
