@@ -184,6 +184,21 @@ def failure_rate(row: Entry, domain: str = ALL, part: str = ALL) -> tuple[int, i
     return failed, count
 
 
+def size_ratio(row: Entry, domain: str, part: str) -> float | None:
+    """Return how many times its true size a part is predicted, the geometric mean of the images.
+
+    Runs are counted together; images in which the part is absent or not predicted are left out.
+    """
+    logarithms = []
+    for images, student in tested(row):
+        for image in images:
+            sizes = image.get('sizes') or {}
+            truth, pred = (sizes.get(of, {}).get(part) for of in ('truth', student))
+            if image['domain'] == domain and truth and pred:
+                logarithms.append(math.log(pred / truth))
+    return math.exp(fmean(logarithms)) if logarithms else None
+
+
 def published_rows(methods: Sequence[Method]) -> list[dict[str, Any]]:
     """Return a row for each student of each metafile that has the data set, best DSC first.
 

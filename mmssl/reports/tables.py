@@ -11,7 +11,16 @@ from mmssl.experiments.runs import duration
 from mmssl.reports.cases import Cases
 from mmssl.reports.plots import colour_of
 from mmssl.reports.runs import Method
-from mmssl.reports.scores import ALL, LOWER_IS_BETTER, METRICS, Cell, Scores, Value, failure_rate
+from mmssl.reports.scores import (
+    ALL,
+    LOWER_IS_BETTER,
+    METRICS,
+    Cell,
+    Scores,
+    Value,
+    failure_rate,
+    size_ratio,
+)
 from mmssl.reports.words import ece_of, number
 from mmssl.utils import tables
 
@@ -108,6 +117,15 @@ def failures(scores: Scores) -> list[list[str]]:
         found = [failure_rate(row, *place) for place in places]
         cells = [f'{100 * n / count:.0f} % ({n})' if count else '-' for n, count in found]
         rows.append([row.name, *cells])
+    return rows if any(cell != '-' for row in rows[1:] for cell in row[1:]) else []
+
+
+def sizes(scores: Scores) -> list[list[str]]:
+    """Return how many times its true size each part of each domain is predicted."""
+    places = [(domain, part) for part in scores.parts for domain in scores.domains]
+    rows = [['', *(f'{part}, {domain}' for domain, part in places)]]
+    for row in scores.entries:
+        rows.append([row.name, *(number(size_ratio(row, *place)) for place in places)])
     return rows if any(cell != '-' for row in rows[1:] for cell in row[1:]) else []
 
 
@@ -228,6 +246,12 @@ def to_csv(scores: Scores) -> str:
             for (domain, part), value in cells.items():
                 numbers = [value.mean, value.sd, value.low, value.high, *value.runs]
                 lines.append([name, metric, domain, part, *map(_exact, numbers)])
+    for entry in scores.entries:
+        for domain in scores.domains:
+            for part in scores.parts:
+                ratio = size_ratio(entry, domain, part)
+                if ratio is not None:
+                    lines.append([entry.name, 'size ratio', domain, part, _exact(ratio)])
     for row in scores.published:
         for metric, mean in row['mean'].items():
             lines.append([f'{row["name"]} (published)', metric, ALL, ALL, mean])

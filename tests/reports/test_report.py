@@ -132,6 +132,26 @@ def test_csv_and_latex_have_the_same_numbers(two):
     )
 
 
+def test_sizes_say_how_many_times_too_large_a_part_is_predicted(two):
+    """Images in which nothing is predicted are failures, and no size."""
+    folder, contents, page = two
+    lines = list(csv.DictReader(io.StringIO((folder / 'page.csv').read_text())))
+    found = [x for x in lines if x['metric'] == 'size ratio']
+    names = list(dict.fromkeys(x['row'] for x in found))
+    assert len(found) == 2 * 2 * 2
+    for name, content in zip(names, contents, strict=True):
+        for line in (x for x in found if x['row'] == name):
+            ratios = [
+                image['sizes']['unet'][line['part']] / image['sizes']['truth'][line['part']]
+                for image in content['images']
+                if image['domain'] == line['domain'] and image['sizes']['unet'][line['part']]
+            ]
+            assert float(line['mean']) == pytest.approx(np.exp(np.mean(np.log(ratios))))
+            assert f'{float(line["mean"]):.2f}' in page.text
+    assert {len(content['images']) for content in contents} == {16}  # of 8 in a domain
+    assert f'cup, {DOMAINS[1]}' in page.text
+
+
 def test_texts_are_text_and_the_page_is_alone(two):
     folder, _, page = two
     source = (folder / 'page.html').read_text()
